@@ -1,0 +1,7 @@
+"""`python -m syncnet` is `syncnet`."""
+
+from __future__ import annotations
+
+from syncnet.cli import main
+
+main(prog_name="syncnet")

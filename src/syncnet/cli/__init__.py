@@ -1,0 +1,59 @@
+"""The command line: `syncnet :8000`. One file per subcommand; nothing imports this room."""
+
+from __future__ import annotations
+
+import click
+
+import syncnet
+from syncnet.cli.serve import serve
+
+__all__ = ["main"]
+
+_HELP = """\
+The place where processes meet.
+
+A process says over HTTP "I am VM, I am ready for coin, together with one other", and its request blocks until the
+others are there; then all of them go on at the same moment, each with everybody's payload.
+
+\b
+Start a server:
+  syncnet :8000
+
+\b
+In a second terminal, the vending machine waits for a coin:
+  curl 'localhost:8000/event?event=coin&actor=VM'
+
+\b
+In a third, a customer inserts one, and both go on:
+  curl 'localhost:8000/event?event=coin&actor=CUST'
+
+\b
+More to ask for, added to the URL with &:
+  mates=2                three parties instead of two
+  expect=A,B,C           exactly these actors
+  event=coin&event=note  whichever can happen first
+  labels=tier=gold       Kubernetes labels of this offer
+  selector=tier=gold     which labels the others must have
+  payload=hello          handed to every member
+  timeout=5s             give up after that long
+
+Who waits for whom: curl localhost:8000/stats
+"""
+
+
+class _AddressGroup(click.Group):
+    """Takes `syncnet ADDRESS …` for `syncnet serve ADDRESS …`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and not args[0].startswith("-") and args[0] not in self.commands and ":" in args[0]:
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_AddressGroup, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(syncnet.__version__, prog_name="syncnet")
+def main() -> None:
+    """Start here; see `_HELP`."""
+
+
+main.add_command(serve)

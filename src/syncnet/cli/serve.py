@@ -1,0 +1,126 @@
+"""`syncnet serve`: start a server on this machine."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+import uvloop
+
+import syncnet
+from syncnet.cli.terminal import TerminalLog
+from syncnet.core.effects import Effect
+from syncnet.core.limits import PENDING_OFFERS_MAX
+from syncnet.core.machine import Machine
+from syncnet.hub import Hub
+from syncnet.server.address import Address, AddressError, listen, parse_address
+from syncnet.server.serve import serve as serve_hub
+from syncnet.view.json_log import json_line
+from syncnet.view.lanes import Lanes
+
+__all__ = ["serve"]
+
+_FILES_KEPT: Final = 256
+"""Open files that are not for those who wait: for the mates of those who wait, who must still get in, and ourselves."""
+
+_LOG_FORMATS: Final[dict[str, Callable[[], Callable[[Effect], list[str]]] | None]] = {
+    "graph": lambda: Lanes().lines,
+    "json": lambda: lambda effect: [json_line(effect)],
+    "none": None,
+}
+
+
+class _AddressType(click.ParamType[Address]):
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        if isinstance(value, Address):
+            return value
+        try:
+            return parse_address(value)
+        except AddressError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.argument("address", type=_AddressType(), default=":8000")
+@click.option(
+    "--log-format",
+    type=click.Choice(list(_LOG_FORMATS)),
+    default="graph",
+    show_default=True,
+    help="What standard output shows: lanes for people, JSON lines for programs, or nothing.",
+)
+@click.option(
+    "--pending-max",
+    type=click.IntRange(1, PENDING_OFFERS_MAX),
+    default=PENDING_OFFERS_MAX,
+    show_default=True,
+    help="How many offers may wait at once; the next gets 503. Each takes a connection, and so an open file.",
+)
+def serve(address: Address, log_format: str, pending_max: int) -> None:
+    """Serve on ADDRESS: :8000 (all of this machine's), 127.0.0.1:8000, [::1]:8000; port 0 is any free one.
+
+    Ends at Ctrl-C or SIGTERM; those who still wait then get 503.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="syncnet: %(message)s")
+    try:
+        listener = listen(address)
+    except AddressError as error:
+        raise click.ClickException(str(error)) from None
+    pending_max = _within_open_files(pending_max)
+    make_lines = _LOG_FORMATS[log_format]
+    log = TerminalLog(make_lines(), sys.stdout.fileno()) if make_lines else None
+
+    started = f"{syncnet.__version__} serves on {_url(listener)}"
+
+    async def run() -> int:
+        hub = Hub(machine=Machine(pending_offers_max=pending_max), observers=[log] if log else [])
+        return await serve_hub(hub, listener, lambda: _say(started))
+
+    try:
+        waiting = uvloop.run(run())
+    finally:
+        if log:
+            log.close()
+    if waiting:
+        _say(f"ended; {waiting} waiting {'client was' if waiting == 1 else 'clients were'} sent away with 503")
+
+
+def _say(text: str) -> None:
+    click.echo(f"syncnet: {text}", err=True)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if host in ("::", "0.0.0.0"):  # noqa: S104 - compared, not bound
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _within_open_files(pending_max: int) -> int:
+    """Raise the limit on open files as far as it goes; return how many offers may wait under it.
+
+    Where that is fewer than wished for, say so: every offer that waits holds an open file, and where none is left
+    those who would let the others go cannot come in.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = pending_max + _FILES_KEPT
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft == resource.RLIM_INFINITY or soft >= pending_max + _FILES_KEPT:
+        return pending_max
+    possible = max(1, soft - _FILES_KEPT)
+    _say(
+        f"the limit on open files ({soft}) lets {possible} offers wait at once, not {pending_max}; "
+        f"raise it with `ulimit -Hn {pending_max + _FILES_KEPT}`, or ask for fewer with --pending-max"
+    )
+    return possible

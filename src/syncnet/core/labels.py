@@ -1,0 +1,70 @@
+"""Kubernetes labels: which keys and values are valid.
+
+Rules from k8s.io/apimachinery: `validation.IsQualifiedName` for keys, `validation.IsValidLabelValue` for values.
+Knows nothing of offers; `selectors.py` builds on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+from syncnet.core.limits import LABEL_NAME_CHARACTERS_MAX, LABEL_PREFIX_CHARACTERS_MAX
+from syncnet.errors import LabelError
+
+__all__ = ["Labels", "check_key", "check_value", "readable", "shown"]
+
+Labels: TypeAlias = Mapping[str, str]
+"""The labels of one offer; nobody changes them after the offer was made."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_SUBDOMAIN_PART: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN: Final = re.compile(rf"{_SUBDOMAIN_PART}(?:\.{_SUBDOMAIN_PART})*")
+_NAME_RULE: Final = (
+    f"1 to {LABEL_NAME_CHARACTERS_MAX} letters, digits, '-', '_' and '.', beginning and ending with a letter or digit"
+)
+_READABLE_CHARACTERS_MAX: Final = 80
+
+
+def readable(text: str) -> str:
+    """Return `text` fit for one line of an error message: escaped and cut."""
+    cut = text if len(text) <= _READABLE_CHARACTERS_MAX else text[:_READABLE_CHARACTERS_MAX] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
+def shown(text: str) -> str:
+    """Return `text` as `readable` does, in double quotes."""
+    return f'"{readable(text)}"'
+
+
+def _is_name(text: str) -> bool:
+    return len(text) <= LABEL_NAME_CHARACTERS_MAX and _NAME.fullmatch(text) is not None
+
+
+def check_value(value: str, what: str = "a label value") -> str:
+    """Return `value` if it is a valid label value: empty, or a name of at most 63 characters.
+
+    `what` names the thing in the message.
+
+    :raises LabelError: it is not.
+    """
+    if value and not _is_name(value):
+        raise LabelError(f"expected {what} ({_NAME_RULE}), got {shown(value)}")
+    return value
+
+
+def check_key(key: str) -> str:
+    """Return `key` if it is a valid label key: a name, or a DNS subdomain, a slash and a name.
+
+    :raises LabelError: it is not.
+    """
+    prefix, slash, name = key.rpartition("/")
+    if slash and (len(prefix) > LABEL_PREFIX_CHARACTERS_MAX or not _SUBDOMAIN.fullmatch(prefix)):
+        raise LabelError(
+            f"expected a label key whose prefix is a DNS subdomain of at most {LABEL_PREFIX_CHARACTERS_MAX} "
+            f"characters, got {shown(key)}"
+        )
+    if not _is_name(name):
+        raise LabelError(f"expected a label key ({_NAME_RULE}; a DNS subdomain and '/' before it), got {shown(key)}")
+    return key

@@ -1,0 +1,124 @@
+"""The exceptions, and the one table of error codes, statuses and titles.
+
+Two families, told apart by who can mend it. *You did it* (`UsageError`): the call was wrong, and the same call
+will be refused again. *The world did it* (`WorldError`): the call was fine, and may be made again as it is.
+No error leaves anything behind: an offer that was refused is not pending.
+
+A code is what a program branches on, the last part of `type` in a problem document (RFC 9457).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+__all__ = [
+    "PROBLEMS",
+    "BadBodyError",
+    "DrainingError",
+    "FullError",
+    "LabelError",
+    "ParameterError",
+    "Problem",
+    "SelectorError",
+    "SyncnetError",
+    "UsageError",
+    "WorldError",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One row of the table: the HTTP status and the title that go with a code."""
+
+    status: int
+    title: str
+
+
+PROBLEMS: Final = MappingProxyType(
+    {
+        "bad-parameter": Problem(400, "Bad parameter"),
+        "bad-body": Problem(400, "Bad body"),
+        "unknown-path": Problem(404, "Unknown path"),
+        "method-not-allowed": Problem(405, "Method not allowed"),
+        "timed-out": Problem(408, "Timed out"),
+        "withdrawn": Problem(410, "Withdrawn"),
+        "slow-body": Problem(408, "The body came too slowly"),
+        "length-required": Problem(411, "Length required"),
+        "too-large": Problem(413, "Too large"),
+        "unknown-content-type": Problem(415, "Unknown content type"),
+        "internal": Problem(500, "Internal error"),
+        "full": Problem(503, "Full"),
+        "draining": Problem(503, "Draining"),
+    }
+)
+
+
+class SyncnetError(Exception):
+    """The base of all that syncnet raises."""
+
+    code: str = "internal"
+    retry_safe: bool = False
+
+
+class UsageError(SyncnetError):
+    """You did it: the same call will be refused again."""
+
+
+class WorldError(SyncnetError):
+    """The world did it: the same call may succeed later."""
+
+    retry_safe = True
+
+
+class ParameterError(UsageError, ValueError):
+    """A parameter is missing, unknown, given twice, or has a value that does not do.
+
+    `parameter` is its name; the message says what was expected, what came, and where.
+    """
+
+    code = "bad-parameter"
+
+    def __init__(self, parameter: str, message: str) -> None:
+        super().__init__(f"{parameter}: {message}")
+        self.parameter = parameter
+
+
+class BadBodyError(UsageError, ValueError):
+    """The body of a request could not be read; `code` says which kind of fault it was."""
+
+    def __init__(self, message: str, code: str = "bad-body") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class LabelError(UsageError, ValueError):
+    """A label key or value that Kubernetes would not take."""
+
+    code = "bad-parameter"
+
+
+class SelectorError(UsageError, ValueError):
+    """A label selector that Kubernetes would not take.
+
+    `position` is the index of the character at which it went wrong, from 0 to the length of the selector.
+    """
+
+    code = "bad-parameter"
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(f"{message} at character {position + 1}")
+        self.position = position
+
+
+class FullError(WorldError):
+    """A limit on what may be pending at once is reached."""
+
+    code = "full"
+
+
+class DrainingError(WorldError):
+    """The server is about to end; another one, or this one later, will take the offer."""
+
+    code = "draining"

@@ -1,0 +1,90 @@
+"""The ASGI face: syncnet as an application of its own, or as a part of a Starlette or FastAPI application.
+
+    from starlette.applications import Starlette
+    from syncnet import ASGIApp
+
+    app = Starlette()
+    app.mount("/sync", ASGIApp())
+
+Needs no lifespan events. Run the whole application in one process: two processes would be two worlds. And set the
+server's limit on requests at once, where it has one, above the number of offers that may wait; requests that wait
+for each other must all be let in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from syncnet.errors import BadBodyError
+from syncnet.hub import Hub
+from syncnet.server.handler import BodyTooLargeError, Handler
+
+__all__ = ["ASGIApp"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+
+class _ASGIRequest:
+    """A request as ASGI brings it: `scope` says what, `receive` has the body and then the end of the connection."""
+
+    __slots__ = ("_headers", "_receive", "method", "path", "query")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        self.query: bytes = scope["query_string"]
+        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._receive = receive
+
+    def header(self, name: str) -> str:
+        wanted = name.encode()
+        return ", ".join(value.decode("latin-1") for key, value in self._headers if key == wanted)
+
+    async def body(self, bytes_max: int) -> bytes:
+        body = bytearray()
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise BadBodyError("the body broke off")
+            body += message.get("body", b"")
+            if len(body) > bytes_max:
+                raise BodyTooLargeError
+            if not message.get("more_body", False):
+                return bytes(body)
+
+    async def disconnected(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+class ASGIApp:
+    """An ASGI application that serves one hub; with none given it makes its own, on the memory log."""
+
+    def __init__(self, hub: Hub | None = None) -> None:
+        self.hub = Hub() if hub is None else hub
+        self._handler = Handler(self.hub)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or take part in the life of a server that this application is the whole of."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if scope["type"] != "http":
+            raise RuntimeError(f"syncnet speaks HTTP only, got {scope['type']}")
+        response = await self._handler.respond(_ASGIRequest(scope, receive))
+        headers = [(name.encode(), value.encode()) for name, value in response.headers]
+        headers.append((b"content-length", str(len(response.body)).encode()))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        body = b"" if scope["method"] == "HEAD" else response.body
+        await send({"type": "http.response.body", "body": body})
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self.hub.drain()
+        await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,82 @@
+"""Runs one server on granian, in this process and on this event loop, until a signal ends it.
+
+Granian's embedded server is told three things that its defaults get wrong for requests that wait for each other:
+
+- `backpressure` bounds the requests at once. Below the number of offers that may wait it would be a deadlock: those
+  who wait hold every place, and their mates cannot come in.
+- It shares its port with whoever else binds it (SO_REUSEPORT), and two servers on one port are two worlds. So it is
+  given a socket that was bound without.
+- HTTP/2 is off: granian tells of a lost connection, but not of a single stream that was reset, and an offer whose
+  client is gone must not stay (G6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from granian.constants import HTTPModes, Interfaces
+from granian.net import SocketHolder
+from granian.server.embed import Server as GranianServer
+
+from syncnet.hub import Hub
+from syncnet.server.address import BACKLOG_CONNECTIONS
+from syncnet.server.handler import Handler
+from syncnet.server.rsgi import RSGIApp
+
+__all__ = ["serve"]
+
+_REQUESTS_MAX: Final = 1_000_000  # above what the limit on open files can let in
+_FLUSH_S: Final = 1.0  # how long the last answers may take to leave
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+async def serve(hub: Hub, listener: socket.socket, on_ready: Callable[[], None]) -> int:
+    """Serve `hub` on a listening socket until SIGINT or SIGTERM; return how many offers were still waiting.
+
+    Those who wait are answered with 503. `on_ready` is called once the signals are caught and requests are answered.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for signum in _SIGNALS:
+        loop.add_signal_handler(signum, stop.set)
+    server = _Granian(RSGIApp(Handler(hub)), listener)
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    on_ready()
+    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for signum in _SIGNALS:
+        loop.remove_signal_handler(signum)  # a second Ctrl-C ends it at once
+    if serving.done():
+        serving.result()
+        raise RuntimeError("granian ended by itself")
+
+    waiting = hub.drain()
+    server.stop()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(serving, _FLUSH_S)
+    return waiting
+
+
+class _Granian(GranianServer):  # type: ignore[misc]
+    """Granian's embedded server, on a socket of ours."""
+
+    def __init__(self, app: RSGIApp, listener: socket.socket) -> None:
+        self._listener = listener
+        super().__init__(
+            app,
+            interface=Interfaces.RSGI,
+            http=HTTPModes.http1,
+            websockets=False,
+            backpressure=_REQUESTS_MAX,
+            log_enabled=False,
+        )
+
+    def _init_shared_socket(self) -> None:
+        self._sfd = self._listener.detach()  # granian closes it
+        self._shd = SocketHolder(self._sfd, False, BACKLOG_CONNECTIONS)

@@ -1,0 +1,1 @@
+"""Parameters, bodies and answers: how offers and outcomes are written in HTTP. No I/O; server and client share it."""

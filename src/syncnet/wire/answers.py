@@ -1,0 +1,132 @@
+"""Outcomes in, bodies of answers out.
+
+The answer to a sync is encoded once per format and is the same bytes for every member (law 6 of the house). All
+else is a problem document (RFC 9457), whose code, status and title come from the table in `errors.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from syncnet.core.commands import Offer
+from syncnet.core.effects import Synced, TimedOut
+from syncnet.core.times import rfc3339
+from syncnet.errors import PROBLEMS
+
+__all__ = [
+    "MEDIA_TYPES",
+    "PROBLEM_MEDIA_TYPE",
+    "encode_pending",
+    "encode_problem",
+    "encode_sync",
+    "timed_out_problem",
+]
+
+MEDIA_TYPES: Final = {"json": "application/json", "yaml": "application/yaml"}
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+_TYPE_PREFIX: Final = "urn:syncnet:problem:"
+
+
+class _Member(msgspec.Struct):
+    id: str
+    actor: str
+    labels: dict[str, str]
+    payload: msgspec.Raw
+
+
+class _Sync(msgspec.Struct):
+    event: str
+    sync: int
+    payloads: dict[str, msgspec.Raw]
+    members: list[_Member]
+
+
+def encode_sync(synced: Synced, output: str) -> bytes:
+    """Return the answer that every member of a sync gets, as `json` or `yaml`, with a line end."""
+    payloads = [msgspec.Raw(offer.payload) for offer in synced.members]
+    body = _line(
+        _Sync(
+            event=synced.event,
+            sync=synced.sync,
+            payloads={offer.actor: payload for offer, payload in zip(synced.members, payloads, strict=True)},
+            members=[
+                _Member(offer.id, offer.actor, dict(offer.labels), payload)
+                for offer, payload in zip(synced.members, payloads, strict=True)
+            ],
+        )
+    )
+    return body if output == "json" else _as_yaml(body)
+
+
+def encode_problem(code: str, detail: str, **members: object) -> bytes:
+    """Return a problem document of the kind `code`; `members` are added to it as they are."""
+    problem = PROBLEMS[code]
+    return _line(
+        {
+            "type": _TYPE_PREFIX + code,
+            "title": problem.title,
+            "status": problem.status,
+            "detail": detail,
+            **members,
+        }
+    )
+
+
+def timed_out_problem(outcome: TimedOut) -> bytes:
+    """Return the problem document of an offer that timed out: how long it waited, for what, and who was there."""
+    offer = outcome.offer
+    waited_s = round(max(0, outcome.at_ns - offer.at_ns) / 1e9, 3)
+    members: dict[str, object] = {
+        "waited_s": waited_s,
+        "present": outcome.present,
+        "missing": outcome.missing,
+    }
+    missing = str(outcome.missing)
+    if outcome.missing_actors:
+        members["missing_actors"] = outcome.missing_actors
+        missing = ", ".join(outcome.missing_actors)
+    detail = (
+        f"{offer.actor} waited {waited_s:g} s for {' or '.join(offer.events)}; "
+        f"present: {', '.join(outcome.present) or 'nobody'}; missing: {missing}"
+    )
+    return encode_problem("timed-out", detail, **members)
+
+
+def encode_pending(offers: Iterable[Offer]) -> bytes:
+    """Return the answer of `/stats`: `{event: {actor: {id: {"params": {…}, "created_at": …}}}}`, choices repeated."""
+    stats: dict[str, dict[str, dict[str, object]]] = {}
+    for offer in offers:
+        entry = {"params": _params(offer), "created_at": rfc3339(offer.at_ns)}
+        for event in offer.events:
+            stats.setdefault(event, {}).setdefault(offer.actor, {})[offer.id] = entry
+    return _line(stats)
+
+
+def _params(offer: Offer) -> dict[str, object]:
+    """Return the parameters in force, defaults filled in; of the payload only the size, because it may be secret."""
+    params: dict[str, object] = {"event": offer.events, "actor": offer.actor}
+    if offer.roster:
+        params["expect"] = offer.roster
+    else:
+        params |= {"mates": offer.mates, "selector": str(offer.selector)}
+    params |= {"labels": offer.labels, "payload_bytes": len(offer.payload)}
+    if offer.timeout_ns is not None:
+        params["timeout"] = f"{offer.timeout_ns / 1e9:g}s"
+    return params
+
+
+def _line(document: object) -> bytes:
+    return msgspec.json.encode(document) + b"\n"
+
+
+_Dumper: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def _as_yaml(body: bytes) -> bytes:
+    text: str = yaml.dump(json.loads(body), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text.encode()
