@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from syncnet.errors import (
     DrainingError,
-    FullError,
     LabelError,
     ParameterError,
     SelectorError,
@@ -23,7 +22,6 @@ __version__ = "0.1.0"
 __all__ = [
     "ASGIApp",
     "DrainingError",
-    "FullError",
     "Hub",
     "LabelError",
     "ParameterError",

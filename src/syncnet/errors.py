@@ -17,7 +17,6 @@ __all__ = [
     "PROBLEMS",
     "BadBodyError",
     "DrainingError",
-    "FullError",
     "LabelError",
     "ParameterError",
     "Problem",
@@ -110,12 +109,6 @@ class SelectorError(UsageError, ValueError):
     def __init__(self, message: str, position: int) -> None:
         super().__init__(f"{message} at character {position + 1}")
         self.position = position
-
-
-class FullError(WorldError):
-    """A limit on what may be pending at once is reached."""
-
-    code = "full"
 
 
 class DrainingError(WorldError):

@@ -82,7 +82,7 @@ class Matcher:
         for event in newcomer.offer.events:
             search = _Search(self._books.get(event, {}), newcomer, self._steps_max)
             members = search.smallest_set()
-            if members:
+            if members is not None:
                 return Found(event, (*members, newcomer), tuple(missed))
             if search.steps > self._steps_max:
                 missed.append(event)

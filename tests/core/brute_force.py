@@ -1,0 +1,79 @@
+"""Rules 1 to 6 of semantics.md, said once more and as plainly as can be; shares no code with the matcher.
+
+Looks at every subset of the pending offers. Good for worlds of about ten offers.
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+
+from syncnet.core.commands import Offer
+
+
+def selects(offer: Offer, labels: Mapping[str, str]) -> bool:
+    for requirement in offer.selector.requirements:
+        value = labels.get(requirement.key)
+        match requirement.operator:
+            case "=" | "in":
+                fine = value is not None and value in requirement.values
+            case "!=" | "notin":
+                fine = value is None or value not in requirement.values
+            case "exists":
+                fine = value is not None
+            case "!":
+                fine = value is None
+            case ">":
+                fine = value is not None and value.isdecimal() and int(value) > int(requirement.values[0])
+            case "<":
+                fine = value is not None and value.isdecimal() and int(value) < int(requirement.values[0])
+            case other:
+                raise AssertionError(other)
+        if not fine:
+            return False
+    return True
+
+
+def compatible(a: Offer, b: Offer, event: str) -> bool:
+    """Rule 1."""
+    return (
+        event in a.events
+        and event in b.events
+        and a.namespace == b.namespace
+        and selects(a, b.labels)
+        and selects(b, a.labels)
+    )
+
+
+def can_sync(members: Iterable[Offer], event: str) -> bool:
+    """Rules 2 and 5."""
+    members = list(members)
+    if len(members) != 1 + max(member.mates for member in members):
+        return False
+    if not all(compatible(a, b, event) for a, b in combinations(members, 2)):
+        return False
+    actors = sorted(member.actor for member in members)
+    return all(actors == sorted(member.roster) for member in members if member.roster)
+
+
+def sync_of(newcomer: Offer, pending: list[Offer]) -> tuple[str, list[Offer]] | None:
+    """Rules 3, 4 and 6: the event and the members, by arrival, that the newcomer completes; `pending` is by arrival."""
+    for event in newcomer.events:
+        others = [number for number, offer in enumerate(pending) if event in offer.events]
+        lists = [
+            list(chosen)
+            for size in range(len(others) + 1)
+            for chosen in combinations(others, size)
+            if can_sync([*(pending[number] for number in chosen), newcomer], event)
+        ]
+        if lists:
+            return event, [*(pending[number] for number in min(lists)), newcomer]
+    return None
+
+
+def set_left_behind(pending: list[Offer]) -> list[Offer] | None:
+    """G3: some set of pending offers that can sync, where there is one."""
+    for event in {event for offer in pending for event in offer.events}:
+        for size in range(1, len(pending) + 1):
+            for chosen in combinations(pending, size):
+                if can_sync(chosen, event):
+                    return list(chosen)
+    return None

@@ -1,0 +1,215 @@
+"""The guarantees of semantics.md as far as the core gives them, each test by its number; and the limits."""
+
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+from syncnet.core.commands import Cause, Command, Expire, Offer, Withdraw
+from syncnet.core.effects import Missed, Pending, Refused, Synced, TimedOut, Withdrawn
+from syncnet.core.machine import Machine
+from tests.core.offers import offer, synced
+
+
+def test_g1_an_offer_is_in_at_most_one_sync() -> None:
+    """The mates of a choice come at once, on every one of its events; one of them gets it."""
+    machine = Machine()
+    machine.apply(offer("CHOICE", "a", "b", "c"))
+    met = [synced(machine.apply(offer(actor, event))) for actor, event in [("A", "a"), ("B", "b"), ("C", "c")]]
+    assert met == [[["CHOICE", "A"]], [], []]
+    assert [each.actor for each in machine.pending("default")] == ["B", "C"]
+
+
+def test_g1_a_sync_happens_for_all_of_its_members_or_for_none() -> None:
+    machine = Machine()
+    for actor in "ABC":
+        machine.apply(offer(actor, mates=4))
+    machine.apply(Withdraw(0, "default", "B", Cause.DISCONNECTED))
+    machine.apply(offer("D", mates=4))
+    assert synced(machine.apply(offer("E", mates=4))) == []
+    assert synced(machine.apply(offer("F", mates=4))) == [["A", "C", "D", "E", "F"]]
+    assert machine.pending("default") == []
+
+
+def test_g2_every_sync_obeys_the_selectors_of_all_pairs() -> None:
+    """B and C would each go with A, but not with each other."""
+    machine = Machine()
+    machine.apply(offer("A", mates=2))
+    machine.apply(offer("B", mates=2, selector="actor!=C"))
+    assert synced(machine.apply(offer("C", mates=2))) == []
+    assert synced(machine.apply(offer("D", mates=2))) == [["A", "B", "D"]]
+
+
+def test_g3_a_set_that_a_first_choice_would_miss_is_found() -> None:
+    """Taking the longest-waiting first leads nowhere: A goes with neither C nor D, and three are wanted."""
+    machine = Machine()
+    machine.apply(offer("A", mates=2, selector="actor=X"))
+    machine.apply(offer("C", mates=2, selector="actor in (D,X)"))
+    machine.apply(offer("D", mates=2, selector="actor in (C,X)"))
+    assert synced(machine.apply(offer("X", mates=2))) == [["C", "D", "X"]]
+
+
+def test_g3_where_the_bound_is_hit_the_offer_stays_and_the_miss_is_told() -> None:
+    machine = Machine(search_steps_max=50)
+    for number in range(60):
+        machine.apply(offer(f"A{number}", selector="actor=NOBODY"))
+    *_, missed = machine.apply(offer("B"))
+    assert isinstance(missed, Missed)
+    assert (missed.offer.id, missed.event, missed.steps) == ("B", "coin", 50)
+    assert machine.pending("default")[-1].id == "B"
+    assert machine.totals("default") == (61, 0, 9 + 1)
+    assert synced(machine.apply(offer("C", "tea"))) == []
+    assert synced(machine.apply(offer("D", "tea"))) == [["C", "D"]]
+
+
+COMMANDS_FOR_G4 = """
+import random
+from tests.core.offers import offer
+from syncnet.core.commands import Cause, Expire, Withdraw
+from syncnet.core.machine import Machine
+
+random.seed(20)
+machine = Machine()
+for number in range(400):
+    actor = random.choice("ABCDEFGH")
+    events = random.sample(["coin", "choc", "tea"], random.randint(1, 3))
+    if random.random() < 0.2:
+        shape = {"expect": random.sample("ABCDEFGH", 3)}
+    else:
+        shape = {"mates": random.randint(0, 4), "selector": random.choice([None, "", "k=1", "actor in (A,B,C,D)", "!k"])}
+    labels = random.choice([None, {"k": "1"}, {"k": "2", "z": "3", "a": "4"}])
+    print(machine.apply(offer(actor, *events, id=f"{number}", labels=labels, **shape)))
+    if random.random() < 0.3:
+        print(machine.apply(Withdraw(number, "default", str(random.randrange(number + 1)), Cause.WITHDRAWN)))
+    if random.random() < 0.1:
+        print(machine.apply(Expire(number, "default", str(random.randrange(number + 1)))))
+"""
+
+
+def test_g4_the_same_commands_give_the_same_effects_whatever_the_hash_seed() -> None:
+    """Ten processes, ten seeds of PYTHONHASHSEED, byte for byte."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", COMMANDS_FOR_G4],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            stdout=subprocess.PIPE,
+        )
+        for seed in range(10)
+    ]
+    outputs = [process.communicate()[0] for process in running]
+    assert [process.returncode for process in running] == [0] * 10
+    assert outputs[0].count(b"Synced(") > 50
+    assert len(set(outputs)) == 1
+
+
+def test_g5_the_longest_waiting_is_served_first() -> None:
+    machine = Machine()
+    for actor in "ABCD":
+        machine.apply(offer(actor, labels={"side": "left"}, selector="side=right"))
+    served = [
+        synced(machine.apply(offer(actor, labels={"side": "right"}, selector="side=left")))[0] for actor in "EFGH"
+    ]
+    assert served == [["A", "E"], ["B", "F"], ["C", "G"], ["D", "H"]]
+
+
+def test_g5_of_two_groups_with_the_longest_waiting_the_shorter_wins() -> None:
+    machine = Machine()
+    machine.apply(offer("A", mates=1, selector="actor!=B"))
+    machine.apply(offer("B", mates=2, selector="actor in (C,X)"))
+    machine.apply(offer("C", mates=2, selector="actor in (B,X)"))
+    assert synced(machine.apply(offer("X"))) == [["A", "X"]]
+
+
+@pytest.mark.parametrize(
+    "end", [Withdraw(1, "default", "A", Cause.WITHDRAWN), Withdraw(1, "default", "A", Cause.DISCONNECTED),
+            Expire(1, "default", "A")]
+)  # fmt: skip
+def test_g6_gone_is_gone(end: Command) -> None:
+    machine = Machine()
+    machine.apply(offer("A"))
+    (effect,) = machine.apply(end)
+    assert isinstance(effect, Withdrawn | TimedOut)
+    assert synced(machine.apply(offer("B"))) == []
+    assert synced(machine.apply(offer("C"))) == [["B", "C"]]
+
+
+def test_g6_one_that_did_sync_never_reports_a_timeout() -> None:
+    machine = Machine()
+    machine.apply(offer("A"))
+    machine.apply(offer("B"))
+    assert machine.apply(Expire(1, "default", "A")) == ()
+    assert machine.apply(Withdraw(1, "default", "B", Cause.DISCONNECTED)) == ()
+
+
+def test_apply_never_raises_and_counts_are_right_after_a_long_random_life() -> None:
+    """Law 4; the seed is printed where it fails."""
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)  # noqa: S311
+    machine = Machine()
+    alive: set[str] = set()
+    for number in range(3_000):
+        one = offer(chance.choice("ABCD"), chance.choice(["x", "y"]), id=str(number), mates=chance.randrange(4))
+        alive.add(one.id)
+        gone = str(chance.randrange(number + 1))
+        for effect in (*machine.apply(one), *machine.apply(Expire(0, "default", gone))):
+            match effect:
+                case Synced():
+                    alive -= {member.id for member in effect.members}
+                case TimedOut():
+                    alive.remove(effect.offer.id)
+                case Pending():
+                    pass
+                case _:
+                    raise AssertionError((seed, effect))
+        assert machine.pending_total == len(alive), seed
+
+
+# --- limits ------------------------------------------------------------------------------------------------
+
+
+def refused(machine: Machine, one: Offer) -> str:
+    (effect,) = machine.apply(one)
+    assert isinstance(effect, Refused)
+    assert effect.code == "full"
+    return effect.reason
+
+
+def test_a_full_machine_refuses_who_would_wait_and_takes_who_lets_others_go() -> None:
+    machine = Machine(pending_offers_max=2)
+    machine.apply(offer("A", "tea"))
+    machine.apply(offer("B", "milk"))
+    assert refused(machine, offer("C", "coin")) == "2 offers are pending, and no more can be"
+    assert synced(machine.apply(offer("D", "tea"))) == [["A", "D"]]
+    assert synced(machine.apply(offer("E", "coin"))) == []
+    assert machine.pending_total == 2
+
+
+def test_payloads_are_bounded_all_together() -> None:
+    machine = Machine(pending_payload_bytes_max=10)
+    machine.apply(offer("A", "tea", payload=b"12345678"))
+    assert "take 8 bytes" in refused(machine, offer("B", "milk", payload=b"123"))
+    machine.apply(Withdraw(0, "default", "A", Cause.WITHDRAWN))
+    assert len(machine.apply(offer("B", "milk", payload=b"123"))) == 1
+
+
+def test_namespaces_are_bounded_and_forgotten_when_nothing_happened_in_them() -> None:
+    machine = Machine(namespaces_max=2)
+    machine.apply(offer("A", namespace="one"))
+    machine.apply(offer("A", namespace="two"))
+    assert refused(machine, offer("A", namespace="three")) == "2 namespaces are in use"
+    machine.apply(Withdraw(0, "one", "A", Cause.WITHDRAWN))
+    assert synced(machine.apply(offer("A", namespace="three"))) == []
+    machine.apply(offer("B", namespace="three"))
+    assert machine.totals("three") == (0, 1, 0)
+    assert refused(machine, offer("A", namespace="one")) == "2 namespaces are in use"
+
+
+def test_a_refused_offer_leaves_nothing_behind() -> None:
+    machine = Machine(pending_offers_max=1)
+    machine.apply(offer("A", "tea"))
+    refused(machine, offer("B", "coin", namespace="other"))
+    assert machine.totals("other") == (0, 0, 0)
+    assert machine.pending_total == 1
+    assert [each.id for each in machine.pending("default")] == ["A"]

@@ -1,0 +1,100 @@
+"""The behaviour scripts in `scripts/`: commands, `----`, the effects that they have.
+
+A command is `offer ID ACTOR EVENT|EVENT …` with `mates=`, `expect=`, `labels=`, `selector=` and `timeout=`, or
+`withdraw ID`, `disconnect ID`, or `expire ID SECONDS`; `#` begins a comment. `pytest --rewrite` writes what came out into the
+scripts; read the diff.
+"""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from syncnet.core.commands import Cause, Command, Expire, Withdraw
+from syncnet.core.effects import Effect, Missed, Pending, Refused, Synced, TimedOut, Withdrawn
+from syncnet.core.machine import Machine
+from tests.core.offers import offer
+
+SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.txt"))
+RULE = "----"
+
+
+def command(line: str) -> Command:
+    verb, id, *words = shlex.split(line)
+    match verb:
+        case "offer":
+            actor, events, *options = words
+            given = dict(option.split("=", 1) for option in options)
+            return offer(
+                actor,
+                *events.split("|"),
+                id=id,
+                mates=int(given.pop("mates")) if "mates" in given else None,
+                expect=given.pop("expect").split(",") if "expect" in given else None,
+                labels=dict(pair.split("=") for pair in given.pop("labels").split(",")) if "labels" in given else None,
+                selector=given.pop("selector", None),
+                namespace=given.pop("namespace", "default"),
+                **given,
+            )
+        case "withdraw":
+            return Withdraw(0, "default", id, Cause.WITHDRAWN)
+        case "disconnect":
+            return Withdraw(0, "default", id, Cause.DISCONNECTED)
+        case "expire":
+            return Expire(int(words[0]) * 1_000_000_000, "default", id)
+        case _:
+            raise AssertionError(f"no such command: {line}")
+
+
+def written(effect: Effect) -> str:
+    match effect:
+        case Pending(offer, arrival):
+            return f"pending {arrival} {offer.id}"
+        case Synced():
+            return f"synced {effect.sync} {effect.event}: {' '.join(member.id for member in effect.members)}"
+        case Withdrawn(_, offer, cause):
+            return f"{cause} {offer.id}"
+        case TimedOut(at_ns, offer, present, missing, missing_actors):
+            who = f" ({', '.join(missing_actors)})" if missing_actors else ""
+            waited = (at_ns - offer.at_ns) // 1_000_000_000
+            return f"timed out {offer.id} after {waited} s; present: {' '.join(present) or '-'}; missing: {missing}{who}"
+        case Missed(_, offer, event, steps):
+            return f"missed {offer.id} {event} after {steps} steps"
+        case Refused(offer, code, _):
+            return f"refused {offer.id} {code}"
+
+
+def run(script: str) -> str:
+    """Return the script with the effects that its commands have now."""
+    machine = Machine()
+    out: list[str] = []
+    effects: list[str] = []
+    expecting = False
+    for line in [*script.splitlines(), ""]:
+        if expecting and line:
+            continue  # an expected effect of before
+        if expecting:
+            out += effects
+            effects, expecting = [], False
+        out.append(line)
+        if line == RULE:
+            expecting = True
+        elif line and not line.startswith("#"):
+            effects += map(written, machine.apply(command(line)))
+    assert not effects, "the script ends with commands that have no rule after them"
+    return "\n".join(out).rstrip("\n") + "\n"
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_script(path: Path, pytestconfig: pytest.Config) -> None:
+    script = path.read_text()
+    assert RULE in script
+    now = run(script)
+    if pytestconfig.getoption("rewrite"):
+        path.write_text(now)
+    else:
+        assert now == script
+
+
+def test_there_are_scripts() -> None:
+    assert SCRIPTS

@@ -1,0 +1,53 @@
+"""The JSON log: one object per happening."""
+
+import json
+
+from syncnet.core.commands import Cause, Expire, Withdraw
+from syncnet.core.machine import Machine
+from syncnet.view.json_log import json_line
+from tests.core.offers import offer
+
+
+def test_every_happening_is_one_line() -> None:
+    machine = Machine(search_steps_max=3, pending_offers_max=3)
+    at_ns = 1_000_000_000_123_456_789
+    commands = [
+        offer("VM", at_ns=at_ns, payload=b'"secret"'),
+        offer("CUST", at_ns=at_ns),
+        offer("A", "x", "y", expect=["B"], at_ns=at_ns),
+        Withdraw(at_ns, "default", "A", Cause.DISCONNECTED),
+        offer("B", "x", at_ns=at_ns),
+        Expire(at_ns, "default", "B"),
+        *[offer(f"C{n}", selector="actor=NOBODY", at_ns=at_ns) for n in range(3)],
+        offer("D", at_ns=at_ns),
+    ]
+    lines = [json_line(effect) for command in commands for effect in machine.apply(command)]
+    assert not any("\n" in line or "secret" in line for line in lines)
+    seen = [json.loads(line) for line in lines]
+    assert {each["at"] for each in seen} == {"2001-09-09T01:46:40.123456Z"}
+    assert [each["happening"] for each in seen] == [
+        *("pending", "pending", "synced", "pending", "disconnected", "pending", "timed-out"),
+        *("pending", "pending", "pending", "refused"),
+    ]
+    assert seen[0] == {
+        "at": "2001-09-09T01:46:40.123456Z",
+        "happening": "pending",
+        "namespace": "default",
+        "events": ["coin"],
+        "id": "VM",
+        "actor": "VM",
+        "mates": 1,
+        "selector": "actor!=VM",
+        "labels": {"actor": "VM"},
+    }
+    assert seen[2]["members"] == [{"id": "VM", "actor": "VM"}, {"id": "CUST", "actor": "CUST"}]
+    assert seen[3]["expect"] == ["A", "B"]
+    assert (seen[6]["present"], seen[6]["missing"]) == ([], 1)
+    assert seen[-1]["code"] == "full"
+
+
+def test_a_miss_is_a_line() -> None:
+    machine = Machine(search_steps_max=1)
+    lines = [json_line(effect) for n in range(3) for effect in machine.apply(offer(f"A{n}", selector="actor=X"))]
+    assert [json.loads(line)["happening"] for line in lines] == ["pending", "pending", "pending", "missed"]
+    assert json.loads(lines[-1])["steps"] == 1

@@ -1,0 +1,131 @@
+"""The graph log draws exactly what semantics.md draws."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncnet.core.commands import Cause, Command, Expire, Withdraw
+from syncnet.core.machine import Machine
+from syncnet.view.lanes import Lanes
+from tests.core.offers import offer
+
+
+def drawn(*commands: Command) -> str:
+    machine, lanes = Machine(search_steps_max=5), Lanes()
+    return "".join(f"{line}\n" for each in commands for effect in machine.apply(each) for line in lanes.lines(effect))
+
+
+def gone(id: str, cause: Cause = Cause.DISCONNECTED) -> Withdraw:
+    return Withdraw(0, "default", id, cause)
+
+
+def test_the_customer_and_the_vending_machine() -> None:
+    """Character for character the block in semantics.md."""
+    assert (
+        drawn(offer("VM"), offer("CUST"), offer("VM", "choc"), offer("CUST", "choc"))
+        == """\
+┌─ VM:coin
+│┌ CUST:coin
+└└ CUST:coin VM:coin
+
+┌─ VM:choc
+│┌ CUST:choc
+└└ CUST:choc VM:choc
+
+"""
+    )
+
+
+def test_alone() -> None:
+    assert drawn(offer("A", mates=0)) == "┌─ A:coin\n└  A:coin\n\n"
+
+
+def test_the_leftmost_free_lane_is_taken_and_a_line_ends_at_its_rightmost_lane() -> None:
+    assert (
+        drawn(
+            offer("A", "x"),
+            offer("B", "y"),
+            offer("C", "z"),
+            gone("B"),
+            offer("D", "w"),
+            gone("C"),
+            gone("A", Cause.WITHDRAWN),
+            offer("E", "x"),
+            gone("E"),
+            Expire(0, "default", "D"),
+        )
+        == """\
+┌─ A:x
+│┌ B:y
+││┌ C:z
+│┴│ B:y disconnected
+│┌│ D:w
+││┴ C:z disconnected
+┴│ A:x withdrawn
+┌│ E:x
+┴│ E:x disconnected
+ ┴ D:w timed out
+
+"""
+    )
+
+
+def test_three_parties_the_newest_first() -> None:
+    assert (
+        drawn(offer("A", mates=2), offer("X", "other"), offer("B", mates=2), offer("C", mates=2), gone("X"))
+        == """\
+┌─ A:coin
+│┌ X:other
+││┌ B:coin
+│││┌ C:coin
+└│└└ C:coin B:coin A:coin
+ ┴ X:other disconnected
+
+"""
+    )
+
+
+def test_a_choice_shows_all_its_events_until_it_syncs() -> None:
+    assert (
+        drawn(offer("A", "tea", "milk"), gone("A"), offer("A", "tea", "milk"), offer("B", "milk"))
+        == """\
+┌─ A:tea|milk
+┴  A:tea|milk disconnected
+
+┌─ A:tea|milk
+│┌ B:milk
+└└ B:milk A:milk
+
+"""
+    )
+
+
+def test_other_namespaces_are_named() -> None:
+    assert drawn(offer("A", namespace="ci")) == "┌─ ci/A:coin\n"
+
+
+def test_a_search_that_hit_its_bound_is_told() -> None:
+    *_, last = drawn(*[offer(f"A{n}", selector="actor=NOBODY") for n in range(6)], offer("B")).splitlines()
+    assert last == "│││││││ B:coin searched up to the bound; a group may have been missed"
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=60))
+def test_every_lane_is_opened_and_closed_once(steps: list[tuple[bool, int]]) -> None:
+    """Read back from the picture alone: which lanes are open is what the machine says is pending."""
+    machine, lanes = Machine(), Lanes()
+    picture: list[str] = []
+    for number, (arrives, which) in enumerate(steps):
+        pending = machine.pending("default")
+        if arrives or not pending:
+            command: Command = offer("ABC"[which % 3], "xyz"[which % 3 :][:1], id=str(number), mates=which % 3)
+        else:
+            command = gone(pending[which % len(pending)].id)
+        for effect in machine.apply(command):
+            picture += lanes.lines(effect)
+    open_lanes: set[int] = set()
+    for line in filter(None, picture):
+        cells = line[: next(i for i, c in enumerate(line) if c.isascii() and c != " ")].removesuffix(" ")
+        assert {n for n, cell in enumerate(cells) if cell in "│└┴"} == open_lanes
+        opened = {n for n, cell in enumerate(cells) if cell == "┌"}
+        assert all(lane == min(set(range(99)) - open_lanes) for lane in opened)
+        open_lanes = (open_lanes | opened) - {n for n, cell in enumerate(cells) if cell in "└┴"}
+    assert len(open_lanes) == machine.pending_total
