@@ -1,0 +1,96 @@
+"""Answers and problem documents are as semantics.md has them."""
+
+import json
+
+import yaml
+
+from syncnet.core.effects import Synced, TimedOut
+from syncnet.errors import PROBLEMS
+from syncnet.wire.answers import encode_pending, encode_problem, encode_sync, timed_out_problem
+from tests.core.offers import offer
+
+VM, CUST = offer("VM", id="1", payload=b'{"a":1e400}'), offer("CUST", id="2", labels={"x": "y"})
+
+
+def test_the_answer_to_a_sync() -> None:
+    body = encode_sync(Synced(0, "default", "coin", 17, (VM, CUST)), "json")
+    assert body == (
+        b'{"event":"coin","sync":17,"payloads":{"VM":{"a":1e400},"CUST":""},"members":['
+        b'{"id":"1","actor":"VM","labels":{"actor":"VM"},"payload":{"a":1e400}},'
+        b'{"id":"2","actor":"CUST","labels":{"actor":"CUST","x":"y"},"payload":""}]}\n'
+    )
+
+
+def test_where_two_members_bear_one_name_the_payload_is_the_later_ones() -> None:
+    synced = Synced(0, "default", "e", 1, (offer("A", id="1", payload=b"1"), offer("A", id="2", payload=b"2")))
+    answer = json.loads(encode_sync(synced, "json"))
+    assert answer["payloads"] == {"A": 2}
+    assert [member["payload"] for member in answer["members"]] == [1, 2]
+
+
+def test_yaml_says_the_same() -> None:
+    tricky = offer("NO", id="3", payload='{"é": ["no", "1", 1, 1.5, null, "2001-01-01", "a\\nb"]}'.encode())
+    synced = Synced(0, "default", "coin", 1, (CUST, tricky))
+    as_yaml, as_json = (encode_sync(synced, output) for output in ("yaml", "json"))
+    assert yaml.safe_load(as_yaml) == json.loads(as_json)
+    assert as_yaml.startswith(b"event: coin\nsync: 1\npayloads:\n  CUST: ''\n")
+
+
+def test_yaml_of_payloads_at_the_limits() -> None:
+    deep = offer("A", payload=b"[" * 63 + b"9" * 4000 + b"]" * 63)
+    assert b"9" * 4000 in encode_sync(Synced(0, "default", "coin", 1, (deep,)), "yaml")
+
+
+def test_a_problem_document() -> None:
+    assert json.loads(encode_problem("bad-parameter", "mates: no", parameter="mates")) == {
+        "type": "urn:syncnet:problem:bad-parameter",
+        "title": "Bad parameter",
+        "status": 400,
+        "detail": "mates: no",
+        "parameter": "mates",
+    }
+
+
+def test_the_table_has_no_status_that_means_success() -> None:
+    assert all(400 <= problem.status <= 599 and problem.title for problem in PROBLEMS.values())
+
+
+def test_timed_out_says_how_long_who_and_how_many() -> None:
+    waiting = offer("A", "x", "y", mates=3)
+    problem = json.loads(timed_out_problem(TimedOut(1_500_000_000, waiting, ("B",), 2, ())))
+    assert problem["status"] == 408
+    assert problem["detail"] == "A waited 1.5 s for x or y; present: B; missing: 2"
+    assert (problem["waited_s"], problem["present"], problem["missing"]) == (1.5, ["B"], 2)
+    assert "missing_actors" not in problem
+
+
+def test_timed_out_with_a_roster_says_who_is_missing() -> None:
+    waiting = offer("A", expect=["B", "C"])
+    problem = json.loads(timed_out_problem(TimedOut(0, waiting, (), 2, ("B", "C"))))
+    assert problem["detail"] == "A waited 0 s for coin; present: nobody; missing: B, C"
+    assert problem["missing_actors"] == ["B", "C"]
+
+
+def test_stats() -> None:
+    offers = [
+        offer("A", "x", "y", id="1", timeout_s=2.5, at_ns=1_000_000_000_000_000_000, payload=b'"secret"'),
+        offer("A", "x", id="2", expect=["B"]),
+    ]
+    stats = json.loads(encode_pending(offers))
+    assert {event: {actor: list(ids) for actor, ids in actors.items()} for event, actors in stats.items()} == {
+        "x": {"A": ["1", "2"]},
+        "y": {"A": ["1"]},
+    }
+    assert stats["y"]["A"]["1"] == {
+        "params": {
+            "event": ["x", "y"],
+            "actor": "A",
+            "mates": 1,
+            "selector": "actor!=A",
+            "labels": {"actor": "A"},
+            "payload_bytes": 8,
+            "timeout": "2.5s",
+        },
+        "created_at": "2001-09-09T01:46:40.000000Z",
+    }
+    assert stats["x"]["A"]["2"]["params"]["expect"] == ["A", "B"]
