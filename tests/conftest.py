@@ -8,7 +8,9 @@ settings.load_profile("syncnet")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--rewrite", action="store_true", help="write the behaviour scripts anew, to be reviewed as a diff")
+    parser.addoption(
+        "--rewrite", action="store_true", help="write the behaviour scripts anew, to be reviewed as a diff"
+    )
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The hub: commands in, futures out, on the memory log."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def hub() -> AsyncIterator[Hub]:
-    yield Hub()
+def hub() -> Hub:
+    return Hub()
 
 
 async def test_members_of_a_sync_get_the_same_outcome(hub: Hub) -> None:

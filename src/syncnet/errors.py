@@ -74,14 +74,14 @@ class WorldError(SyncnetError):
 class ParameterError(UsageError, ValueError):
     """A parameter is missing, unknown, given twice, or has a value that does not do.
 
-    `parameter` is its name; the message says what was expected, what came, and where.
+    `parameter` is its name; the message says what was expected, what came, and where. `code` is `too-large` for a
+    payload that is.
     """
 
-    code = "bad-parameter"
-
-    def __init__(self, parameter: str, message: str) -> None:
+    def __init__(self, parameter: str, message: str, code: str = "bad-parameter") -> None:
         super().__init__(f"{parameter}: {message}")
         self.parameter = parameter
+        self.code = code
 
 
 class BadBodyError(UsageError, ValueError):

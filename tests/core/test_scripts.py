@@ -1,8 +1,8 @@
 """The behaviour scripts in `scripts/`: commands, `----`, the effects that they have.
 
-A command is `offer ID ACTOR EVENT|EVENT …` with `mates=`, `expect=`, `labels=`, `selector=` and `timeout=`, or
-`withdraw ID`, `disconnect ID`, or `expire ID SECONDS`; `#` begins a comment. `pytest --rewrite` writes what came out into the
-scripts; read the diff.
+A command is `offer ID ACTOR EVENT|EVENT …` with `mates=`, `expect=`, `labels=`, `selector=` and `namespace=`, or
+`withdraw ID`, `disconnect ID`, or `expire ID SECONDS`; `#` begins a comment. `pytest --rewrite` writes what came
+out into the scripts; read the diff.
 """
 
 import shlex
@@ -25,7 +25,7 @@ def command(line: str) -> Command:
         case "offer":
             actor, events, *options = words
             given = dict(option.split("=", 1) for option in options)
-            return offer(
+            made = offer(
                 actor,
                 *events.split("|"),
                 id=id,
@@ -34,8 +34,9 @@ def command(line: str) -> Command:
                 labels=dict(pair.split("=") for pair in given.pop("labels").split(",")) if "labels" in given else None,
                 selector=given.pop("selector", None),
                 namespace=given.pop("namespace", "default"),
-                **given,
             )
+            assert not given, f"no such option: {line}"
+            return made
         case "withdraw":
             return Withdraw(0, "default", id, Cause.WITHDRAWN)
         case "disconnect":
@@ -57,7 +58,9 @@ def written(effect: Effect) -> str:
         case TimedOut(at_ns, offer, present, missing, missing_actors):
             who = f" ({', '.join(missing_actors)})" if missing_actors else ""
             waited = (at_ns - offer.at_ns) // 1_000_000_000
-            return f"timed out {offer.id} after {waited} s; present: {' '.join(present) or '-'}; missing: {missing}{who}"
+            return (
+                f"timed out {offer.id} after {waited} s; present: {' '.join(present) or '-'}; missing: {missing}{who}"
+            )
         case Missed(_, offer, event, steps):
             return f"missed {offer.id} {event} after {steps} steps"
         case Refused(offer, code, _):

@@ -2,7 +2,7 @@
 
 import json
 
-from syncnet.core.commands import Cause, Expire, Withdraw
+from syncnet.core.commands import Cause, Command, Expire, Withdraw
 from syncnet.core.machine import Machine
 from syncnet.view.json_log import json_line
 from tests.core.offers import offer
@@ -11,7 +11,7 @@ from tests.core.offers import offer
 def test_every_happening_is_one_line() -> None:
     machine = Machine(search_steps_max=3, pending_offers_max=3)
     at_ns = 1_000_000_000_123_456_789
-    commands = [
+    commands: list[Command] = [
         offer("VM", at_ns=at_ns, payload=b'"secret"'),
         offer("CUST", at_ns=at_ns),
         offer("A", "x", "y", expect=["B"], at_ns=at_ns),

@@ -91,7 +91,7 @@ Command: TypeAlias = Offer | Withdraw | Expire
 def make_offer(
     *,
     at_ns: int,
-    id: str,  # noqa: A002 - the word of the contract
+    id: str,
     events: Iterable[str],
     actor: str,
     namespace: str = DEFAULT_NAMESPACE,
@@ -116,7 +116,8 @@ def make_offer(
     if roster and selector is not None:
         raise ParameterError("selector", "expected either a roster (expect) or a selector, got both")
     if len(payload) > PAYLOAD_BYTES_MAX:
-        raise ParameterError("payload", f"expected at most {PAYLOAD_BYTES_MAX} bytes as JSON, got {len(payload)}")
+        too_large = f"expected at most {PAYLOAD_BYTES_MAX} bytes as JSON, got {len(payload)}"
+        raise ParameterError("payload", too_large, "too-large")
     if roster:
         mates, selector = len(roster) - 1, EVERYTHING
     return Offer(

@@ -142,7 +142,7 @@ class Machine:
             return f"the payloads that are pending take {self._pending_payload_bytes} bytes, and this one is too much"
         return ""
 
-    def _take(self, namespace: str, id: str) -> Standing | None:  # noqa: A002
+    def _take(self, namespace: str, id: str) -> Standing | None:
         """Take a pending offer out of the state, and return it."""
         world = self._worlds.get(namespace)
         standing = world.standing.pop(id, None) if world else None

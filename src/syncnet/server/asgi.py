@@ -6,9 +6,10 @@
     app = Starlette()
     app.mount("/sync", ASGIApp())
 
-Needs no lifespan events. Run the whole application in one process: two processes would be two worlds. And set the
-server's limit on requests at once, where it has one, above the number of offers that may wait; requests that wait
-for each other must all be let in.
+Needs no lifespan events. Three things to see to in the server that runs the application: one process, because two
+would be two worlds; no limit on requests at once below the number of offers that may wait, because requests that wait
+for each other must all be let in; and a bound on a graceful shutdown (uvicorn: `--timeout-graceful-shutdown`), because
+a server that waits for all requests waits for those that wait.
 """
 
 from __future__ import annotations

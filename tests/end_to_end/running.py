@@ -1,0 +1,107 @@
+"""A real server in a process of its own, and ways to ask it things."""
+
+import contextlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+READY = re.compile(rb"serves on (http://\S+)\n")
+STEPS_MAX = 2_000
+"""How often a condition is asked for, 5 ms apart, before a test gives up on it."""
+
+
+class Server:
+    """`syncnet 127.0.0.1:0 …`, ready when the constructor returns."""
+
+    def __init__(self, *options: str, address: str = "127.0.0.1:0", preexec: Any = None) -> None:
+        self._files = tempfile.TemporaryDirectory()
+        self._out, self._err = (Path(self._files.name) / name for name in ("out", "err"))
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "syncnet", address, *options], stdout=out, stderr=err, preexec_fn=preexec
+            )
+        self.url = until(self._said_url, lambda: f"the server did not start: {self.stderr}")
+        self.port = int(self.url.rpartition(":")[2])
+        self.client = httpx.Client(base_url=self.url, timeout=30)
+
+    def _said_url(self) -> str | None:
+        match = READY.search(self._err.read_bytes())
+        return match[1].decode() if match else None
+
+    @property
+    def stdout(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self._err.read_text()
+
+    def stats(self, namespace: str = "default") -> Any:
+        return self.client.get("/stats", params={"namespace": namespace}).json()
+
+    def pending(self, namespace: str = "default") -> int:
+        answer = self.client.get("/stats", params={"namespace": namespace})
+        return int(answer.headers["syncnet-pending"])
+
+    def until_pending(self, offers: int, namespace: str = "default") -> None:
+        until(lambda: self.pending(namespace) == offers, lambda: f"{self.pending(namespace)} pending, not {offers}")
+
+    def until_stdout(self, text: str) -> None:
+        until(lambda: self.stdout == text, lambda: f"on the terminal:\n{self.stdout}\nnot:\n{text}")
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        """End the server with a signal; return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signum)
+        status = self.process.wait(timeout=30)
+        self.client.close()
+        return status
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.client.close()
+        self._files.cleanup()
+
+
+def until(condition: Any, message: Any) -> Any:
+    """Ask again and again until `condition()` holds; return what it said."""
+    for _ in range(STEPS_MAX):
+        if result := condition():
+            return result
+        time.sleep(0.005)
+    raise AssertionError(message())
+
+
+@contextlib.contextmanager
+def running(*options: str, **how: Any) -> Iterator[Server]:
+    server = Server(*options, **how)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@contextlib.contextmanager
+def curls(*urls: str) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Real curls, each in the background, with what they print; those left are killed."""
+    started = [
+        subprocess.Popen(["curl", "--silent", "--show-error", "--max-time", "60", url], stdout=subprocess.PIPE)
+        for url in urls
+    ]
+    try:
+        yield started
+    finally:
+        for curl in started:
+            curl.kill()
+            with curl:  # closes the pipe and waits
+                pass

@@ -1,0 +1,67 @@
+"""The ASGI face: mounted in a Starlette application, and alone, both on a real uvicorn."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from syncnet.core.limits import BODY_BYTES_MAX
+from tests.end_to_end.running import curls, until
+
+
+@contextmanager
+def uvicorn(app: str) -> Iterator[httpx.Client]:
+    """Serve an application on a socket that is bound before, so that its port is known and no request is lost."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", f"tests.end_to_end.mounted_app:{app}", "--fd", str(listener.fileno())],
+            pass_fds=(listener.fileno(),),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+                yield client
+            process.send_signal(signal.SIGTERM)
+            stderr = process.communicate(timeout=30)[1].decode()
+            assert "Traceback" not in stderr, stderr
+            assert "Application shutdown complete" in stderr
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def pending(client: httpx.Client, prefix: str) -> str:
+    return str(client.get(f"{prefix}/stats").headers["syncnet-pending"])
+
+
+@pytest.mark.parametrize(("app", "prefix"), [("app", "/sync"), ("alone", "")])
+def test_the_same_syncnet_in_an_application(app: str, prefix: str) -> None:
+    with uvicorn(app) as client:
+        with curls(f"{client.base_url}{prefix}/event?event=coin&actor=VM") as (curl,):
+            until(lambda: pending(client, prefix) == "1", lambda: "VM does not wait")
+            body = {"event": "coin", "actor": "CUST", "payload": 1}
+            cust = client.post(f"{prefix}/event", json=body)
+            assert curl.communicate()[0] == cust.content
+        assert cust.headers["syncnet-rank"] == "1"
+        assert cust.json()["payloads"] == {"VM": "", "CUST": 1}
+
+        assert client.get(f"{prefix}/event?actor=A").json()["parameter"] == "event"
+        assert client.get(f"{prefix}/nothing").json()["detail"].startswith("no /nothing here")
+        assert client.head(f"{prefix}/healthz").status_code == 200
+        assert client.post(f"{prefix}/event", content=b" " * (BODY_BYTES_MAX + 1)).status_code == 413
+
+
+def test_g6_a_client_that_goes_away_is_gone() -> None:
+    with uvicorn("app") as client:
+        assert client.get("/").text == "home of /"
+        with curls(f"{client.base_url}/sync/event?event=coin&actor=VM") as (curl,):
+            until(lambda: pending(client, "/sync") == "1", lambda: "VM does not wait")
+            curl.kill()
+            until(lambda: pending(client, "/sync") == "0", lambda: "a ghost is left")

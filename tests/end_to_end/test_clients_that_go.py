@@ -1,0 +1,194 @@
+"""G6 and G8 with real connections: clients that die, that do not read, that are slow, and very many of them."""
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from tests.end_to_end.running import Server, curls, running
+
+pytestmark = pytest.mark.anyio
+
+
+def get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+def test_g6_a_killed_curl_is_gone_and_no_ghost_syncs() -> None:
+    with running() as server:
+        with curls(f"{server.url}/event?event=coin&actor=VM") as (curl,):
+            server.until_pending(1)
+            curl.send_signal(signal.SIGKILL)
+            server.until_pending(0)
+        assert server.client.get("/event?event=coin&actor=CUST&timeout=0").status_code == 408
+        server.until_stdout("┌─ VM:coin\n┴  VM:coin disconnected\n\n┌─ CUST:coin\n┴  CUST:coin timed out\n\n")
+
+
+def test_g6_a_connection_that_is_reset_is_gone(server: Server) -> None:
+    connection = socket.create_connection(("127.0.0.1", server.port))
+    connection.sendall(get("/event?event=coin&actor=VM"))
+    server.until_pending(1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    connection.close()
+    server.until_pending(0)
+
+
+def test_g8_who_never_reads_its_answer_delays_nobody(server: Server) -> None:
+    """Answers far above what socket buffers hold, to clients that read nothing; other pairs go on."""
+    stuck = []
+    payload = "x" * 250_000
+    for number in range(8):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(get(f"/event?event=stuck-{number}&actor=SLOW"))
+        stuck.append(connection)
+    server.until_pending(8)
+    for number in range(8):
+        body = {"event": f"stuck-{number}", "actor": "FAST", "payload": payload}
+        assert server.client.post("/event", json=body).json()["payloads"]["FAST"] == payload
+    for number in range(50):
+        assert server.client.get(f"/event?event=after-{number}&actor=A&mates=0").status_code == 200
+    for connection in stuck:
+        connection.close()
+
+
+def test_g8_slow_and_unfinished_requests_delay_nobody(server: Server) -> None:
+    unfinished = []
+    for sent in (b"GET /event?ev", b"POST /event HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\nevent=", b""):
+        connection = socket.create_connection(("127.0.0.1", server.port))
+        connection.sendall(sent)
+        unfinished.append(connection)
+    for number in range(50):
+        assert server.client.get(f"/event?event=after-{number}&actor=A&mates=0").status_code == 200
+    for connection in unfinished:
+        connection.close()
+
+
+class Asking:
+    """One request on a connection of its own, and the status line and body of its answer."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def of(cls, server: Server, path: str) -> "Asking":
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(get(path))
+        return cls(reader, writer)
+
+    async def answer(self) -> tuple[bytes, bytes]:
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        body = await self.reader.readexactly(int(length.split(b":")[1]))
+        self.writer.close()
+        return head.split(b"\r\n")[0], body
+
+
+async def test_five_thousand_wait_and_their_mates_get_in() -> None:
+    """Nothing in the server's own limits dead-locks requests that wait for each other."""
+    pairs = 5_000
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 2 * pairs + 200
+    assert hard == resource.RLIM_INFINITY or hard >= needed, f"this test needs {needed} open files, and may have {hard}"
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else hard, hard))
+    with running("--log-format", "none") as server:
+
+        async def ask(actor: str) -> list[Asking]:
+            gate = asyncio.Semaphore(200)  # connections that are being opened at once
+
+            async def one(number: int) -> Asking:
+                async with gate:
+                    return await Asking.of(server, f"/event?event=pair-{number}&actor={actor}")
+
+            return list(await asyncio.gather(*map(one, range(pairs))))
+
+        waiting = await ask("VM")
+        await asyncio.to_thread(server.until_pending, pairs)
+        mates = await ask("CUST")
+        answers = await asyncio.gather(*(each.answer() for each in (*waiting, *mates)))
+        assert {status for status, _ in answers} == {b"HTTP/1.1 200 OK"}
+        assert [body for _, body in answers[:pairs]] == [body for _, body in answers[pairs:]]
+        assert len({body for _, body in answers}) == pairs
+        assert server.pending() == 0
+
+
+def test_a_full_server_says_so_and_lets_the_waiting_go() -> None:
+    with running("--pending-max", "1") as server, curls(f"{server.url}/event?event=coin&actor=VM") as (curl,):
+        server.until_pending(1)
+        full = server.client.get("/event?event=tea&actor=X")
+        assert (full.status_code, full.headers["retry-after"]) == (503, "1")
+        assert full.json()["detail"] == "1 offers are pending, and no more can be"
+        assert server.client.get("/event?event=coin&actor=CUST").status_code == 200
+        assert curl.communicate()[0]
+
+
+def test_too_few_open_files_are_told_at_start_and_the_limit_follows() -> None:
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
+
+    with running("--log-format", "none", preexec=few) as server:
+        assert "the limit on open files (300) lets 44 offers wait at once, not 100000" in server.stderr
+        urls = [f"{server.url}/event?event=wait-{number}&actor=A" for number in range(44)]
+        with curls(*urls):
+            server.until_pending(44)
+            assert server.client.get("/event?event=wait-44&actor=A").status_code == 503
+            for number in range(44):
+                assert server.client.get(f"/event?event=wait-{number}&actor=B").status_code == 200
+
+
+def test_a_low_soft_limit_is_raised_without_a_word() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def low() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+
+    with running("--pending-max", "1000", preexec=low) as server:
+        assert "open files" not in server.stderr
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_and_the_waiting_get_503(signum: int) -> None:
+    """Exit status 0, a clean terminal, and clients that hold the server up do not."""
+    with running() as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as waiting:
+            waiting.sendall(get("/event?event=coin&actor=VM"))
+            server.until_pending(1)
+            with socket.create_connection(("127.0.0.1", server.port)) as unfinished:
+                unfinished.sendall(b"GET /ev")
+                assert server.stop(signum) == 0
+            answer = waiting.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 1\r\n" in answer
+        assert b'"detail":"the server is about to end"' in answer
+        assert server.stdout == "┌─ VM:coin\n"
+        *_, last = server.stderr.splitlines()
+        assert last == "syncnet: ended; 1 waiting client was sent away with 503"
+
+
+def test_a_terminal_that_nobody_reads_does_not_hold_up_the_server() -> None:
+    """Standard output is a pipe that is full; then one that is closed."""
+    reading, writing = os.pipe()
+    process = subprocess.Popen([sys.executable, "-m", "syncnet", "127.0.0.1:0"], stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    try:
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, b"")
+        url = next(line for line in lines if b"serves on" in line).split()[-1].decode()
+        with httpx.Client(base_url=url, timeout=30) as client:
+            for number in range(2_000):  # two lines each of about 250 characters, far more than a pipe holds
+                event = f"{'x' * 240}{number}"
+                assert client.get("/event", params={"event": event, "actor": "A", "mates": 0}).status_code == 200
+            os.close(reading)
+            assert client.get("/event?event=e&actor=A&mates=0").status_code == 200
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
