@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 ADDRESS ?= :8000
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fix bench clean
+.PHONY: help serve test check fix bench sim soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,13 @@ fix: $(READY) ## format, and mend what ruff can mend
 
 bench: $(READY) ## measure, side by side in one run
 	$(BIN)/python -m benchmarks
+
+sim: $(READY) ## the random comparisons of matchers, nightly size (some minutes)
+	SYNCNET_WORLDS=5000 SYNCNET_EXAMPLES=10000 $(BIN)/pytest -q tests/core/test_matching_against_a_plain_scan.py \
+	  tests/core/test_machine_against_brute_force.py
+
+soak: $(READY) ## a million offers of ever new events, actors and labels; memory must come back (some minutes)
+	SYNCNET_SOAK_OFFERS=1000000 $(BIN)/pytest -q tests/core/test_soak.py
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

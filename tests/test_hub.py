@@ -94,7 +94,7 @@ async def test_observers_see_every_effect_in_order() -> None:
     seen: list[Effect] = []
     hub = Hub(machine=Machine(search_steps_max=1), observers=[seen.append])
     for actor in ("A", "B", "C"):
-        hub.offer(offer(actor, selector="actor=NOBODY"))
+        hub.offer(offer(actor, mates=2))
     hub.withdraw(offer("A"), Cause.DISCONNECTED)
     assert [type(effect) for effect in seen] == [Pending, Pending, Pending, Missed, Withdrawn]
 

@@ -48,6 +48,6 @@ def test_every_happening_is_one_line() -> None:
 
 def test_a_miss_is_a_line() -> None:
     machine = Machine(search_steps_max=1)
-    lines = [json_line(effect) for n in range(3) for effect in machine.apply(offer(f"A{n}", selector="actor=X"))]
+    lines = [json_line(effect) for n in range(3) for effect in machine.apply(offer(f"A{n}", mates=2))]
     assert [json.loads(line)["happening"] for line in lines] == ["pending", "pending", "pending", "missed"]
     assert json.loads(lines[-1])["steps"] == 1

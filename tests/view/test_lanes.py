@@ -9,8 +9,8 @@ from syncnet.view.lanes import Lanes
 from tests.core.offers import offer
 
 
-def drawn(*commands: Command) -> str:
-    machine, lanes = Machine(search_steps_max=5), Lanes()
+def drawn(*commands: Command, machine: Machine | None = None) -> str:
+    machine, lanes = machine or Machine(), Lanes()
     return "".join(f"{line}\n" for each in commands for effect in machine.apply(each) for line in lanes.lines(effect))
 
 
@@ -104,7 +104,8 @@ def test_other_namespaces_are_named() -> None:
 
 
 def test_a_search_that_hit_its_bound_is_told() -> None:
-    *_, last = drawn(*[offer(f"A{n}", selector="actor=NOBODY") for n in range(6)], offer("B")).splitlines()
+    offers = [offer(f"A{n}", mates=6) for n in range(6)]
+    *_, last = drawn(*offers, offer("B", mates=6), machine=Machine(search_steps_max=5)).splitlines()
     assert last == "│││││││ B:coin searched up to the bound; a group may have been missed"
 
 

@@ -48,12 +48,22 @@ PENDING_PAYLOAD_BYTES_MAX: Final = 536_870_912
 NAMESPACES_MAX: Final = 10_000
 """Namespaces with pending offers or a trace: the number of the last sync is kept for good, so they are counted."""
 
-SEARCH_STEPS_MAX: Final = 200_000
-"""Steps of the search for one arrival in one event; a step is one comparison of two offers. It is some tenths of
-a second at worst. Where it is hit the offer stays pending, and the miss is counted, logged and visible (G3)."""
+SEARCH_STEPS_MAX: Final = 100_000
+"""Steps of the search for one arrival in one event; a step is one look at an offer or a kind of offers. It is some
+tenths of a second at worst, and five times what the last party of the largest barrier takes. Where it is hit the offer
+stays pending, and the miss is counted, logged and visible (G3)."""
 
 PRESENT_OFFERS_MAX: Final = 100
 """Offers that are looked at to say who was present when an offer timed out."""
+
+EXPLAINED_OFFERS_MAX: Final = 100
+"""Other offers that an explanation speaks of: more than anybody reads."""
+
+NEAR_EVENTS_MAX: Final = 3
+"""Names of events that an explanation takes for mistyped ones."""
+
+EVENTS_COMPARED_MAX: Final = 1_000
+"""Names of events that are compared with an offer's own for that; one comparison is some ten microseconds."""
 
 # --- one request -------------------------------------------------------------------------------------------
 

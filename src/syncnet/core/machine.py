@@ -23,12 +23,12 @@ A full machine still takes an offer that syncs at once: it makes room, and those
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import islice
 
 from syncnet.core.commands import Command, Expire, Offer, Withdraw
 from syncnet.core.effects import Effect, Missed, Pending, Refused, Synced, TimedOut, Withdrawn
+from syncnet.core.groups import Group, Shape
 from syncnet.core.limits import (
     NAMESPACES_MAX,
     PENDING_OFFERS_MAX,
@@ -36,7 +36,7 @@ from syncnet.core.limits import (
     PRESENT_OFFERS_MAX,
     SEARCH_STEPS_MAX,
 )
-from syncnet.core.matching import Matcher, Standing, compatible
+from syncnet.core.matching import Matcher, Standing
 
 __all__ = ["Machine"]
 
@@ -110,7 +110,7 @@ class Machine:
             world = self._worlds[offer.namespace] = _World(Matcher(self._search_steps_max))
         if offer.id in world.standing:
             return (Refused(offer, "id-pending", f"the id {offer.id} is pending"),)
-        newcomer = Standing(world.arrivals + 1, offer)
+        newcomer = world.matcher.standing(world.arrivals + 1, offer)
         found = world.matcher.find(newcomer)
         if not found.members and (reason := self._full(offer)):
             self._forget_if_blank(offer.namespace)
@@ -149,6 +149,8 @@ class Machine:
         if world is None or standing is None:
             return None
         world.matcher.remove(standing)
+        if not world.standing:
+            world.standing.clear()  # an empty dict keeps the memory of its fullest day until it is told
         self._pending_offers -= 1
         self._pending_payload_bytes -= len(standing.offer.payload)
         self._forget_if_blank(namespace)
@@ -165,7 +167,7 @@ class Machine:
             return ()
         around = _Surroundings(standing.offer)
         for event in standing.offer.events:
-            around.look(islice(world.matcher.compatible_with(standing, event), PRESENT_OFFERS_MAX))
+            around.look(world.matcher.compatible_with(standing, event, PRESENT_OFFERS_MAX))
         self._take(command.namespace, command.id)
         absent = tuple(a for a in standing.offer.roster if a != standing.offer.actor and a not in around.present)
         missing = len(absent) or around.missing
@@ -180,16 +182,16 @@ class _Surroundings:
         self.present: dict[str, None] = {}
         self.missing = offer.mates
 
-    def look(self, others: Iterator[Offer]) -> None:
+    def look(self, others: Iterable[Offer]) -> None:
         """Note the compatible offers of one event, by arrival.
 
         How many are missing is asked of the group that forms when those who came first are let in first; each that
         joins may want more mates than the ones before. No such group can sync (G3), so the answer is 1 or more.
         """
-        group = [self._offer]
+        group = Group(Shape(self._offer))
         for other in others:
             self.present.setdefault(other.actor)
-            if all(compatible(other, member) for member in group):
-                group.append(other)
-                wanted = 1 + max(member.mates for member in group)
-                self.missing = max(1, min(self.missing, wanted - len(group)))
+            shape = Shape(other)
+            if group.admits(shape):
+                group.join(shape)
+                self.missing = max(1, min(self.missing, group.missing))

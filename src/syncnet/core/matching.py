@@ -1,37 +1,48 @@
-"""Which offers happen together: rules 1 to 6 of semantics.md, and nothing else.
+"""Which offers happen together: rules 1 to 6 of semantics.md, exactly, without looking at all that wait.
 
-The seam to the machine is `Matcher`: `add` and `remove` an offer, `find` the set for a newcomer, `compatible_with`
-to ask who else is there. The matcher knows no ids, no time and no trace.
+The seam to the machine is `Matcher`: `add` and `remove` an offer, `find` the set for a newcomer, `compatible_with` to
+ask who else is there. The matcher knows no ids, no time and no trace. `books.py` has the index, `groups.py` the sets.
 
 How the smallest set is found (rule 4). Sets are compared by their other members, listed by arrival; of two lists
 where one begins with the other, the shorter wins. A depth-first walk that extends a list in order of arrival, and
 asks of each list *can you sync as you are?* before it extends it, meets the lists in exactly that order. So the
-first answer is the smallest one. The walk is a loop with its own stack, and every comparison of two offers is a step.
+first answer is the smallest one.
+
+What keeps the walk short, and why nothing is lost by it:
+
+- Counts come before comparisons. A set whose largest `mates` is m has m others, so m can be the largest only where
+  m offers with as many mates or fewer are there; and what a member wants, all others must have.
+- Of a kind (equal shapes) the eldest stand for all. In a set that holds a younger one and not the elder, the elder
+  could stand in its place, and the set would be smaller. So a kind of which two never go together gives one candidate,
+  and where an elder led nowhere, a younger one of its kind will not lead anywhere either.
+- Where a member wants labels, only those who have them are walked on.
+
+The walk is a loop with its own stack. Every kind or offer that is looked at is a step, one with a long selector is
+several, and steps are bounded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
+from heapq import nsmallest
+from itertools import islice
+from typing import Final
 
+from syncnet.core.books import Book, Kind, Standing
 from syncnet.core.commands import Offer
+from syncnet.core.groups import Group, Shape, compatible
+from syncnet.core.selectors import Requirement
 
-__all__ = ["Found", "Matcher", "Standing", "compatible"]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A pending offer with its arrival number."""
-
-    arrival: int
-    offer: Offer
+__all__ = ["Found", "Matcher", "Standing"]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a search came to: `members` (by arrival, the newcomer last) of the smallest set, or none.
 
-    `missed` are the events in which the bound of steps was hit, so that the answer may be wrong in them.
+    `missed` are the events in which the bound of steps was hit, so that a set may be there that was not found.
     """
 
     event: str = ""
@@ -39,60 +50,77 @@ class Found:
     missed: tuple[str, ...] = ()
 
 
-def compatible(one: Offer, other: Offer) -> bool:
-    """Tell whether two offers of one event and namespace may stand in one set (rules 1 and 5).
-
-    A roster is a matter of the whole set; for two offers it means that each is on the other's, under different names.
-    """
-    if not (one.selector.matches(other.labels) and other.selector.matches(one.labels)):
-        return False
-    if one.roster or other.roster:
-        if one.actor == other.actor:
-            return False
-        if one.roster and other.roster:
-            return one.roster == other.roster
-        listed, actor = (one.roster, other.actor) if one.roster else (other.roster, one.actor)
-        return actor in listed
-    return True
-
-
 class Matcher:
-    """The pending offers of one namespace, by event and in order of arrival."""
+    """The pending offers of one namespace."""
 
     def __init__(self, steps_max: int) -> None:
-        self._steps_max = steps_max
-        self._books: dict[str, dict[int, Standing]] = {}
+        self._steps_max: Final = steps_max
+        self._books: dict[str, Book] = {}
+
+    def standing(self, arrival: int, offer: Offer) -> Standing:
+        """Return an offer as the other methods take it."""
+        return Standing(arrival, offer, Shape(offer))
 
     def add(self, standing: Standing) -> None:
         """Let an offer stand under each of its events; its arrival number is higher than any before."""
         for event in standing.offer.events:
-            self._books.setdefault(event, {})[standing.arrival] = standing
+            if event not in self._books:
+                self._books[event] = Book()
+            self._books[event].add(standing)
 
     def remove(self, standing: Standing) -> None:
         """Take an offer from under each of its events."""
         for event in standing.offer.events:
             book = self._books[event]
-            del book[standing.arrival]
-            if not book:
+            book.remove(standing)
+            if not book.offers_by_mates:
                 del self._books[event]
+        if not self._books:
+            self._books.clear()  # gives the memory back
 
     def find(self, newcomer: Standing) -> Found:
         """Return the set that the newcomer, who does not stand yet, completes (rules 2 to 6)."""
         missed: list[str] = []
         for event in newcomer.offer.events:
-            search = _Search(self._books.get(event, {}), newcomer, self._steps_max)
-            members = search.smallest_set()
-            if members is not None:
-                return Found(event, (*members, newcomer), tuple(missed))
-            if search.steps > self._steps_max:
+            try:
+                others = self._smallest_set(newcomer, event)
+            except _Bounded:
                 missed.append(event)
+                continue
+            if others is not None:
+                return Found(event, (*others, newcomer), tuple(missed))
         return Found(missed=tuple(missed))
 
-    def compatible_with(self, standing: Standing, event: str) -> Iterator[Offer]:
-        """Yield the offers that stand under `event` and are compatible with this one, by arrival."""
-        for other in self._books.get(event, {}).values():
-            if other.arrival != standing.arrival and compatible(other.offer, standing.offer):
-                yield other.offer
+    def compatible_with(self, standing: Standing, event: str, offers_max: int) -> list[Offer]:
+        """Return the eldest offers that stand under `event` and are compatible with this one, by arrival.
+
+        Looks at so many kinds at most, and returns so many offers at most.
+        """
+        kinds = islice(self._books[event].acquaintances(standing), offers_max)
+        members = (
+            member
+            for kind in kinds
+            if compatible(standing.shape, kind.shape)
+            for member in islice(kind.members.values(), offers_max)
+            if member is not standing
+        )
+        return [member.offer for member in nsmallest(offers_max, members, key=_arrival)]
+
+    def _smallest_set(self, newcomer: Standing, event: str) -> list[Standing] | None:
+        """Return the other members of the smallest set, by arrival; None where there is none.
+
+        :raises _Bounded: the bound was hit before that was known.
+        """
+        if newcomer.shape.mates == 0:
+            return []
+        book = self._books.get(event)
+        if book is None:
+            return None
+        return _Search(book, newcomer, self._steps_max).smallest_set()
+
+
+_FEW: Final = 16
+"""Candidates that are walked through sooner than chosen among."""
 
 
 class _Bounded(Exception):  # noqa: N818 - not an error, a way out
@@ -100,81 +128,121 @@ class _Bounded(Exception):  # noqa: N818 - not an error, a way out
 
 
 class _Search:
-    """One walk for one newcomer through the offers of one event."""
+    """One walk for one newcomer through the book of one event."""
 
-    def __init__(self, book: dict[int, Standing], newcomer: Standing, steps_max: int) -> None:
+    def __init__(self, book: Book, newcomer: Standing, steps_max: int) -> None:
         self._book = book
         self._newcomer = newcomer
-        self._steps_max = steps_max
-        self.steps = 0
+        self._steps_left = steps_max
+        self._candidates: list[Standing] = []
+        self._met: dict[Requirement, list[Standing]] = {}
 
-    def smallest_set(self) -> tuple[Standing, ...] | None:
-        """Return the other members of the smallest set, by arrival; None where there is none or the bound is hit."""
-        if self._newcomer.offer.mates == 0:
-            return ()
-        try:
-            return self._walk([each for each in self._book.values() if self._compatible(each, self._newcomer)])
-        except _Bounded:
+    def smallest_set(self) -> list[Standing] | None:
+        shape = self._newcomer.shape
+        if _largest_mates(self._book.offers_by_mates, shape.mates) < 0 or not self._book.can_be_met(shape, shape.mates):
             return None
+        group = Group(shape)
+        candidates = self._members(self._admitted(group))
+        by_mates: dict[int, int] = {}
+        for each in candidates:
+            by_mates[each.shape.mates] = by_mates.get(each.shape.mates, 0) + 1
+        mates_max = _largest_mates(by_mates, shape.mates)
+        if mates_max < 0:
+            return None
+        self._candidates = [each for each in candidates if each.shape.mates <= mates_max]
+        return self._walk(group)
 
-    def _compatible(self, one: Standing, other: Standing) -> bool:
-        self.steps += 1
-        if self.steps > self._steps_max:
+    def _step(self, effort: int = 1) -> None:
+        self._steps_left -= effort
+        if self._steps_left < 0:
             raise _Bounded
-        return compatible(one.offer, other.offer)
 
-    def _walk(self, candidates: list[Standing]) -> tuple[Standing, ...] | None:
-        sets = [_Set.alone(self._newcomer)]  # the set at each depth of the walk, the newcomer in every one
-        resume = [0]  # the position in `candidates` at which each depth goes on
-        while sets:
-            position = resume[-1]
-            if len(candidates) - position < sets[-1].missing:
-                sets.pop()
-                resume.pop()
+    def _admitted(self, group: Group) -> Iterable[Kind]:
+        """Yield the kinds that may stand in a set with the newcomer."""
+        mates = self._newcomer.shape.mates
+        for kind in self._book.candidates(self._newcomer):
+            self._step(kind.shape.effort)
+            if group.admits(kind.shape) and self._book.can_be_met(kind.shape, max(mates, kind.shape.mates)):
+                yield kind
+
+    def _members(self, kinds: Iterable[Kind]) -> list[Standing]:
+        """Return the members of kinds that may matter, by arrival."""
+        members: list[Standing] = []
+        for kind in kinds:
+            if kind.sociable:
+                members += kind.members.values()
+            else:
+                members.append(kind.eldest)
+        members.sort(key=_arrival)
+        return members
+
+    def _walk(self, group: Group) -> list[Standing] | None:
+        chosen: list[Standing] = []
+        levels = [_Level(self._candidates)]
+        while levels:
+            level = levels[-1]
+            if len(level.candidates) - level.position < group.missing:
+                levels.pop()
+                if chosen:
+                    chosen.pop()
+                    group.leave()
                 continue
-            resume[-1] += 1
-            larger = sets[-1].with_one_more(candidates[position])
-            if larger is None or not self._fits(candidates[position], sets):
+            candidate = level.candidates[level.position]
+            level.position += 1
+            self._step(candidate.shape.effort + group.effort)
+            if candidate.shape in level.tried:
                 continue
-            if larger.missing == 0:
-                return (*tuple(each.last for each in sets[1:]), larger.last)
-            sets.append(larger)
-            resume.append(position + 1)
+            level.tried[candidate.shape] = None
+            if not group.admits(candidate.shape):
+                continue
+            group.join(candidate.shape)
+            chosen.append(candidate)
+            if group.missing == 0:
+                return chosen
+            levels.append(self._next_level(level, candidate))
         return None
 
-    def _fits(self, candidate: Standing, sets: list[_Set]) -> bool:
-        return all(self._compatible(each.last, candidate) for each in sets[1:])
+    def _next_level(self, level: _Level, chosen: Standing) -> _Level:
+        """Return those who may follow one who was chosen: the younger ones, and where it helps, only those it wants."""
+        candidates = level.candidates
+        if len(candidates) - level.position > _FEW:
+            for requirement in chosen.shape.wants:
+                candidates = min(candidates, self._meeting(requirement), key=len)
+        return _Level(candidates, bisect_right(candidates, chosen.arrival, key=_arrival))
+
+    def _meeting(self, requirement: Requirement) -> list[Standing]:
+        """Return the candidates that meet a requirement; all of them are asked once for each."""
+        meeting = self._met.get(requirement)
+        if meeting is None:
+            self._step(len(self._candidates))
+            meeting = [each for each in self._candidates if requirement.matches(each.shape.labels)]
+            self._met[requirement] = meeting
+        return meeting
 
 
-@dataclass(frozen=True, slots=True)
-class _Set:
-    """What the walk must know of a set: who came last, how many more it takes, and whom a roster in it allows."""
+class _Level:
+    """One level of the walk: who may come next, from where on, and which shapes led nowhere from here."""
 
-    last: Standing
-    size: int
-    mates_max: int
-    actors: frozenset[str]
-    roster: tuple[str, ...]
+    __slots__ = ("candidates", "position", "tried")
 
-    @classmethod
-    def alone(cls, newcomer: Standing) -> _Set:
-        offer = newcomer.offer
-        return cls(newcomer, 1, offer.mates, frozenset((offer.actor,)), offer.roster)
+    def __init__(self, candidates: list[Standing], position: int = 0) -> None:
+        self.candidates = candidates
+        self.position = position
+        self.tried: dict[Shape, None] = {}
 
-    @property
-    def missing(self) -> int:
-        return 1 + self.mates_max - self.size
 
-    def with_one_more(self, standing: Standing) -> _Set | None:
-        """Return the set with one more member; None where no set that holds it can meet the rosters in it (rule 5)."""
-        offer = standing.offer
-        larger = _Set(
-            standing,
-            self.size + 1,
-            max(self.mates_max, offer.mates),
-            self.actors | {offer.actor},
-            self.roster or offer.roster,
-        )
-        if larger.roster and (len(larger.actors) < larger.size or larger.mates_max >= len(larger.roster)):
-            return None
-        return larger
+def _largest_mates(offers_by_mates: dict[int, int], mates: int) -> int:
+    """Return the largest `mates` that a set with a newcomer who wants so many can have; -1 where no set can be.
+
+    The set takes as many others, and none of them may want more.
+    """
+    largest, offers = -1, 0
+    for wanted in sorted(offers_by_mates):
+        offers += offers_by_mates[wanted]
+        if offers >= max(wanted, mates):
+            largest = max(wanted, mates)
+    return largest
+
+
+def _arrival(standing: Standing) -> int:
+    return standing.arrival

@@ -1,0 +1,71 @@
+"""Why an offer still waits, said for each other offer of its events."""
+
+import pytest
+
+from syncnet.core.commands import Offer
+from syncnet.core.explain import explain
+from syncnet.core.limits import EXPLAINED_OFFERS_MAX
+from syncnet.core.machine import Machine
+from tests.core.offers import offer
+
+
+def reasons(one: Offer, *others: Offer) -> list[tuple[str, str]]:
+    """What is said of each other offer, after all have arrived and none has synced."""
+    machine = Machine()
+    for each in (*others, one):
+        assert len(machine.apply(each)) == 1, "nobody syncs in this story"
+    return [(relation.other.id, relation.reason) for relation in explain(one, machine.pending("default")).relations]
+
+
+CUST = offer("CUST")
+GOLD = offer("VM", labels={"tier": "gold"})
+OTHER_A = offer("A", id="2", selector="")
+
+STORIES: list[tuple[Offer, Offer, str]] = [
+    (CUST, offer("VM", selector="actor=BOB"), "its selector actor=BOB rejects your label actor=CUST"),
+    (CUST, offer("VM", selector="tier=gold,actor"), "its selector tier=gold rejects your label (no tier)"),
+    (offer("CUST", selector="!tier"), GOLD, "your selector !tier rejects its label tier=gold"),
+    (CUST, offer("CUST", id="2"), "its selector actor!=CUST rejects your label actor=CUST"),
+    (offer("CUST", mates=2), offer("VM", mates=2), "compatible; 1 of 2 mates present"),
+    (CUST, offer("VM", mates=3), "compatible; it wants 3 mates, 1 of 3 present"),
+    (offer("A", expect=["B", "C"]), offer("X"), "X is not on your roster"),
+    (offer("X"), offer("A", expect=["B", "C"]), "X is not on its roster"),
+    (offer("A", expect=["B", "C"]), offer("B", expect=["A"]), "its roster is not the same as yours"),
+    (offer("A", expect=["B", "C"]), OTHER_A, "a roster takes one offer of each actor, and both are of A"),
+    (offer("A", expect=["B"]), offer("B", mates=2), "B wants 2 mates, more than your roster has"),
+    (offer("B", mates=2), offer("A", expect=["B"]), "B wants 2 mates, more than its roster has"),
+    (offer("A", expect=["B", "C"]), offer("B"), "compatible; 1 of 2 mates present"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other", "reason"), STORIES, ids=[story[2] for story in STORIES])
+def test_why_two_are_not_together(one: Offer, other: Offer, reason: str) -> None:
+    assert reasons(one, other) == [(other.id, reason)]
+
+
+def test_those_who_are_compatible_with_it_but_not_with_each_other() -> None:
+    waiting = reasons(offer("A", mates=2), offer("B", mates=2, selector="actor!=C"), offer("C", mates=2))
+    assert waiting == [("B", "compatible; 1 of 2 mates present"), ("C", "compatible; 1 of 2 mates present")]
+
+
+def test_a_choice_is_explained_under_each_of_its_events() -> None:
+    one, tea, milk = offer("A", "tea", "milk", mates=2), offer("T", "tea"), offer("M", "milk", "tea", mates=3)
+    said = [
+        (relation.event, relation.other.id, relation.compatible) for relation in explain(one, [tea, milk]).relations
+    ]
+    assert said == [("tea", "T", True), ("tea", "M", True), ("milk", "M", True)]
+
+
+def test_near_misses_of_the_events_name() -> None:
+    explanation = explain(
+        CUST, [CUST, offer("VM", "coins"), offer("X", "chocolate"), offer("Y", "Coin"), offer("Z", "conin")]
+    )
+    assert explanation.relations == ()
+    assert set(explanation.near_events) == {"coins", "Coin", "conin"}
+
+
+def test_it_is_bounded() -> None:
+    others = [offer(f"A{n}", selector="actor=X") for n in range(EXPLAINED_OFFERS_MAX + 7)]
+    explanation = explain(CUST, others)
+    assert len(explanation.relations) == EXPLAINED_OFFERS_MAX
+    assert explanation.left_out == 7
