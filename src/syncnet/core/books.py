@@ -46,13 +46,18 @@ class Kind:
 
     shape: Shape
     selector: Selector
-    sociable: bool  # two of this kind may stand in one set
     members: OrderedDict[int, Standing] = field(default_factory=OrderedDict)
 
     @property
     def eldest(self) -> Standing:
         """The one that waits longest; a plain dict is slow to find its first where many before were removed."""
         return next(iter(self.members.values()))
+
+    def candidates(self) -> Iterable[Standing]:
+        """Return the members that may matter: all where two may stand in one set, else the eldest."""
+        if len(self.members) > 1 and Group(self.shape).admits(self.shape):
+            return self.members.values()
+        return (self.eldest,)
 
 
 _Kinds = dict[Kind, None]
@@ -148,7 +153,7 @@ class Book:
 
     def _new_kind(self, standing: Standing) -> Kind:
         shape = standing.shape
-        kind = Kind(shape, standing.offer.selector, sociable=Group(shape).admits(shape))
+        kind = Kind(shape, standing.offer.selector)
         is_new = shape.actor not in self._by_actor
         _list(self._by_actor, shape.actor, kind)
         if is_new:

@@ -101,6 +101,10 @@ class Group:
         """How many members it takes at least until the group can sync (rule 2); 0 where it can."""
         return 1 + self._mates_max[-1] - len(self._members)
 
+    def missing_with(self, shape: Shape) -> int:
+        """How many members it would take at least with `shape` among them."""
+        return max(self._mates_max[-1], shape.mates) - len(self._members)
+
     def admits(self, shape: Shape) -> bool:
         """Tell whether `shape` is compatible with every member, and whether the rosters allow it (rules 1 and 5)."""
         for pair in shape.pairs:

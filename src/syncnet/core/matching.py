@@ -142,7 +142,8 @@ class _Search:
         if _largest_mates(self._book.offers_by_mates, shape.mates) < 0 or not self._book.can_be_met(shape, shape.mates):
             return None
         group = Group(shape)
-        candidates = self._members(self._admitted(group))
+        candidates = [each for kind in self._admitted(group) for each in kind.candidates()]
+        candidates.sort(key=_arrival)
         by_mates: dict[int, int] = {}
         for each in candidates:
             by_mates[each.shape.mates] = by_mates.get(each.shape.mates, 0) + 1
@@ -165,17 +166,6 @@ class _Search:
             if group.admits(kind.shape) and self._book.can_be_met(kind.shape, max(mates, kind.shape.mates)):
                 yield kind
 
-    def _members(self, kinds: Iterable[Kind]) -> list[Standing]:
-        """Return the members of kinds that may matter, by arrival."""
-        members: list[Standing] = []
-        for kind in kinds:
-            if kind.sociable:
-                members += kind.members.values()
-            else:
-                members.append(kind.eldest)
-        members.sort(key=_arrival)
-        return members
-
     def _walk(self, group: Group) -> list[Standing] | None:
         chosen: list[Standing] = []
         levels = [_Level(self._candidates)]
@@ -193,12 +183,12 @@ class _Search:
             if candidate.shape in level.tried:
                 continue
             level.tried[candidate.shape] = None
-            if not group.admits(candidate.shape):
+            if chosen and not group.admits(candidate.shape):  # the newcomer admits all candidates
                 continue
-            group.join(candidate.shape)
             chosen.append(candidate)
-            if group.missing == 0:
+            if group.missing_with(candidate.shape) == 0:
                 return chosen
+            group.join(candidate.shape)
             levels.append(self._next_level(level, candidate))
         return None
 

@@ -70,12 +70,13 @@ def decode_form(text: str) -> Texts:
     """
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=PARAMETERS_MAX)
-    except ValueError:
+    except ValueError:  # too many; undecodable bytes become surrogates
         raise BadBodyError(f"expected at most {PARAMETERS_MAX} parameters, got more") from None
     texts = Texts()
     for name, value in pairs:
-        _check_utf8(name, name)
-        _check_utf8(name, value)
+        if not (name.isascii() and value.isascii()):
+            _check_utf8(name, name)
+            _check_utf8(name, value)
         texts.setdefault(name, []).append(value)
     return texts
 
