@@ -197,15 +197,14 @@ def _roster(actor: str, expect: Iterable[str] | None) -> tuple[str, ...]:
     named = tuple(expect)
     if not named:
         raise ParameterError("expect", "expected the names of actors, got none")
+    if len(named) > MATES_MAX:
+        raise ParameterError("expect", f"expected at most {MATES_MAX} actors, got {len(named)}")
+    roster: set[str] = set()
     for name in named:
-        _check_actor("expect", name)
-    for position, name in enumerate(sorted(named)):
-        if position and sorted(named)[position - 1] == name:
+        if name in roster:
             raise ParameterError("expect", f"expected actors that differ, got {shown(name)} twice")
-    roster = tuple(sorted({actor, *named}))
-    if len(roster) > MATES_MAX + 1:
-        raise ParameterError("expect", f"expected at most {MATES_MAX + 1} actors, got {len(roster)}")
-    return roster
+        roster.add(_check_actor("expect", name))
+    return tuple(sorted({actor, *roster}))
 
 
 def _labels(actor: str, labels: Mapping[str, str] | None) -> dict[str, str]:

@@ -116,7 +116,7 @@ class Handler:
         asked = read_offer(query, body, at_ns=self._hub.now_ns(), offer_id=self._hub.new_id())
         output = asked.output or preferred_output(request.header("accept"))
         outcome = await self._outcome(asked.offer, request)
-        return self._outcome_response(asked.offer, outcome, output)
+        return await self._outcome_response(asked.offer, outcome, output)
 
     async def _outcome(self, offer: Offer, request: Request) -> Outcome:
         """Make the offer and wait for its end; take it back where the client goes away before."""
@@ -136,13 +136,14 @@ class Handler:
         await request.disconnected()
         self._hub.withdraw(offer, Cause.DISCONNECTED)
 
-    def _outcome_response(self, offer: Offer, outcome: Outcome, output: str) -> Response:
+    async def _outcome_response(self, offer: Offer, outcome: Outcome, output: str) -> Response:
         match outcome:
             case Synced():
                 answer = self._answers.of(outcome, output)
+                body = answer.body if isinstance(answer.body, bytes) else await asyncio.shield(answer.body)
                 headers = _headers(MEDIA_TYPES[output])
                 headers += [("syncnet-id", offer.id), ("syncnet-rank", answer.ranks[offer.id])]
-                return Response(200, headers, answer.body)
+                return Response(200, headers, body)
             case TimedOut():
                 return _problem_response("timed-out", timed_out_problem(outcome))
             case Refused():
@@ -172,7 +173,7 @@ class Handler:
 
 class _Answer(NamedTuple):
     synced: Synced
-    body: bytes
+    body: bytes | asyncio.Future[bytes]  # YAML takes its time, in a thread
     ranks: dict[str, str]
 
 
@@ -190,7 +191,11 @@ class _Answers:
         answer = self._kept.get(key)
         if answer is None:
             ranks = {member.id: str(rank) for rank, member in enumerate(synced.members)}
-            answer = self._kept[key] = _Answer(synced, encode_sync(synced, output), ranks)
+            if output == "json":
+                body: bytes | asyncio.Future[bytes] = encode_sync(synced, output)
+            else:
+                body = asyncio.ensure_future(asyncio.to_thread(encode_sync, synced, output))
+            answer = self._kept[key] = _Answer(synced, body, ranks)
             if len(self._kept) > _ANSWERS_KEPT:
                 self._kept.popitem(last=False)
         return answer

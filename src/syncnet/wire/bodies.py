@@ -111,9 +111,9 @@ _DIGITS_MAX: Final = 4_000  # Python converts no more than 4,300 of them
 
 
 def _decode_json(text: str) -> Values:
-    _check_nesting(text)
     try:
         fields = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        _check_nesting(text)
         json.loads(text, object_pairs_hook=_refuse_repeated, parse_int=_check_digits, parse_float=str)
         return {
             name: msgspec.json.format(bytes(raw), indent=-1) if name == "payload" else msgspec.json.decode(raw)
@@ -123,9 +123,12 @@ def _decode_json(text: str) -> Values:
         if isinstance(error, ParameterError | BadBodyError):
             raise
         raise BadBodyError(f"expected a JSON object with parameters, but: {error}") from None
+    except RecursionError:
+        raise BadBodyError(f"expected at most {NESTING_MAX} levels of nesting, got very many more") from None
 
 
 def _check_nesting(text: str) -> None:
+    """Refuse what is nested too deeply; `text` is JSON, so its quotes come in pairs and are found in linear time."""
     if text.count("[") + text.count("{") <= NESTING_MAX:
         return
     depth = 0

@@ -16,7 +16,7 @@ import msgspec
 
 from syncnet.core.commands import DEFAULT_NAMESPACE, Offer, check_namespace, make_offer
 from syncnet.core.labels import readable, shown
-from syncnet.core.limits import MATES_MAX
+from syncnet.core.limits import LABELS_PER_OFFER_MAX, MATES_MAX
 from syncnet.core.selectors import Selector, parse_selector
 from syncnet.errors import ParameterError, SelectorError
 from syncnet.wire.bodies import Texts, Values
@@ -110,6 +110,8 @@ def _names_from_text(text: str) -> list[str]:
 def _labels_from_text(text: str) -> dict[str, str]:
     labels: dict[str, str] = {}
     pairs = text.split(",") if text.strip() else []
+    if len(pairs) > LABELS_PER_OFFER_MAX:
+        raise ParameterError("labels", f"expected at most {LABELS_PER_OFFER_MAX} labels, got {len(pairs)}")
     for position, pair in enumerate(pairs, 1):
         key, equals, value = (part.strip() for part in pair.partition("="))
         where = f"(label {position} of {len(pairs)})"
