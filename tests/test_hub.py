@@ -80,6 +80,12 @@ async def test_a_full_machine_refuses() -> None:
     assert isinstance(await hub.offer(offer("OTHER", "tea")), Refused)
 
 
+async def test_ids_are_new_and_alike(hub: Hub) -> None:
+    ids = [hub.new_id() for _ in range(1_000)]
+    assert len(set(ids)) == 1_000
+    assert all(len(id) == 16 and int(id, 16) >= 0 for id in ids)
+
+
 async def test_draining_ends_every_wait_and_takes_no_more(hub: Hub) -> None:
     waiting = hub.offer(offer("VM", timeout_s=3600))
     assert hub.drain() == 1
