@@ -20,15 +20,13 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TypeVar
+from typing import Any
 
 from syncnet.core.commands import Offer
 from syncnet.core.groups import Group, Shape, add
 from syncnet.core.selectors import Requirement, Selector
 
 __all__ = ["Book", "Kind", "Standing"]
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,36 +153,37 @@ class Book:
         shape = standing.shape
         kind = Kind(shape, standing.offer.selector)
         is_new = shape.actor not in self._by_actor
-        _list(self._by_actor, shape.actor, kind)
+        for index, key in self._places(kind):
+            index.setdefault(key, {})[kind] = None
         if is_new:
             self._rosters.actor_came(shape.actor)
         if shape.roster:
             self._rosters.add(kind)
-            return kind
-        for pair in shape.pairs:
-            _list(self._labelled, pair, kind)
-        wanted = _narrowest(shape)
-        if wanted is None:
-            _list(self._others, kind.selector, kind)
-        else:
-            for value in wanted.values:
-                _list(self._wanting, (wanted.key, value), kind)
         return kind
 
     def _unlist(self, kind: Kind) -> None:
-        shape = kind.shape
-        _unlist(self._by_actor, shape.actor, kind)
-        if shape.roster:
+        for index, key in self._places(kind):
+            kinds = index[key]
+            del kinds[kind]
+            if not kinds:
+                del index[key]
+        if kind.shape.roster:
             self._rosters.remove(kind)
+
+    def _places(self, kind: Kind) -> Iterator[tuple[dict[Any, _Kinds], Any]]:
+        """Yield where a kind is listed: an index, and a key in it."""
+        shape = kind.shape
+        yield self._by_actor, shape.actor
+        if shape.roster:
             return
         for pair in shape.pairs:
-            _unlist(self._labelled, pair, kind)
+            yield self._labelled, pair
         wanted = _narrowest(shape)
         if wanted is None:
-            _unlist(self._others, kind.selector, kind)
+            yield self._others, kind.selector
         else:
             for value in wanted.values:
-                _unlist(self._wanting, (wanted.key, value), kind)
+                yield self._wanting, (wanted.key, value)
 
     def _count(self, shape: Shape, by: int) -> None:
         add(self.offers_by_mates, shape.mates, by)
@@ -285,14 +284,3 @@ def _narrowest(shape: Shape) -> Requirement | None:
 
 def _size(listed: list[_Kinds]) -> int:
     return sum(map(len, listed))
-
-
-def _list(index: dict[_T, _Kinds], key: _T, kind: Kind) -> None:
-    index.setdefault(key, {})[kind] = None
-
-
-def _unlist(index: dict[_T, _Kinds], key: _T, kind: Kind) -> None:
-    kinds = index[key]
-    del kinds[kind]
-    if not kinds:
-        del index[key]
