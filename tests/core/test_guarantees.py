@@ -234,24 +234,60 @@ def test_a_full_machine_refuses_who_would_wait_and_takes_who_lets_others_go() ->
     assert machine.pending_total == 2
 
 
-def test_payloads_are_bounded_all_together() -> None:
-    machine = Machine(pending_payload_bytes_max=10)
-    machine.apply(offer("A", "tea", payload=b"12345678"))
-    assert "take 8 bytes" in refused(machine, offer("B", "milk", payload=b"123"))
-    machine.apply(Withdraw(0, "default", "A", Cause.WITHDRAWN))
-    assert len(machine.apply(offer("B", "milk", payload=b"123"))) == 1
+def test_what_pending_offers_weigh_is_bounded_all_together() -> None:
+    """What an offer weighs is its payload, and all else that its client may make large."""
+    large = {
+        "payload": offer("L", "x", payload=b"x" * 5_000),
+        "labels": offer("L", "x", labels={f"{n:060}": "" for n in range(60)}),
+        "selector": offer("L", "x", selector="k in (" + ",".join(f"{n:060}" for n in range(60)) + ")"),
+        "roster": offer("L", "x", expect=[f"A{n}" for n in range(80)]),
+        "events": offer("L", *[f"{n:030}" for n in range(40)]),
+    }
+    for one in large.values():
+        machine = Machine(pending_bytes_max=6_000)
+        machine.apply(offer("A", "tea", payload=b"x" * 2_000))
+        assert "and this one is too large to wait" in refused(machine, one)
+        machine.apply(Withdraw(0, "default", "A", Cause.WITHDRAWN))
+        assert len(machine.apply(offer("B", "tea", payload=b"x" * 5_000))) == 1
 
 
-def test_namespaces_are_bounded_and_forgotten_when_nothing_happened_in_them() -> None:
+def test_namespaces_are_bounded_and_the_eldest_idle_one_makes_room() -> None:
+    """No number of a sync is given twice, and the default namespace is never shut out."""
     machine = Machine(namespaces_max=2)
-    machine.apply(offer("A", namespace="one"))
+    machine.apply(offer("A", namespace="one", mates=0))
+    machine.apply(offer("A", namespace="one", mates=0))
     machine.apply(offer("A", namespace="two"))
-    assert refused(machine, offer("A", namespace="three")) == "2 namespaces are in use"
-    machine.apply(Withdraw(0, "one", "A", Cause.WITHDRAWN))
-    assert synced(machine.apply(offer("A", namespace="three"))) == []
-    machine.apply(offer("B", namespace="three"))
-    assert machine.totals("three") == (0, 1, 0)
-    assert refused(machine, offer("A", namespace="one")) == "2 namespaces are in use"
+    machine.apply(offer("A", namespace="three"))
+    assert machine.totals("one") == (0, 0, 0)
+    assert refused(machine, offer("A", namespace="four")) == "offers are pending in 2 namespaces"
+    assert synced(machine.apply(offer("A", mates=0))) == [["A"]]
+    machine.apply(Withdraw(0, "two", "A", Cause.WITHDRAWN))
+    *_, again = machine.apply(offer("A", namespace="one", mates=0))
+    assert isinstance(again, Refused)
+
+
+def test_a_namespace_that_was_forgotten_goes_on_above_its_old_numbers() -> None:
+    machine = Machine(namespaces_max=1)
+    for expected in (1, 2):
+        *_, effect = machine.apply(offer("A", namespace="one", mates=0))
+        assert isinstance(effect, Synced)
+        assert effect.sync == expected
+    machine.apply(offer("A", namespace="two", mates=0))
+    *_, effect = machine.apply(offer("A", namespace="one", mates=0))
+    assert isinstance(effect, Synced)
+    assert effect.sync > 2
+
+
+def test_a_choice_takes_no_more_steps_than_another_offer(comparisons: list[Shape]) -> None:
+    events = [f"e{number}" for number in range(40)]
+    machine = Machine(search_steps_max=300)
+    misses = 0
+    for number in range(60):
+        one = offer(f"A{number}", *events, mates=20, labels={"c": f"{number % 10}"}, selector=f"c!={number % 10}")
+        comparisons.clear()
+        misses += sum(isinstance(effect, Missed) for effect in machine.apply(one))
+        assert len(comparisons) <= 300
+    assert misses > 0
 
 
 def test_a_refused_offer_leaves_nothing_behind() -> None:

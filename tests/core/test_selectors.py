@@ -55,6 +55,12 @@ MEANINGS: list[tuple[str, str, list[dict[str, str]], list[dict[str, str]]]] = [
     # integers at the edges of 64 bits, in the label and in the selector
     ("x<9223372036854775807", "x<9223372036854775807", [{"x": "9223372036854775806"}], [{"x": "9223372036854775808"}]),
     ("x>0", "x>0", [{"x": "9223372036854775807"}], [{"x": "9223372036854775808"}, {"x": "99999999999999999999999"}]),
+    (
+        "x>0000000000000000000000000001",
+        "x>0000000000000000000000000001",
+        [{"x": "2"}, {"x": "0" * 60 + "2"}],
+        [{"x": "01"}],
+    ),
     # keys with a prefix
     ("example.com/x=a", "example.com/x=a", [{"example.com/x": "a"}], [{"x": "a"}]),
     ("!k8s.io/a_b.c-d", "!k8s.io/a_b.c-d", [{}], [{"k8s.io/a_b.c-d": ""}]),

@@ -9,7 +9,7 @@ import tracemalloc
 
 from syncnet.core.commands import Cause, Expire, Withdraw
 from syncnet.core.machine import Machine
-from syncnet.core.selectors import parse_selector
+from syncnet.core.selectors import _parse_often
 from tests.core.offers import offer
 
 OFFERS = int(os.environ.get("SYNCNET_SOAK_OFFERS", "20000"))
@@ -46,7 +46,7 @@ def wave(machine: Machine, first: int) -> None:
 
 
 def traced_bytes() -> int:
-    parse_selector.cache_clear()  # bounded by itself, and not the subject
+    _parse_often.cache_clear()  # bounded by itself, and not the subject
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 

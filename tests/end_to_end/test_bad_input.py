@@ -105,6 +105,9 @@ RAW = [
     (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"414"),
     (b"POST /event HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n", b"4"),
     (b"POST /event HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n", b"413"),
+    (b"GET /event?event=e&actor=A HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx", b"400"),
+    (b"GET /event?event=e&actor=A HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", b"400"),
+    (b"GET /event?event=e&actor=A HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n", b"400"),
     (b"POST /event HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", b"411"),
 ]
 

@@ -1,5 +1,6 @@
 """The command line as people type it."""
 
+import os
 import re
 import socket
 import subprocess
@@ -36,9 +37,18 @@ def test_addresses_to_serve_on(address: str) -> None:
         assert server.stop() == 0
 
 
-def test_serve_may_be_said() -> None:
-    with running("127.0.0.1:0", address="serve") as server:
+@pytest.mark.parametrize("words", [["serve", "127.0.0.1:0"], ["--log-format=none", "127.0.0.1:0"]])
+def test_serve_may_be_said_and_options_come_first(words: list[str]) -> None:
+    first, *others = words
+    with running(*others, address=first) as server:
         assert server.client.get("/healthz").status_code == 200
+
+
+def test_a_closed_standard_output() -> None:
+    with running(preexec=lambda: os.close(1)) as server:
+        assert server.client.get("/event?event=e&actor=A&mates=0").status_code == 200
+        assert server.stop() == 0
+        assert "Traceback" not in server.stderr
 
 
 def test_a_port_that_is_taken() -> None:

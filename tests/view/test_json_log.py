@@ -9,7 +9,7 @@ from tests.core.offers import offer
 
 
 def test_every_happening_is_one_line() -> None:
-    machine = Machine(search_steps_max=3, pending_offers_max=3)
+    machine = Machine(pending_offers_max=3)
     at_ns = 1_000_000_000_123_456_789
     commands: list[Command] = [
         offer("VM", at_ns=at_ns, payload=b'"secret"'),

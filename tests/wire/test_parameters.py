@@ -140,6 +140,7 @@ REFUSED_VALUES = [
     (b'{"selector": {}}', "selector", "selector: expected a text, got {}"),
     (b'{"expect": [1]}', "expect", "expect: expected a text or a list of texts"),
     (b'{"timeout": -0.5}', "timeout", "expected 0 to 31622400 seconds, got -0.5"),
+    (b'{"timeout": 1' + b"0" * 400 + b"}", "timeout", "got one of more than 20 digits"),
     (b'{"timeout": [1]}', "timeout", "timeout: expected a duration"),
     (b'{"output": 1}', "output", "output: expected a text, got 1"),
     (b'{"mate": 1}', "mate", 'mate: unknown parameter; did you mean "mates"?'),
@@ -209,6 +210,11 @@ def test_bodies_that_are_refused(content_type: str, body: bytes, message: str) -
     with pytest.raises(BadBodyError) as caught:
         decode_body(content_type, body)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 5000, "0o" + "7" * 5000])
+def test_what_is_no_number_of_a_sensible_length_is_a_text_in_yaml(number: str) -> None:
+    assert decode_body(YAML, f"payload: {number}".encode()) == {"payload": f'"{number}"'.encode()}
 
 
 def test_a_name_twice_in_yaml() -> None:

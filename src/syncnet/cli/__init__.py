@@ -41,11 +41,14 @@ Who waits for whom: curl localhost:8000/stats
 """
 
 
+_OWN_OPTIONS = ("-h", "--help", "--version")
+
+
 class _AddressGroup(click.Group):
-    """Takes `syncnet ADDRESS …` for `syncnet serve ADDRESS …`."""
+    """Takes `syncnet …` for `syncnet serve …` where it names no other subcommand."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and not args[0].startswith("-") and args[0] not in self.commands and ":" in args[0]:
+        if args and args[0] not in self.commands and args[0] not in _OWN_OPTIONS:
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 

@@ -75,7 +75,7 @@ def serve(address: Address, log_format: str, pending_max: int) -> None:
         raise click.ClickException(str(error)) from None
     pending_max = _within_open_files(pending_max)
     make_lines = _LOG_FORMATS[log_format]
-    log = TerminalLog(make_lines(), sys.stdout.fileno()) if make_lines else None
+    log = TerminalLog(make_lines, sys.stdout.fileno()) if make_lines and sys.stdout else None
 
     started = f"{syncnet.__version__} serves on {_url(listener)}"
 

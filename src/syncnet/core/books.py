@@ -31,11 +31,12 @@ __all__ = ["Book", "Kind", "Standing"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standing:
-    """A pending offer with its arrival number and its shape."""
+    """A pending offer with its arrival number, its shape, and what it weighs by the measure of `PENDING_BYTES_MAX`."""
 
     arrival: int
     offer: Offer
     shape: Shape
+    weight_bytes: int
 
 
 @dataclass(slots=True, eq=False)

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 from syncnet.core.labels import Labels, check_key, check_value, shown
 from syncnet.core.limits import (
     EVENT_CHARACTERS_MAX,
+    EVENTS_CHARACTERS_MAX,
     EVENTS_PER_OFFER_MAX,
     LABELS_PER_OFFER_MAX,
     MATES_MAX,
@@ -178,6 +179,11 @@ def _events(events: Iterable[str]) -> tuple[str, ...]:
             raise ParameterError("event", f"expected printable characters only, got {shown(event)}{where}")
         if event in named[: position - 1]:
             raise ParameterError("event", f"expected events that differ, got {shown(event)} twice")
+    characters = sum(map(len, named))
+    if characters > EVENTS_CHARACTERS_MAX:
+        raise ParameterError(
+            "event", f"expected at most {EVENTS_CHARACTERS_MAX} characters in all events, got {characters}"
+        )
     return named
 
 
@@ -221,5 +227,6 @@ def _timeout_ns(timeout_s: float | None) -> int | None:
     if timeout_s is None:
         return None
     if not 0 <= timeout_s <= TIMEOUT_S_MAX:  # refuses not-a-number too
-        raise ParameterError("timeout", f"expected 0 to {TIMEOUT_S_MAX} seconds, got {timeout_s:g}")
+        got = _figures(timeout_s) if isinstance(timeout_s, int) else f"{timeout_s:g}"
+        raise ParameterError("timeout", f"expected 0 to {TIMEOUT_S_MAX} seconds, got {got}")
     return round(timeout_s * 1e9)

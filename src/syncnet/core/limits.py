@@ -19,6 +19,9 @@ EVENT_CHARACTERS_MAX: Final = 256
 EVENTS_PER_OFFER_MAX: Final = 64
 """Events of one choice: every one of them is searched on arrival."""
 
+EVENTS_CHARACTERS_MAX: Final = 2_048
+"""Characters of all events of one choice: it is told under each of them."""
+
 LABELS_PER_OFFER_MAX: Final = 64
 """Labels of one offer. Kubernetes bounds only the bytes of all annotations; 64 is far above what is used."""
 
@@ -42,14 +45,19 @@ TIMEOUT_S_MAX: Final = 31_622_400
 PENDING_OFFERS_MAX: Final = 100_000
 """Offers that are pending at once, over all namespaces: about 27 KB each for the connection alone."""
 
-PENDING_PAYLOAD_BYTES_MAX: Final = 536_870_912
-"""Bytes of the payloads of all pending offers together: half a gigabyte, so that they cannot fill a small host."""
+PENDING_BYTES_MAX: Final = 536_870_912
+"""What all pending offers weigh together: half a gigabyte, so that they cannot fill a small host. An offer weighs the
+bytes of its payload and the characters of all else that its client chose, and some for each word of it."""
+
+WORD_BYTES: Final = 64
+"""What a word of an offer weighs beside its characters: about what Python adds to a short text."""
 
 NAMESPACES_MAX: Final = 10_000
-"""Namespaces with pending offers or a trace: the number of the last sync is kept for good, so they are counted."""
+"""Namespaces that are remembered: those with pending offers, and those with a trace, whose last number is kept. Where
+there are more, the eldest in which nobody waits is forgotten; the next that is new begins its numbers above it."""
 
 SEARCH_STEPS_MAX: Final = 100_000
-"""Steps of the search for one arrival in one event; a step is one look at an offer or a kind of offers. It is some
+"""Steps of the search for one arrival; a step is one look at an offer or a kind of offers. It is some
 tenths of a second at worst, and five times what the last party of the largest barrier takes. Where it is hit the offer
 stays pending, and the miss is counted, logged and visible (G3)."""
 

@@ -26,13 +26,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from syncnet.core.commands import Command, Expire, Offer, Withdraw
+from syncnet.core.commands import DEFAULT_NAMESPACE, Command, Expire, Offer, Withdraw
 from syncnet.core.effects import Effect, Missed, Pending, Refused, Synced, TimedOut, Withdrawn
 from syncnet.core.groups import Group, Shape
 from syncnet.core.limits import (
     NAMESPACES_MAX,
+    PENDING_BYTES_MAX,
     PENDING_OFFERS_MAX,
-    PENDING_PAYLOAD_BYTES_MAX,
     PRESENT_OFFERS_MAX,
     SEARCH_STEPS_MAX,
 )
@@ -51,10 +51,9 @@ class _World:
     syncs: int = 0
     misses: int = 0
 
-    @property
-    def is_blank(self) -> bool:
+    def is_blank(self, syncs_forgotten: int) -> bool:
         """Nothing in it needs to be remembered. Arrival numbers of the gone do not matter; sync numbers do."""
-        return not self.standing and not self.syncs and not self.misses
+        return not self.standing and self.syncs <= syncs_forgotten and not self.misses
 
 
 class Machine:
@@ -64,17 +63,18 @@ class Machine:
         self,
         *,
         pending_offers_max: int = PENDING_OFFERS_MAX,
-        pending_payload_bytes_max: int = PENDING_PAYLOAD_BYTES_MAX,
+        pending_bytes_max: int = PENDING_BYTES_MAX,
         namespaces_max: int = NAMESPACES_MAX,
         search_steps_max: int = SEARCH_STEPS_MAX,
     ) -> None:
         self._pending_offers_max = pending_offers_max
-        self._pending_payload_bytes_max = pending_payload_bytes_max
+        self._pending_bytes_max = pending_bytes_max
         self._namespaces_max = namespaces_max
         self._search_steps_max = search_steps_max
         self._worlds: dict[str, _World] = {}
         self._pending_offers = 0
-        self._pending_payload_bytes = 0
+        self._syncs_forgotten = 0  # no number of a sync is given twice, even where a namespace was forgotten
+        self._pending_bytes = 0
 
     def apply(self, command: Command) -> tuple[Effect, ...]:
         """Return the effects of one command, in order."""
@@ -105,14 +105,14 @@ class Machine:
     def _offer(self, offer: Offer) -> tuple[Effect, ...]:
         world = self._worlds.get(offer.namespace)
         if world is None:
-            if len(self._worlds) >= self._namespaces_max:
-                return (Refused(offer, "full", f"{self._namespaces_max} namespaces are in use"),)
-            world = self._worlds[offer.namespace] = _World(Matcher(self._search_steps_max))
+            if not self._make_room_for(offer.namespace):
+                return (Refused(offer, "full", f"offers are pending in {self._namespaces_max} namespaces"),)
+            world = self._worlds[offer.namespace] = _World(Matcher(self._search_steps_max), syncs=self._syncs_forgotten)
         if offer.id in world.standing:
             return (Refused(offer, "id-pending", f"the id {offer.id} is pending"),)
         newcomer = world.matcher.standing(world.arrivals + 1, offer)
         found = world.matcher.find(newcomer)
-        if not found.members and (reason := self._full(offer)):
+        if not found.members and (reason := self._full(newcomer)):
             self._forget_if_blank(offer.namespace)
             return (Refused(offer, "full", reason),)
 
@@ -124,7 +124,7 @@ class Machine:
             world.standing[offer.id] = newcomer
             world.matcher.add(newcomer)
             self._pending_offers += 1
-            self._pending_payload_bytes += len(offer.payload)
+            self._pending_bytes += newcomer.weight_bytes
             return tuple(effects)
 
         world.syncs += 1
@@ -134,12 +134,12 @@ class Machine:
         effects.append(Synced(offer.at_ns, offer.namespace, found.event, world.syncs, members))
         return tuple(effects)
 
-    def _full(self, offer: Offer) -> str:
+    def _full(self, newcomer: Standing) -> str:
         """Return why no further offer can wait; the empty text where one can."""
         if self._pending_offers >= self._pending_offers_max:
             return f"{self._pending_offers} offers are pending, and no more can be"
-        if self._pending_payload_bytes + len(offer.payload) > self._pending_payload_bytes_max:
-            return f"the payloads that are pending take {self._pending_payload_bytes} bytes, and this one is too much"
+        if self._pending_bytes + newcomer.weight_bytes > self._pending_bytes_max:
+            return f"the offers that are pending take {self._pending_bytes} bytes, and this one is too large to wait"
         return ""
 
     def _take(self, namespace: str, id: str) -> Standing | None:
@@ -152,13 +152,24 @@ class Machine:
         if not world.standing:
             world.standing.clear()  # an empty dict keeps the memory of its fullest day until it is told
         self._pending_offers -= 1
-        self._pending_payload_bytes -= len(standing.offer.payload)
+        self._pending_bytes -= standing.weight_bytes
         self._forget_if_blank(namespace)
         return standing
 
     def _forget_if_blank(self, namespace: str) -> None:
-        if self._worlds[namespace].is_blank:
+        if self._worlds[namespace].is_blank(self._syncs_forgotten):
             del self._worlds[namespace]
+
+    def _make_room_for(self, namespace: str) -> bool:
+        """Forget the eldest idle namespace where there are too many; tell whether a new one may be."""
+        if len(self._worlds) < self._namespaces_max or namespace == DEFAULT_NAMESPACE:
+            return True
+        idle = (name for name, world in self._worlds.items() if not world.standing and name != DEFAULT_NAMESPACE)
+        eldest = next(idle, None)
+        if eldest is None:
+            return False
+        self._syncs_forgotten = max(self._syncs_forgotten, self._worlds.pop(eldest).syncs)
+        return True
 
     def _expire(self, command: Expire) -> tuple[Effect, ...]:
         world = self._worlds.get(command.namespace)

@@ -18,7 +18,7 @@ What keeps the walk short, and why nothing is lost by it:
 - Where a member wants labels, only those who have them are walked on.
 
 The walk is a loop with its own stack. Every kind or offer that is looked at is a step, one with a long selector is
-several, and steps are bounded.
+several, and the steps of one arrival are bounded, over all the events of a choice together.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from typing import Final
 from syncnet.core.books import Book, Kind, Standing
 from syncnet.core.commands import Offer
 from syncnet.core.groups import Group, Shape, compatible
+from syncnet.core.limits import WORD_BYTES
 from syncnet.core.selectors import Requirement
 
 __all__ = ["Found", "Matcher", "Standing"]
@@ -59,7 +60,7 @@ class Matcher:
 
     def standing(self, arrival: int, offer: Offer) -> Standing:
         """Return an offer as the other methods take it."""
-        return Standing(arrival, offer, Shape(offer))
+        return Standing(arrival, offer, Shape(offer), _weight_bytes(offer))
 
     def add(self, standing: Standing) -> None:
         """Let an offer stand under each of its events; its arrival number is higher than any before."""
@@ -81,9 +82,10 @@ class Matcher:
     def find(self, newcomer: Standing) -> Found:
         """Return the set that the newcomer, who does not stand yet, completes (rules 2 to 6)."""
         missed: list[str] = []
+        steps = _Steps(self._steps_max)
         for event in newcomer.offer.events:
             try:
-                others = self._smallest_set(newcomer, event)
+                others = self._smallest_set(newcomer, event, steps)
             except _Bounded:
                 missed.append(event)
                 continue
@@ -106,7 +108,7 @@ class Matcher:
         )
         return [member.offer for member in nsmallest(offers_max, members, key=_arrival)]
 
-    def _smallest_set(self, newcomer: Standing, event: str) -> list[Standing] | None:
+    def _smallest_set(self, newcomer: Standing, event: str, steps: _Steps) -> list[Standing] | None:
         """Return the other members of the smallest set, by arrival; None where there is none.
 
         :raises _Bounded: the bound was hit before that was known.
@@ -116,9 +118,10 @@ class Matcher:
         book = self._books.get(event)
         if book is None:
             return None
-        return _Search(book, newcomer, self._steps_max).smallest_set()
+        return _Search(book, newcomer, steps).smallest_set()
 
 
+_COUNTS_PER_STEP: Final = 16
 _FEW: Final = 16
 """Candidates that are walked through sooner than chosen among."""
 
@@ -127,18 +130,37 @@ class _Bounded(Exception):  # noqa: N818 - not an error, a way out
     """The search used up its steps."""
 
 
+class _Steps:
+    """The steps that one arrival may take, in all its events together."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, steps_max: int) -> None:
+        self._left = steps_max
+
+    def take(self, effort: int) -> None:
+        """Take so many.
+
+        :raises _Bounded: so many are not left; and then none is.
+        """
+        self._left = self._left - effort if self._left >= effort else -1
+        if self._left < 0:
+            raise _Bounded
+
+
 class _Search:
     """One walk for one newcomer through the book of one event."""
 
-    def __init__(self, book: Book, newcomer: Standing, steps_max: int) -> None:
+    def __init__(self, book: Book, newcomer: Standing, steps: _Steps) -> None:
         self._book = book
         self._newcomer = newcomer
-        self._steps_left = steps_max
+        self._steps = steps
         self._candidates: list[Standing] = []
         self._met: dict[Requirement, list[Standing]] = {}
 
     def smallest_set(self) -> list[Standing] | None:
         shape = self._newcomer.shape
+        self._steps.take(1 + len(self._book.offers_by_mates) // _COUNTS_PER_STEP)
         if _largest_mates(self._book.offers_by_mates, shape.mates) < 0 or not self._book.can_be_met(shape, shape.mates):
             return None
         group = Group(shape)
@@ -153,16 +175,11 @@ class _Search:
         self._candidates = [each for each in candidates if each.shape.mates <= mates_max]
         return self._walk(group)
 
-    def _step(self, effort: int = 1) -> None:
-        self._steps_left -= effort
-        if self._steps_left < 0:
-            raise _Bounded
-
     def _admitted(self, group: Group) -> Iterable[Kind]:
         """Yield the kinds that may stand in a set with the newcomer."""
         mates = self._newcomer.shape.mates
         for kind in self._book.candidates(self._newcomer):
-            self._step(kind.shape.effort)
+            self._steps.take(kind.shape.effort)
             if group.admits(kind.shape) and self._book.can_be_met(kind.shape, max(mates, kind.shape.mates)):
                 yield kind
 
@@ -179,7 +196,7 @@ class _Search:
                 continue
             candidate = level.candidates[level.position]
             level.position += 1
-            self._step(candidate.shape.effort + group.effort)
+            self._steps.take(candidate.shape.effort + group.effort)
             if candidate.shape in level.tried:
                 continue
             level.tried[candidate.shape] = None
@@ -204,7 +221,7 @@ class _Search:
         """Return the candidates that meet a requirement; all of them are asked once for each."""
         meeting = self._met.get(requirement)
         if meeting is None:
-            self._step(len(self._candidates))
+            self._steps.take(len(self._candidates))
             meeting = [each for each in self._candidates if requirement.matches(each.shape.labels)]
             self._met[requirement] = meeting
         return meeting
@@ -232,6 +249,18 @@ def _largest_mates(offers_by_mates: dict[int, int], mates: int) -> int:
         if offers >= max(wanted, mates):
             largest = max(wanted, mates)
     return largest
+
+
+def _weight_bytes(offer: Offer) -> int:
+    """Return what an offer weighs; its events count under each of them, as `/stats` tells them."""
+    characters = len(offer.payload) + sum(map(len, offer.events)) * len(offer.events) + sum(map(len, offer.roster))
+    words = 1 + len(offer.events) + len(offer.roster) + len(offer.labels)
+    for key, value in offer.labels.items():
+        characters += len(key) + len(value)
+    for requirement in offer.selector.requirements:
+        characters += len(requirement.key) + sum(map(len, requirement.values))
+        words += 1 + len(requirement.values)
+    return characters + words * WORD_BYTES
 
 
 def _arrival(standing: Standing) -> int:

@@ -35,6 +35,7 @@ _TOKEN: Final = re.compile(r"(?P<blank>[ \t\r\n]+)|(?P<symbol>==|!=|[=!(),<>])|(
 _SYMBOL_OPERATORS: Final = {"=": "=", "==": "=", "!=": "!=", ">": ">", "<": "<"}
 _WORD_OPERATORS: Final = ("in", "notin")
 _CACHE_ENTRIES_MAX: Final = 4_096
+_CACHED_CHARACTERS_MAX: Final = 128
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,9 +67,9 @@ class Requirement:
 
 def _integer(text: str) -> int | None:
     """Return the number that `text` is, as strconv.ParseInt(text, 10, 64) reads it; None where it would not."""
-    if len(text) > 20 or not _INTEGER.fullmatch(text):
+    if not _INTEGER.fullmatch(text):
         return None
-    number = int(text)
+    number = int(text)  # of at most 63 characters, as a label value
     return number if -_INTEGER_MAX - 1 <= number <= _INTEGER_MAX else None
 
 
@@ -119,7 +120,6 @@ def not_actor(actor: str) -> Selector:
     return Selector((Requirement("actor", "!=", (actor,)),))
 
 
-@lru_cache(maxsize=_CACHE_ENTRIES_MAX)
 def parse_selector(text: str) -> Selector:
     """Return the selector that `text` writes.
 
@@ -129,6 +129,11 @@ def parse_selector(text: str) -> Selector:
         raise SelectorError(
             f"expected at most {SELECTOR_CHARACTERS_MAX} characters, got {len(text)}", SELECTOR_CHARACTERS_MAX
         )
+    return _parse_often(text) if len(text) <= _CACHED_CHARACTERS_MAX else _Parser(text).selector()
+
+
+@lru_cache(maxsize=_CACHE_ENTRIES_MAX)
+def _parse_often(text: str) -> Selector:
     return _Parser(text).selector()
 
 

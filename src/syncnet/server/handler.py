@@ -112,6 +112,8 @@ class Handler:
 
     async def _event(self, request: Request) -> Response:
         query = decode_form(_utf8_query(request.query))
+        if request.method != "POST":
+            _refuse_body(request)
         body = await _read_body(request) if request.method == "POST" else Texts()
         asked = read_offer(query, body, at_ns=self._hub.now_ns(), offer_id=self._hub.new_id())
         output = asked.output or preferred_output(request.header("accept"))
@@ -225,6 +227,13 @@ def _utf8_query(query: bytes) -> str:
             f"expected UTF-8 in the query, got the byte 0x{query[error.start]:02x} at byte {error.start + 1}",
             "bad-parameter",
         ) from None
+
+
+def _refuse_body(request: Request) -> None:
+    """Refuse a GET with a body: left unread, it would hide from granian that the client has gone away."""
+    brings_body = request.header("transfer-encoding") or request.header("content-length").lstrip("0")
+    if brings_body or request.header("expect"):
+        raise BadBodyError("expected no body with GET, got one; use POST")
 
 
 async def _read_body(request: Request) -> Texts | Values:

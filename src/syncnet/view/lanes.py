@@ -4,7 +4,8 @@
     │┌ CUST:coin
     └└ CUST:coin VM:coin
 
-`Lanes.lines` is fed the effects in order and says the lines to write. A pending offer has the leftmost lane that was
+`Lanes.lines` is fed the effects in order and says the lines to write; of offers whose opening it was not fed it is
+silent. A pending offer has the leftmost lane that was
 free when it came. A line ends at its rightmost lane in use, but is never narrower than two cells.
 """
 
@@ -67,7 +68,10 @@ class Lanes:
         return len(self._cells) - 1
 
     def _close(self, offers: tuple[Offer, ...], sign: str, text: str) -> list[str]:
-        lanes = [self._lane_of.pop((offer.namespace, offer.id)) for offer in offers]
+        keys = [(offer.namespace, offer.id) for offer in offers]
+        lanes = [self._lane_of.pop(key) for key in keys if key in self._lane_of]
+        if not lanes:
+            return []
         for lane in lanes:
             self._cells[lane] = sign
         lines = [self._line(text)]

@@ -99,9 +99,9 @@ def timed_out_problem(outcome: TimedOut) -> bytes:
 
 def encode_pending(offers: Iterable[Offer]) -> bytes:
     """Return the answer of `/stats`: `{event: {actor: {id: {"params": {…}, "created_at": …}}}}`, choices repeated."""
-    stats: dict[str, dict[str, dict[str, object]]] = {}
+    stats: dict[str, dict[str, dict[str, msgspec.Raw]]] = {}
     for offer in offers:
-        entry = {"params": _params(offer), "created_at": rfc3339(offer.at_ns)}
+        entry = msgspec.Raw(msgspec.json.encode({"params": _params(offer), "created_at": rfc3339(offer.at_ns)}))
         for event in offer.events:
             stats.setdefault(event, {}).setdefault(offer.actor, {})[offer.id] = entry
     return _line(stats)

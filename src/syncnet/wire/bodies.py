@@ -71,7 +71,7 @@ def decode_form(text: str) -> Texts:
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=PARAMETERS_MAX)
     except ValueError:  # too many; undecodable bytes become surrogates
-        raise BadBodyError(f"expected at most {PARAMETERS_MAX} parameters, got more") from None
+        raise BadBodyError(f"expected at most {PARAMETERS_MAX} parameters, got more", "bad-parameter") from None
     texts = Texts()
     for name, value in pairs:
         if not (name.isascii() and value.isascii()):
@@ -172,8 +172,8 @@ _CONSTANTS: Final = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _DECIMAL: Final = re.compile(rf"[-+]?[0-9]{{1,{_DIGITS_MAX}}}")
-_OCTAL: Final = re.compile(r"0o[0-7]+")
-_HEXADECIMAL: Final = re.compile(r"0x[0-9a-fA-F]+")
+_OCTAL: Final = re.compile(r"0o[0-7]{1,1000}")
+_HEXADECIMAL: Final = re.compile(r"0x[0-9a-fA-F]{1,1000}")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_JSON: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 

@@ -1,0 +1,83 @@
+"""The thread that writes the log, and a reader who does not keep up with it."""
+
+import os
+import threading
+from collections.abc import Iterable
+
+import pytest
+
+from syncnet.cli import terminal
+from syncnet.cli.terminal import TerminalLog
+from syncnet.core.effects import Effect, Pending
+from syncnet.core.machine import Machine
+from syncnet.view.lanes import Lanes
+from tests.core.offers import offer
+from tests.end_to_end.running import until
+
+
+def test_what_a_slow_reader_missed_is_counted_and_the_picture_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "_QUEUED_EFFECTS_MAX", 10)
+    reading, writing = os.pipe()
+    gate = threading.Event()
+    begun = threading.Event()
+
+    def make_lines() -> terminal.LinesOf:
+        lanes = Lanes()
+
+        def lines(effect: Effect) -> Iterable[str]:
+            begun.set()
+            gate.wait()
+            return lanes.lines(effect)
+
+        return lines
+
+    machine, log = Machine(), TerminalLog(make_lines, writing)
+    for effect in machine.apply(offer("FIRST", "x")):
+        log(effect)
+    begun.wait()  # the thread holds the first, and writes nothing
+    for number in range(20):
+        for effect in machine.apply(offer(f"A{number}", f"e{number}")):
+            log(effect)
+    gate.set()
+    until(lambda: log._queue.qsize() == 0, lambda: "the queue is not emptied")
+    for effect in (*machine.apply(offer("LATE", "e19")), *machine.apply(offer("AFTER", "new"))):
+        log(effect)
+    log.close()
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        lines = pipe.read().splitlines()
+    assert "┌─ FIRST:x" in lines
+    (marker,) = [number for number, line in enumerate(lines) if "10 happenings left out" in line]
+    after = lines[marker + 1 :]
+    assert after[-1].endswith(" AFTER:new")
+    assert not any("FIRST" in line for line in after)
+
+
+def test_when_nobody_reads_any_more_nothing_is_kept() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    log = TerminalLog(lambda: lambda _: ["line"], writing)
+    effect = Pending(offer("A", payload=b"x" * 1_000), 1)
+    log(effect)
+    log._thread.join(30)
+    for _ in range(1_000):
+        log(effect)
+    assert log._queue.qsize() == 0
+    log.close()
+    os.close(writing)
+
+
+def test_payloads_in_the_queue_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "_QUEUED_PAYLOAD_BYTES_MAX", 10_000)
+    gate = threading.Event()
+
+    def wait(_: Effect) -> list[str]:
+        gate.wait()
+        return []
+
+    log = TerminalLog(lambda: wait, 1)
+    for number in range(100):
+        log(Pending(offer("A", payload=b"x" * 1_000), number))
+    assert log._queue.qsize() <= 11
+    gate.set()
+    log.close()
