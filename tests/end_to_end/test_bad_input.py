@@ -58,7 +58,7 @@ def test_parameters(server: Server, query: str, parameter: str, message: str) ->
 BODIES = [
     ("application/json", b'{"event": ', 400, "expected a JSON object with parameters, but: "),
     ("application/json", b"\xff\xfe", 400, "expected UTF-8, got the byte 0xff at byte 1"),
-    ("application/json", b'{"a":' * 5000, 400, "expected at most 64 levels of nesting"),
+    ("application/json", b'{"a":' * 5000 + b"1" + b"}" * 5000, 400, "expected at most 64 levels of nesting"),
     ("application/yaml", b"a: &a [x]\nb: [*a, *a]", 400, "expected no anchors in YAML, got one, at line 1, column 4"),
     ("application/yaml", b"b: *a", 400, "expected no aliases in YAML"),
     ("application/yaml", b"a: !!python/name:os.system x", 400, "expected no tags in YAML"),
