@@ -31,7 +31,7 @@ bench: $(READY) ## measure, side by side in one run
 	$(BIN)/python -m benchmarks
 
 sim: $(READY) ## the random comparisons of matchers, nightly size (some minutes)
-	SYNCNET_WORLDS=5000 SYNCNET_EXAMPLES=10000 $(BIN)/pytest -q tests/core/test_matching_against_a_plain_scan.py \
+	SYNCNET_WORLDS=5000 SYNCNET_EXAMPLES=4000 $(BIN)/pytest -q tests/core/test_matching_against_a_plain_scan.py \
 	  tests/core/test_machine_against_brute_force.py
 
 soak: $(READY) ## a million offers of ever new events, actors and labels; memory must come back (some minutes)
