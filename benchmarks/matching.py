@@ -71,7 +71,7 @@ _CASES: Final = (
         waiting=lambda n: _offer(
             f"W{n % 5000}",
             labels={"side": "left", "room": f"r{n}"},
-            selector=f"side!=left,room in (r{n},r{n}-spare),tier notin (t{n % 7},none)",
+            selector=("", f"room in (r{n},r{n}-spare),")[n % 2] + f"actor!=W{n % 5000},side!=left,tier notin (none)",
         ),
         mate=lambda n: _offer("M", labels={"side": "right", "room": f"r{n}"}, selector=f"room in (r{n}),side!=right"),
         stranger=lambda n: _offer(f"S{n}", labels={"side": "left"}, selector="side!=right,tier notin (none)"),

@@ -5,7 +5,8 @@ a roster are found
 
 - by their labels, where the newcomer's selector wants some (`k=v`, `k in (…)`);
 - by what they want, where their own selector wants some: under each label that would do, for one of their wishes;
-- else under their selector, which is asked once for all the kinds that have it.
+- else under one of their requirements, which is asked once for all the kinds that share it; rather one that is not
+  about the actor, because those about actors are seldom shared.
 
 Kinds with a roster are found by it. Only a roster whose actors are all present can be met. So a roster *watches* one
 actor who is absent, and is looked at again when that actor comes: a newcomer asks the rosters that watch it, and those
@@ -24,7 +25,7 @@ from typing import Any
 
 from syncnet.core.commands import Offer
 from syncnet.core.groups import Group, Shape, add
-from syncnet.core.selectors import Requirement, Selector
+from syncnet.core.selectors import Requirement
 
 __all__ = ["Book", "Kind", "Standing"]
 
@@ -44,7 +45,6 @@ class Kind:
     """The pending offers of one event and one shape, the eldest first."""
 
     shape: Shape
-    selector: Selector
     members: OrderedDict[int, Standing] = field(default_factory=OrderedDict)
 
     @property
@@ -59,6 +59,8 @@ class Kind:
         return (self.eldest,)
 
 
+_COUNTS_PER_STEP = 4
+
 _Kinds = dict[Kind, None]
 """A set that keeps the order in which it was filled, so that no answer hangs on a hash."""
 
@@ -70,7 +72,7 @@ class Book:
         self._kinds: dict[Shape, Kind] = {}
         self._labelled: dict[tuple[str, str], _Kinds] = {}
         self._wanting: dict[tuple[str, str], _Kinds] = {}
-        self._others: dict[Selector, _Kinds] = {}
+        self._others: dict[Requirement | None, _Kinds] = {}
         self._by_actor: dict[str, _Kinds] = {}
         self._rosters = _Rosters(self._by_actor)
         self._offers_labelled: dict[tuple[str, str], int] = {}
@@ -114,6 +116,11 @@ class Book:
         rostered = chain.from_iterable(self._rosters.complete_with(shape.actor))
         return chain(rostered, self._without_roster(shape))
 
+    @property
+    def effort(self) -> int:
+        """How much work it is, in steps, to begin to look for candidates."""
+        return 1 + (len(self._others) + len(self.offers_by_mates)) // _COUNTS_PER_STEP
+
     def acquaintances(self, newcomer: Standing) -> Iterable[Kind]:
         """Return the kinds that the newcomer is compatible with, among others, whether a sync is near or not."""
         shape = newcomer.shape
@@ -147,12 +154,12 @@ class Book:
             fewest = min(by_label, key=_size)
             if _size(fewest) <= _size(wanting) + len(self._others):
                 return chain.from_iterable(fewest)
-        others = (kinds for selector, kinds in self._others.items() if selector.matches(shape.labels))
+        others = (kinds for asked, kinds in self._others.items() if asked is None or asked.matches(shape.labels))
         return chain(chain.from_iterable(wanting), chain.from_iterable(others))
 
     def _new_kind(self, standing: Standing) -> Kind:
         shape = standing.shape
-        kind = Kind(shape, standing.offer.selector)
+        kind = Kind(shape)
         is_new = shape.actor not in self._by_actor
         for index, key in self._places(kind):
             index.setdefault(key, {})[kind] = None
@@ -181,7 +188,7 @@ class Book:
             yield self._labelled, pair
         wanted = _narrowest(shape)
         if wanted is None:
-            yield self._others, kind.selector
+            yield self._others, shape.touchstone
         else:
             for value in wanted.values:
                 yield self._wanting, (wanted.key, value)

@@ -28,7 +28,7 @@ class Shape:
     """What decides with whom an offer goes; equal for offers that are interchangeable.
 
     `effort` says in steps how much work it is to compare it: 1 for what people write, more for what is written to be
-    slow.
+    slow. `touchstone` is the requirement to ask first.
     """
 
     __slots__ = (
@@ -44,6 +44,7 @@ class Shape:
         "mates",
         "pairs",
         "roster",
+        "touchstone",
         "wants",
     )
 
@@ -61,6 +62,8 @@ class Shape:
         self.forbids_keys: tuple[str, ...] = tuple(each.key for each in requirements if each.operator == "!")
         self.demands: tuple[Requirement, ...] = tuple(each for each in requirements if each.operator not in _FORBIDDING)
         self.wants: tuple[Requirement, ...] = tuple(each for each in self.demands if each.operator in _POSITIVE)
+        about_others = (each for each in requirements if each.key != "actor")
+        self.touchstone: Requirement | None = next(about_others, requirements[0] if requirements else None)
         self.effort: int = 1 + (len(self.pairs) + len(self.forbids) + len(requirements)) // _EFFORT_PARTS
         self._key = (self.actor, self.mates, self.pairs, offer.selector, self.roster)
         self._hash = hash(self._key)

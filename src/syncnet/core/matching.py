@@ -121,7 +121,6 @@ class Matcher:
         return _Search(book, newcomer, steps).smallest_set()
 
 
-_COUNTS_PER_STEP: Final = 16
 _FEW: Final = 16
 """Candidates that are walked through sooner than chosen among."""
 
@@ -160,7 +159,7 @@ class _Search:
 
     def smallest_set(self) -> list[Standing] | None:
         shape = self._newcomer.shape
-        self._steps.take(1 + len(self._book.offers_by_mates) // _COUNTS_PER_STEP)
+        self._steps.take(self._book.effort)
         if _largest_mates(self._book.offers_by_mates, shape.mates) < 0 or not self._book.can_be_met(shape, shape.mates):
             return None
         group = Group(shape)
