@@ -12,7 +12,8 @@ Kinds with a roster are found by it. Only a roster whose actors are all present 
 actor who is absent, and is looked at again when that actor comes: a newcomer asks the rosters that watch it, and those
 that are complete and hold it. (The same trick keeps SAT solvers from looking at all clauses: watched literals.)
 
-What an index holds depends on history, but what `candidates` answers depends only on the offers that are pending.
+What an index holds depends on history, but what `candidates` answers, and the work of it that is counted as steps,
+depend only on the offers that are pending.
 """
 
 from __future__ import annotations
@@ -77,14 +78,6 @@ class Book:
         self._rosters = _Rosters(self._by_actor)
         self._offers_labelled: dict[tuple[str, str], int] = {}
         self.offers_by_mates: dict[int, int] = {}
-
-    def __len__(self) -> int:
-        return sum(self.offers_by_mates.values())
-
-    def standing(self) -> Iterator[Standing]:
-        """Yield all that stand here, by kind."""
-        for kind in self._kinds.values():
-            yield from kind.members.values()
 
     def add(self, standing: Standing) -> None:
         """Let an offer stand here; its arrival number is higher than any before."""
