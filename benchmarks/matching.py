@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from syncnet.core.commands import Cause, Command, Offer, Withdraw, make_offer
 from syncnet.core.effects import Missed, Synced
+from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.core.selectors import parse_selector
 
@@ -119,7 +120,7 @@ def _case_us(case: _Case) -> tuple[list[list[float]], list[list[float]]]:
     """Return what an arrival costs that does not sync, and one that does: by round, in each all sizes in turn."""
     machines = []
     for pending in _PENDING:
-        machines.append(Machine(pending_offers_max=10**9, pending_bytes_max=10**12))
+        machines.append(Machine(Limits(pending_offers_max=10**9, pending_bytes_max=10**12)))
         for number in range(pending):
             machines[-1].apply(case.waiting(number))
     gc.collect()

@@ -17,9 +17,12 @@ __all__ = [
     "PROBLEMS",
     "BadBodyError",
     "DrainingError",
+    "GoneError",
+    "JournalError",
     "LabelError",
     "ParameterError",
     "Problem",
+    "ReplacedError",
     "SelectorError",
     "SyncnetError",
     "UsageError",
@@ -40,15 +43,23 @@ PROBLEMS: Final = MappingProxyType(
         "bad-parameter": Problem(400, "Bad parameter"),
         "bad-body": Problem(400, "Bad body"),
         "unknown-path": Problem(404, "Unknown path"),
+        "unknown-id": Problem(404, "Unknown id"),
         "method-not-allowed": Problem(405, "Method not allowed"),
         "timed-out": Problem(408, "Timed out"),
+        "id-reused": Problem(409, "Id reused"),
+        "replaced": Problem(409, "Replaced"),
+        "already-over": Problem(409, "Already over"),
         "withdrawn": Problem(410, "Withdrawn"),
+        "aborted": Problem(410, "Aborted"),
         "slow-body": Problem(408, "The body came too slowly"),
         "length-required": Problem(411, "Length required"),
         "too-large": Problem(413, "Too large"),
+        "url-too-long": Problem(414, "URL too long"),
         "unknown-content-type": Problem(415, "Unknown content type"),
         "internal": Problem(500, "Internal error"),
+        "quota": Problem(429, "Quota used up"),
         "full": Problem(503, "Full"),
+        "journal": Problem(503, "Journal not written"),
         "draining": Problem(503, "Draining"),
     }
 )
@@ -115,3 +126,21 @@ class DrainingError(WorldError):
     """The server is about to end; another one, or this one later, will take the offer."""
 
     code = "draining"
+
+
+class ReplacedError(UsageError):
+    """Another request with the same id and the same parameters waits for the offer now."""
+
+    code = "replaced"
+
+
+class JournalError(WorldError):
+    """The journal could not be written, or read; what was asked for has not happened."""
+
+    code = "journal"
+
+
+class GoneError(WorldError):
+    """The client went away while it waited, and is not there to read this."""
+
+    code = "withdrawn"

@@ -1,140 +1,335 @@
-"""Joins a log to a machine: the one owner of a core; commands in, futures out.
+"""Joins a log to a machine: the one owner of a core; commands in, outcomes out.
 
-The hub is the sole writer. It gives time to commands, keeps the futures of those who wait and the timers of those
-who will not wait for ever, and hands effects to its observers. It knows nothing of HTTP, and waits for nobody:
-a future is set and left to its reader (law 5 of the house).
+The hub is the sole writer. It gives time to commands, knows who waits for which offer, keeps the timers of those who
+will not wait for ever, and hands effects to its observers. It knows nothing of HTTP, of event loops and of what the
+waiting are (tasks, threads, requests), and it waits for nobody (law 5 of the house): whoever waits left a function to
+be told by, which hands over and returns.
 
-An observer is called with every effect, in order, on the event loop; it must be quick and must not raise.
+Laws
+
+1. Whoever makes an offer is told exactly once: its outcome, or the error that ended the wait (`Told`).
+2. One waits for an offer at a time. Who asks again by its id takes the place of the one before, who is told so.
+3. An offer whose waiter left stays for its linger, and is withdrawn when that is over; without a linger, at once.
+4. Functions to be told by, and observers, are called in the order of the log and under the lock of the hub, on
+   whichever thread caused it. They must be quick, must not raise, and must not call the hub.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from syncnet.core.commands import Cause, Command, Expire, Offer, Withdraw
-from syncnet.core.effects import Effect, Missed, Outcome, Pending, Synced
+from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, Withdraw
+from syncnet.core.effects import Attached, Effect, Missed, Outcome, Pending, Retold, Synced
 from syncnet.core.machine import Machine
-from syncnet.errors import DrainingError, ParameterError
+from syncnet.core.snapshot import Snapshot
+from syncnet.errors import DrainingError, ReplacedError, SyncnetError, WorldError
 from syncnet.log import Log
 from syncnet.log.memory import MemoryLog
 
-__all__ = ["Hub", "Observer"]
+__all__ = ["Done", "Hub", "Observer", "Tell", "Told"]
 
 Observer: TypeAlias = Callable[[Effect], None]
 
+Told: TypeAlias = Outcome | SyncnetError
+"""What one who waits is told: how the offer ended; or why the wait ended, though the offer may still stand."""
+
+Tell: TypeAlias = Callable[[Told], None]
+Done: TypeAlias = Callable[[tuple[Effect, ...] | WorldError], None]
+
 _ID_DIGITS = 16
+_AGAIN_S = 0.5
 _IDS_AT_ONCE = 256  # asking the system for randomness costs the same for many as for one
 
 
+class _Timer(Protocol):
+    """A call that is to come, and can be cancelled."""
+
+    def cancel(self) -> None:
+        """Let it not come; nothing happens where it has."""
+
+
+CallLater: TypeAlias = Callable[[float, Callable[[], None]], _Timer]
+"""Calls a function after so many seconds; `loop.call_later` of asyncio is one."""
+
+
 @dataclass(slots=True)
-class _Waiter:
-    """Who is told what became of an offer, and the timer that ends the wait."""
+class _Place:
+    """A pending offer: who waits for it, if anybody, and the timers of its timeout and of its linger."""
 
-    future: asyncio.Future[Outcome]
-    timer: asyncio.TimerHandle | None = None
+    offer: Offer
+    tell: Tell | None
+    deadline: _Timer | None = None
+    lingering: _Timer | None = None
 
-    def tell(self, outcome: Outcome) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-        if not self.future.done():
-            self.future.set_result(outcome)
+    def cancel_timers(self) -> None:
+        if self.deadline is not None:
+            self.deadline.cancel()
+        if self.lingering is not None:
+            self.lingering.cancel()
 
 
 class Hub:
-    """The one owner of a machine. All methods are called on one event loop."""
+    """The one owner of a machine.
+
+    `call_later` serves its timers; by default that of the event loop that runs when a timer is needed. Where all calls
+    come from one thread the lock costs next to nothing.
+    """
 
     def __init__(
-        self, log: Log | None = None, machine: Machine | None = None, observers: Iterable[Observer] = ()
+        self,
+        log: Log | None = None,
+        machine: Machine | None = None,
+        observers: Iterable[Observer] = (),
+        call_later: CallLater | None = None,
     ) -> None:
         self._log = MemoryLog() if log is None else log
         self._machine = Machine() if machine is None else machine
         self._observers = tuple(observers)
-        self._waiters: dict[tuple[str, str], _Waiter] = {}
+        self._call_later: CallLater = _on_the_running_loop if call_later is None else call_later
+        self._lock = threading.RLock()
+        self._places: dict[tuple[str, str], _Place] = {}
+        self._asking: dict[int, tuple[Offer, Tell | None]] = {}  # by identity; appended and not yet delivered
+        self._commanding: dict[int, tuple[Command, Done]] = {}
         self._unused_ids: list[str] = []
         self._draining = False
-        self._log.open(self._deliver)
+        self._latest_ns = 0
+        self._log.open(self)
+        self._take_over()
 
-    @staticmethod
-    def now_ns() -> int:
-        """Return the time that commands bear: nanoseconds since the Unix epoch."""
-        return time.time_ns()
+    def now_ns(self) -> int:
+        """Return the time that commands bear: nanoseconds since the Unix epoch, never less than before."""
+        self._latest_ns = max(self._latest_ns, time.time_ns())
+        return self._latest_ns
 
     def new_id(self) -> str:
         """Return an id for an offer whose client named none: 16 hexadecimal digits that nobody can guess."""
-        if not self._unused_ids:
-            digits = secrets.token_hex(_ID_DIGITS // 2 * _IDS_AT_ONCE)
-            self._unused_ids = [digits[at : at + _ID_DIGITS] for at in range(0, len(digits), _ID_DIGITS)]
-        return self._unused_ids.pop()
+        with self._lock:
+            if not self._unused_ids:
+                digits = secrets.token_hex(_ID_DIGITS // 2 * _IDS_AT_ONCE)
+                self._unused_ids = [digits[at : at + _ID_DIGITS] for at in range(0, len(digits), _ID_DIGITS)]
+            return self._unused_ids.pop()
 
     @property
     def machine(self) -> Machine:
-        """The state, to be read only."""
+        """The state, to be read only, and under no other thread's feet: see `reading`."""
         return self._machine
 
-    def offer(self, offer: Offer) -> asyncio.Future[Outcome]:
-        """Append an offer and return the future of its outcome. The hub expires it when its timeout has passed.
+    @property
+    def reading(self) -> threading.RLock:
+        """The lock to hold while the machine is read from a thread that does not own the hub."""
+        return self._lock
 
-        Cancelling the future does not take the offer back; `withdraw` does.
+    @property
+    def is_draining(self) -> bool:
+        """Tell whether the hub takes no more offers."""
+        return self._draining
 
-        :raises DrainingError: the hub takes no more offers; nothing was appended.
-        :raises ParameterError: an offer of that id is pending; nothing was appended.
+    # --- what the waiting do -------------------------------------------------------------------------------
+
+    def offer(self, offer: Offer, tell: Tell) -> None:
+        """Append an offer; `tell` is called once, perhaps before this returns. Its deadline is the hub's matter.
+
+        :raises DrainingError: the hub takes no more offers; nothing was appended, and `tell` is not called.
         """
-        if self._draining:
-            raise DrainingError("the server is about to end and takes no more offers")
-        key = (offer.namespace, offer.id)
-        if key in self._waiters:
-            raise ParameterError("id", f"expected one that is not pending, got {offer.id}")
-        loop = asyncio.get_running_loop()
-        waiter = _Waiter(loop.create_future())
-        self._waiters[key] = waiter
-        self._log.append(offer)
-        if offer.timeout_ns is not None and not waiter.future.done():
-            waiter.timer = loop.call_later(offer.timeout_ns / 1e9, self._expire, key)
-        return waiter.future
+        with self._lock:
+            if self._draining:
+                raise DrainingError("the server is about to end and takes no more offers")
+            self._asking[id(offer)] = (offer, tell)
+            self._log.append(offer)
 
-    def withdraw(self, offer: Offer, cause: Cause) -> None:
-        """Append the withdrawal of an offer; without effect where its outcome is decided already."""
-        if (offer.namespace, offer.id) in self._waiters:
-            self._log.append(Withdraw(self.now_ns(), offer.namespace, offer.id, cause))
+    def leave(self, offer: Offer, tell: Tell) -> None:
+        """Wait no longer: the one who made `offer`, to be told by `tell`, has gone. Nothing happens where it was told.
 
-    def drain(self) -> int:
+        The offer stays for its linger, or is withdrawn at once where it has none.
+        """
+        with self._lock:
+            if id(offer) in self._asking:
+                self._asking[id(offer)] = (offer, None)
+                return
+            place = self._places.get((offer.namespace, offer.id))
+            if place is not None and place.tell == tell:
+                place.tell = None
+                self._linger(place)
+
+    def withdraw(self, namespace: str, id: str, done: Done) -> None:
+        """Append the withdrawal of a pending offer; `done` is told its effects, none where no such offer is pending."""
+        self._command(Withdraw(self.now_ns(), namespace, id, Cause.WITHDRAWN), done)
+
+    def abort(self, abort: Abort, done: Done) -> None:
+        """Append an abort; `done` is told its effects, one for each offer that it ended."""
+        self._command(abort, done)
+
+    def drain(self) -> None:
+        """Take no more offers."""
+        self._draining = True
+
+    def send_away(self) -> int:
         """Take no more offers, and end every wait with `DrainingError`; return how many were waiting.
 
         The offers stay in the log and in the machine: a durable log has them when the server is back.
         """
-        self._draining = True
-        waiting = [waiter for waiter in self._waiters.values() if not waiter.future.done()]
-        self._waiters.clear()
-        for waiter in waiting:
-            if waiter.timer is not None:
-                waiter.timer.cancel()
-            waiter.future.set_exception(DrainingError("the server is about to end"))
-            waiter.future.exception()  # marks it as seen: the client may be gone, and nobody left to ask
-        return len(waiting)
+        with self._lock:
+            self._draining = True
+            waiting = [tell for _, tell in self._asking.values() if tell]
+            for place in self._places.values():
+                place.cancel_timers()
+                if place.tell:
+                    waiting.append(place.tell)
+            self._places.clear()
+            self._asking.clear()
+            for tell in waiting:
+                tell(DrainingError("the server is about to end"))
+            return len(waiting)
 
-    def _expire(self, key: tuple[str, str]) -> None:
-        if key in self._waiters:
-            self._log.append(Expire(self.now_ns(), *key))
+    def close(self) -> None:
+        """End every wait, and close the log."""
+        self.send_away()
+        self._log.close()
 
-    def _deliver(self, command: Command) -> None:
-        for effect in self._machine.apply(command):
+    # --- what the log does (it sees a Keeper) --------------------------------------------------------------
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take on a state of before."""
+        self._machine.restore(snapshot)
+
+    def snapshot(self) -> Snapshot:
+        """Return the state after all that was delivered."""
+        return self._machine.snapshot()
+
+    def replay(self, command: Command) -> tuple[Effect, ...]:
+        """Apply a command of before, and tell nobody."""
+        self._latest_ns = max(self._latest_ns, command.at_ns)
+        return self._machine.apply(command)
+
+    def deliver(self, command: Command) -> tuple[Effect, ...]:
+        """Apply a command, and tell those whom its effects concern."""
+        with self._lock:
+            effects = self._machine.apply(command)
+            for effect in effects:
+                for observe in self._observers:
+                    observe(effect)
+                match effect:
+                    case Synced():
+                        for member in effect.members:
+                            self._end(member, effect)
+                    case Pending(offer):
+                        _, tell = self._asking.pop(id(offer), (None, None))
+                        self._places[offer.namespace, offer.id] = _Place(offer, tell)
+                    case Missed():
+                        pass
+                    case Attached(offer):
+                        self._attach(offer)
+                    case Retold(offer, outcome):
+                        self._answer(offer, outcome)
+                    case _:
+                        self._end(effect.offer, effect)
+            if isinstance(command, Offer):
+                self._begin_to_wait(command)
+            elif id(command) in self._commanding:
+                self._commanding.pop(id(command))[1](effects)
+            return effects
+
+    def refuse(self, command: Command, error: WorldError) -> None:
+        """Tell whoever waits for a command that it has not happened."""
+        with self._lock:
+            if isinstance(command, Offer):
+                self._answer(command, error)
+            elif id(command) in self._commanding:
+                self._commanding.pop(id(command))[1](error)
+            elif not isinstance(command, Abort) and (place := self._places.get((command.namespace, command.id))):
+                again = self._expire if isinstance(command, Expire) else self._let_go
+                self._call_later(_AGAIN_S, lambda: again(place))  # a deadline is not dropped, and no ghost stays
+
+    # --- inside --------------------------------------------------------------------------------------------
+
+    def _command(self, command: Command, done: Done) -> None:
+        with self._lock:
+            self._commanding[id(command)] = (command, done)
+            self._log.append(command)
+
+    def _take_over(self) -> None:
+        """Take charge of the offers of before. Nobody waits for them any more, as if all their clients had left."""
+        for arrival, offer in self._machine.all_pending():
             for observe in self._observers:
-                observe(effect)
-            match effect:
-                case Synced():
-                    for member in effect.members:
-                        self._tell(member, effect)
-                case Pending() | Missed():
-                    pass
-                case _:
-                    self._tell(effect.offer, effect)
+                observe(Pending(offer, arrival))
+            place = self._places[offer.namespace, offer.id] = _Place(offer, None)
+            self._set_deadline(place)
+            self._linger(place)
 
-    def _tell(self, offer: Offer, outcome: Outcome) -> None:
-        waiter = self._waiters.pop((offer.namespace, offer.id), None)
-        if waiter is not None:
-            waiter.tell(outcome)
+    def _begin_to_wait(self, offer: Offer) -> None:
+        """Set the timers of an offer that has just been delivered, if it stands."""
+        place = self._places.get((offer.namespace, offer.id))
+        if place is None or place.offer is not offer:
+            return
+        if offer.timeout_ns is not None:
+            self._set_deadline(place)
+        if place.tell is None:  # it left while the log was writing
+            self._linger(place)
+
+    def _set_deadline(self, place: _Place) -> None:
+        offer = place.offer
+        if offer.timeout_ns is not None:
+            left_s = max(0, offer.at_ns + offer.timeout_ns - self.now_ns()) / 1e9
+            place.deadline = self._call_later(left_s, lambda: self._expire(place))
+
+    def _linger(self, place: _Place) -> None:
+        if place.offer.named and place.offer.linger_ns:
+            place.lingering = self._call_later(place.offer.linger_ns / 1e9, lambda: self._let_go(place))
+        else:
+            self._let_go(place)
+
+    def _let_go(self, place: _Place) -> None:
+        with self._lock:
+            if place.tell is None and self._stands(place):
+                offer = place.offer
+                self._log.append(Withdraw(self.now_ns(), offer.namespace, offer.id, Cause.DISCONNECTED))
+
+    def _expire(self, place: _Place) -> None:
+        with self._lock:
+            if self._stands(place):
+                self._log.append(Expire(self.now_ns(), place.offer.namespace, place.offer.id))
+
+    def _stands(self, place: _Place) -> bool:
+        return self._places.get((place.offer.namespace, place.offer.id)) is place
+
+    def _attach(self, asking: Offer) -> None:
+        """Let one who asks again take the place of the one before."""
+        _, tell = self._asking.pop(id(asking), (None, None))
+        place = self._places[asking.namespace, asking.id]
+        if tell is None:
+            return  # and this one has left again
+        if place.lingering is not None:
+            place.lingering.cancel()
+            place.lingering = None
+        if place.tell is not None:
+            place.tell(ReplacedError(f"another request took over the offer {asking.id}"))
+        place.tell = tell
+
+    def _end(self, offer: Offer, outcome: Outcome) -> None:
+        """Tell the outcome of an offer to the one who waits for it."""
+        key = (offer.namespace, offer.id)
+        place = self._places.get(key)
+        if place is None or place.offer is not offer:  # it was refused, and never had a place
+            self._answer(offer, outcome)
+            return
+        del self._places[key]
+        if place.deadline is not None or place.lingering is not None:
+            place.cancel_timers()
+        if place.tell is not None:
+            place.tell(outcome)
+
+    def _answer(self, asking: Offer, told: Told) -> None:
+        """Tell one whose offer took no place."""
+        _, tell = self._asking.pop(id(asking), (None, None))
+        if tell is not None:
+            tell(told)
+
+
+def _on_the_running_loop(delay_s: float, call: Callable[[], None]) -> _Timer:
+    return asyncio.get_running_loop().call_later(delay_s, call)

@@ -19,6 +19,9 @@ def offer(
     namespace: str = "default",
     at_ns: int = 0,
     timeout_s: float | None = None,
+    linger_s: float | None = None,
+    named: bool = False,
+    owner: str = "",
 ) -> Offer:
     """An offer of `actor` for `events` (coin, if none is named); its id is the actor's name unless given."""
     return make_offer(
@@ -33,6 +36,9 @@ def offer(
         selector=None if selector is None else parse_selector(selector),
         payload=payload,
         timeout_s=timeout_s,
+        linger_s=linger_s,
+        named=named,
+        owner=owner,
     )
 
 

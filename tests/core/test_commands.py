@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from syncnet.core.commands import check_namespace, make_offer
-from syncnet.core.limits import MATES_MAX, PAYLOAD_BYTES_MAX
+from syncnet.core.limits import LIMITS
 from syncnet.errors import ParameterError
 
 
@@ -47,7 +47,7 @@ def test_a_roster_stands_for_mates_and_selector() -> None:
         ({"actor": "no good"}, "actor", 'got "no good"'),
         ({"actor": "a" * 64}, "actor", "1 to 63 letters"),
         ({"mates": -1}, "mates", "expected a whole number from 0 to 9999, got -1"),
-        ({"mates": MATES_MAX + 1}, "mates", "got 10000"),
+        ({"mates": LIMITS.mates_max + 1}, "mates", "got 10000"),
         ({"mates": 10**30}, "mates", "got one of more than 20 digits"),
         ({"expect": []}, "expect", "expected the names of actors, got none"),
         ({"expect": ["A", ""]}, "expect", "got an empty one"),
@@ -56,7 +56,7 @@ def test_a_roster_stands_for_mates_and_selector() -> None:
         ({"labels": {"-": "a"}}, "labels", "expected a label key"),
         ({"labels": {"a": "b c"}}, "labels", 'expected a label value for "a"'),
         ({"labels": {f"k{n}": "" for n in range(64)}}, "labels", "expected at most 64 labels, got 65"),
-        ({"payload": b"x" * (PAYLOAD_BYTES_MAX + 1)}, "payload", "expected at most 262144 bytes as JSON"),
+        ({"payload": b"x" * (LIMITS.payload_bytes_max + 1)}, "payload", "expected at most 262144 bytes as JSON"),
         ({"timeout_s": -1}, "timeout", "expected 0 to 31622400 seconds, got -1"),
         ({"timeout_s": float("nan")}, "timeout", "got nan"),
         ({"timeout_s": float("inf")}, "timeout", "got inf"),

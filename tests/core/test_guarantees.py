@@ -10,6 +10,7 @@ import pytest
 from syncnet.core.commands import Cause, Command, Expire, Offer, Withdraw
 from syncnet.core.effects import Missed, Pending, Refused, Synced, TimedOut, Withdrawn
 from syncnet.core.groups import Group, Shape
+from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from tests.core import brute_force
 from tests.core import hostile as hostile_offers
@@ -56,7 +57,7 @@ def test_g3_a_set_that_a_first_choice_would_miss_is_found() -> None:
 
 def test_g3_where_the_bound_is_hit_the_offer_stays_and_the_miss_is_told() -> None:
     """And the rest goes on: other events are not touched, and a later arrival may still find a group."""
-    machine = Machine(search_steps_max=10)
+    machine = Machine(Limits(search_steps_max=10))
     for number in range(5):
         machine.apply(offer(f"A{number}", mates=5))
     *_, missed = machine.apply(offer("B", mates=5))
@@ -88,7 +89,7 @@ def comparisons(monkeypatch: pytest.MonkeyPatch) -> list[Shape]:
 def test_g3_hostile_searches_end_at_the_bound_and_the_rest_goes_on(comparisons: list[Shape]) -> None:
     """Random graphs of 200 offers, wanting 8 mates and many different numbers; comparisons are counted, not timed."""
     steps_max = 5_000
-    machine = Machine(search_steps_max=steps_max)
+    machine = Machine(Limits(search_steps_max=steps_max))
     misses = 0
     for hostile in (*hostile_offers.random_graph(200, 8, 0.5, seed=7), *hostile_offers.many_mates(200, seed=7)):
         comparisons.clear()
@@ -225,7 +226,7 @@ def refused(machine: Machine, one: Offer) -> str:
 
 
 def test_a_full_machine_refuses_who_would_wait_and_takes_who_lets_others_go() -> None:
-    machine = Machine(pending_offers_max=2)
+    machine = Machine(Limits(pending_offers_max=2))
     machine.apply(offer("A", "tea"))
     machine.apply(offer("B", "milk"))
     assert refused(machine, offer("C", "coin")) == "2 offers are pending, and no more can be"
@@ -244,7 +245,7 @@ def test_what_pending_offers_weigh_is_bounded_all_together() -> None:
         "events": offer("L", *[f"{n:030}" for n in range(40)]),
     }
     for one in large.values():
-        machine = Machine(pending_bytes_max=6_000)
+        machine = Machine(Limits(pending_bytes_max=6_000))
         machine.apply(offer("A", "tea", payload=b"x" * 2_000))
         assert "and this one is too large to wait" in refused(machine, one)
         machine.apply(Withdraw(0, "default", "A", Cause.WITHDRAWN))
@@ -253,7 +254,7 @@ def test_what_pending_offers_weigh_is_bounded_all_together() -> None:
 
 def test_namespaces_are_bounded_and_the_eldest_idle_one_makes_room() -> None:
     """No number of a sync is given twice, and the default namespace is never shut out."""
-    machine = Machine(namespaces_max=2)
+    machine = Machine(Limits(namespaces_max=2))
     machine.apply(offer("A", namespace="one", mates=0))
     machine.apply(offer("A", namespace="one", mates=0))
     machine.apply(offer("A", namespace="two"))
@@ -267,7 +268,7 @@ def test_namespaces_are_bounded_and_the_eldest_idle_one_makes_room() -> None:
 
 
 def test_a_namespace_that_was_forgotten_goes_on_above_its_old_numbers() -> None:
-    machine = Machine(namespaces_max=1)
+    machine = Machine(Limits(namespaces_max=1))
     for expected in (1, 2):
         *_, effect = machine.apply(offer("A", namespace="one", mates=0))
         assert isinstance(effect, Synced)
@@ -280,7 +281,7 @@ def test_a_namespace_that_was_forgotten_goes_on_above_its_old_numbers() -> None:
 
 def test_a_choice_takes_no_more_steps_than_another_offer(comparisons: list[Shape]) -> None:
     events = [f"e{number}" for number in range(40)]
-    machine = Machine(search_steps_max=300)
+    machine = Machine(Limits(search_steps_max=300))
     misses = 0
     for number in range(60):
         one = offer(f"A{number}", *events, mates=20, labels={"c": f"{number % 10}"}, selector=f"c!={number % 10}")
@@ -291,7 +292,7 @@ def test_a_choice_takes_no_more_steps_than_another_offer(comparisons: list[Shape
 
 
 def test_a_refused_offer_leaves_nothing_behind() -> None:
-    machine = Machine(pending_offers_max=1)
+    machine = Machine(Limits(pending_offers_max=1))
     machine.apply(offer("A", "tea"))
     refused(machine, offer("B", "coin", namespace="other"))
     assert machine.totals("other") == (0, 0, 0)

@@ -12,6 +12,7 @@ import pytest
 
 from syncnet.core.commands import Cause, Offer, Withdraw
 from syncnet.core.effects import Missed, Synced
+from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from tests.core.offers import offer
 from tests.core.plain_matcher import PlainMatcher
@@ -62,7 +63,7 @@ class Style:
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + WORLDS))
 def test_the_same_syncs_as_a_plain_scan(seed: int) -> None:
-    style, machine, plain = Style(seed), Machine(search_steps_max=10**9), PlainMatcher()
+    style, machine, plain = Style(seed), Machine(Limits(search_steps_max=10**9)), PlainMatcher()
     for number in range(OFFERS):
         newcomer = style.offer(str(number))
         expected = plain.arrive(newcomer)

@@ -1,8 +1,9 @@
 """The behaviour scripts in `scripts/`: commands, `----`, the effects that they have.
 
-A command is `offer ID ACTOR EVENT|EVENT …` with `mates=`, `expect=`, `labels=`, `selector=` and `namespace=`, or
-`withdraw ID`, `disconnect ID`, or `expire ID SECONDS`; `#` begins a comment. `pytest --rewrite` writes what came
-out into the scripts; read the diff.
+A command is `offer ID ACTOR EVENT|EVENT …` with `mates=`, `expect=`, `labels=`, `selector=`, `namespace=`, `payload=`,
+`owner=` and `at=` (seconds); `named …` is the same with an id that the client chose; or it is `withdraw ID`,
+`disconnect ID`, `expire ID SECONDS`, or `abort event=…`, `actor=…` or `id=…` with `by=` and `reason=`; `#` begins a
+comment. `pytest --rewrite` writes what came out into the scripts; read the diff.
 """
 
 import shlex
@@ -10,8 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from syncnet.core.commands import Cause, Command, Expire, Withdraw
-from syncnet.core.effects import Effect, Missed, Pending, Refused, Synced, TimedOut, Withdrawn
+from syncnet.core.commands import Cause, Command, Expire, Withdraw, make_abort
+from syncnet.core.effects import (
+    Aborted,
+    Attached,
+    Effect,
+    Missed,
+    Pending,
+    Refused,
+    Retold,
+    Synced,
+    TimedOut,
+    Withdrawn,
+)
 from syncnet.core.machine import Machine
 from tests.core.offers import offer
 
@@ -22,7 +34,9 @@ RULE = "----"
 def command(line: str) -> Command:
     verb, id, *words = shlex.split(line)
     match verb:
-        case "offer":
+        case "abort":
+            return make_abort(at_ns=0, **dict(word.split("=", 1) for word in (id, *words)))  # type: ignore[arg-type]
+        case "offer" | "named":
             actor, events, *options = words
             given = dict(option.split("=", 1) for option in options)
             made = offer(
@@ -34,6 +48,10 @@ def command(line: str) -> Command:
                 labels=dict(pair.split("=") for pair in given.pop("labels").split(",")) if "labels" in given else None,
                 selector=given.pop("selector", None),
                 namespace=given.pop("namespace", "default"),
+                payload=given.pop("payload", '""').encode(),
+                at_ns=int(given.pop("at", "0")) * 1_000_000_000,
+                owner=given.pop("owner", ""),
+                named=verb == "named",
             )
             assert not given, f"no such option: {line}"
             return made
@@ -63,6 +81,12 @@ def written(effect: Effect) -> str:
             )
         case Missed(_, offer, event, steps):
             return f"missed {offer.id} {event} after {steps} steps"
+        case Aborted(_, offer, by, reason):
+            return f"aborted {offer.id} by {by}: {reason}"
+        case Attached(offer):
+            return f"attached {offer.id}"
+        case Retold(offer, outcome):
+            return f"retold {offer.id}: {written(outcome)}"
         case Refused(offer, code, _):
             return f"refused {offer.id} {code}"
 

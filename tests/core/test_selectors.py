@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncnet.core.labels import check_key, check_value
-from syncnet.core.limits import SELECTOR_CHARACTERS_MAX
+from syncnet.core.limits import LIMITS
 from syncnet.core.selectors import Requirement, Selector, not_actor, parse_selector
 from syncnet.errors import LabelError, SelectorError
 
@@ -118,7 +118,11 @@ REFUSED = [
     ("a..b/x", 1, "expected a label key whose prefix"),
     ("x\x00=a", 1, 'got "x\\x00"'),
     ("x\x0b=a", 1, 'got "x\\x0b"'),
-    ("x=a" + ",x=a" * SELECTOR_CHARACTERS_MAX, SELECTOR_CHARACTERS_MAX + 1, "expected at most 4096 characters"),
+    (
+        "x=a" + ",x=a" * LIMITS.selector_characters_max,
+        LIMITS.selector_characters_max + 1,
+        "expected at most 4096 characters",
+    ),
 ]
 
 

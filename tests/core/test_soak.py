@@ -8,6 +8,7 @@ import os
 import tracemalloc
 
 from syncnet.core.commands import Cause, Expire, Withdraw
+from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.core.selectors import _parse_often
 from tests.core.offers import offer
@@ -52,7 +53,7 @@ def traced_bytes() -> int:
 
 
 def test_memory_comes_back() -> None:
-    machine = Machine()
+    machine = Machine(Limits(trace_syncs_max=10))  # a trace may be long; it must not be longer
     wave(machine, 0)
     tracemalloc.start()
     try:
@@ -80,7 +81,7 @@ def test_a_leak_would_be_seen() -> None:
 
 
 def test_many_that_wait_at_once_and_go_leave_nothing() -> None:
-    machine = Machine()
+    machine = Machine(Limits(trace_syncs_max=10))  # a trace may be long; it must not be longer
     machine.apply(offer("P", "pair"))
     machine.apply(offer("Q", "pair"))  # so that the namespace is remembered, and its tables with it
     tracemalloc.start()

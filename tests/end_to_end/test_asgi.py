@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from syncnet.core.limits import BODY_BYTES_MAX
+from syncnet.core.limits import LIMITS
 from tests.end_to_end.running import curls, until
 
 
@@ -55,7 +55,7 @@ def test_the_same_syncnet_in_an_application(app: str, prefix: str) -> None:
         assert client.get(f"{prefix}/event?actor=A").json()["parameter"] == "event"
         assert client.get(f"{prefix}/nothing").json()["detail"].startswith("no /nothing here")
         assert client.head(f"{prefix}/healthz").status_code == 200
-        assert client.post(f"{prefix}/event", content=b" " * (BODY_BYTES_MAX + 1)).status_code == 413
+        assert client.post(f"{prefix}/event", content=b" " * (LIMITS.body_bytes_max + 1)).status_code == 413
 
 
 def test_g6_a_client_that_goes_away_is_gone() -> None:

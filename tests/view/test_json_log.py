@@ -3,13 +3,14 @@
 import json
 
 from syncnet.core.commands import Cause, Command, Expire, Withdraw
+from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.view.json_log import json_line
 from tests.core.offers import offer
 
 
 def test_every_happening_is_one_line() -> None:
-    machine = Machine(pending_offers_max=3)
+    machine = Machine(Limits(pending_offers_max=3))
     at_ns = 1_000_000_000_123_456_789
     commands: list[Command] = [
         offer("VM", at_ns=at_ns, payload=b'"secret"'),
@@ -47,7 +48,7 @@ def test_every_happening_is_one_line() -> None:
 
 
 def test_a_miss_is_a_line() -> None:
-    machine = Machine(search_steps_max=1)
+    machine = Machine(Limits(search_steps_max=1))
     lines = [json_line(effect) for n in range(3) for effect in machine.apply(offer(f"A{n}", mates=2))]
     assert [json.loads(line)["happening"] for line in lines] == ["pending", "pending", "pending", "missed"]
     assert json.loads(lines[-1])["steps"] == 1

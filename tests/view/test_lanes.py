@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncnet.core.commands import Cause, Command, Expire, Withdraw
+from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.view.lanes import Lanes
 from tests.core.offers import offer
@@ -105,7 +106,7 @@ def test_other_namespaces_are_named() -> None:
 
 def test_a_search_that_hit_its_bound_is_told() -> None:
     offers = [offer(f"A{n}", mates=6) for n in range(6)]
-    *_, last = drawn(*offers, offer("B", mates=6), machine=Machine(search_steps_max=5)).splitlines()
+    *_, last = drawn(*offers, offer("B", mates=6), machine=Machine(Limits(search_steps_max=5))).splitlines()
     assert last == "│││││││ B:coin searched up to the bound; a group may have been missed"
 
 

@@ -12,7 +12,7 @@ JSON, YAML, FORM = "application/json", "application/yaml", "application/x-www-fo
 
 
 def read(query: str = "", body: bytes = b"", content_type: str = JSON) -> OfferRequest:
-    return read_offer(decode_form(query), decode_body(content_type, body), at_ns=7, offer_id="x")
+    return read_offer(decode_form(query), decode_body(content_type, body), at_ns=7, new_id=lambda: "x")
 
 
 def test_all_parameters_as_texts() -> None:
@@ -105,8 +105,12 @@ REFUSED_TEXTS = [
     ("event=e&actor=A&expect=", "expect", "expect: expected the name of an actor, got an empty one"),
     ("event=e&actor=A&mate=2", "mate", 'mate: unknown parameter; did you mean "mates"?'),
     ("event=e&actor=A&zzz=2", "zzz", "zzz: unknown parameter; expected one of event, actor, mates,"),
-    ("event=e&actor=A&id=7", "id", "id: unknown parameter"),
-    ("event=e&actor=A&linger=7", "linger", "linger: unknown parameter"),
+    ("event=e&actor=A&id=", "id", "id: expected 1 to 128 visible ASCII characters, got none"),
+    ("event=e&actor=A&id=a%20b", "id", 'id: expected 1 to 128 visible ASCII characters, got "a b"'),
+    ("event=e&actor=A&id=%C3%A4", "id", "id: expected 1 to 128 visible ASCII characters"),
+    ("event=e&actor=A&linger=2h", "linger", "linger: expected 0 to 3600 seconds, got 7200"),
+    ("event=e&actor=A&linger=x", "linger", "linger: expected a duration"),
+    ("event=e&actor=A&reason=x", "reason", "reason: unknown parameter"),
     ("event=e&actor=A&actor=B", "actor", "actor: expected once, got it 2 times"),
     ("event=e&actor=A&timeout=soon", "timeout", "timeout: expected a duration such as 250ms, 5s, 2m or a number"),
     ("event=e&actor=A&timeout=-1", "timeout", 'got "-1"'),

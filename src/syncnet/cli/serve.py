@@ -15,7 +15,7 @@ import uvloop
 import syncnet
 from syncnet.cli.terminal import TerminalLog
 from syncnet.core.effects import Effect
-from syncnet.core.limits import PENDING_OFFERS_MAX
+from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
 from syncnet.hub import Hub
 from syncnet.server.address import Address, AddressError, listen, parse_address
@@ -58,8 +58,8 @@ class _AddressType(click.ParamType[Address]):
 )
 @click.option(
     "--pending-max",
-    type=click.IntRange(1, PENDING_OFFERS_MAX),
-    default=PENDING_OFFERS_MAX,
+    type=click.IntRange(1, LIMITS.pending_offers_max),
+    default=LIMITS.pending_offers_max,
     show_default=True,
     help="How many offers may wait at once; the next gets 503. Each takes a connection, and so an open file.",
 )
@@ -80,7 +80,7 @@ def serve(address: Address, log_format: str, pending_max: int) -> None:
     started = f"{syncnet.__version__} serves on {_url(listener)}"
 
     async def run() -> int:
-        hub = Hub(machine=Machine(pending_offers_max=pending_max), observers=[log] if log else [])
+        hub = Hub(machine=Machine(Limits(pending_offers_max=pending_max)), observers=[log] if log else [])
         return await serve_hub(hub, listener, lambda: _say(started))
 
     try:

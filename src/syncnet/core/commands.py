@@ -12,26 +12,21 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from syncnet.core.labels import Labels, check_key, check_value, shown
-from syncnet.core.limits import (
-    EVENT_CHARACTERS_MAX,
-    EVENTS_CHARACTERS_MAX,
-    EVENTS_PER_OFFER_MAX,
-    LABELS_PER_OFFER_MAX,
-    MATES_MAX,
-    PAYLOAD_BYTES_MAX,
-    TIMEOUT_S_MAX,
-)
+from syncnet.core.limits import ID_CHARACTERS_MAX, LIMITS, LINGER_NAMED_S, REASON_CHARACTERS_MAX, Limits
 from syncnet.core.selectors import EVERYTHING, Selector, not_actor
 from syncnet.errors import LabelError, ParameterError
 
 __all__ = [
     "DEFAULT_NAMESPACE",
+    "Abort",
     "Cause",
     "Command",
     "Expire",
     "Offer",
     "Withdraw",
+    "check_id",
     "check_namespace",
+    "make_abort",
     "make_offer",
 ]
 
@@ -51,7 +46,11 @@ class Offer:
 
     `at_ns` is when it was made, in nanoseconds since the Unix epoch. `roster` (sorted, the actor among them) stands
     for mates and selector where it is not empty. `payload` is opaque bytes: the core carries them and never looks.
-    `timeout_ns` is a remark for readers; whoever owns the deadline appends an `Expire`.
+    `named` tells that the client chose the id, so that it may ask again by it (G7). `owner` is the name of the token
+    that made the offer, empty where none was asked for.
+
+    `timeout_ns` and `linger_ns` are remarks for whoever owns the deadlines, and appends an `Expire` when the one is
+    over, a `Withdraw` when the other is.
     """
 
     at_ns: int
@@ -65,6 +64,27 @@ class Offer:
     selector: Selector
     payload: bytes
     timeout_ns: int | None
+    linger_ns: int = 0
+    named: bool = False
+    owner: str = ""
+
+    def asks_the_same_as(self, other: Offer) -> bool:
+        """Tell whether both are the same request, made once and once again: all parameters and the owner are equal."""
+        return (
+            self.id == other.id
+            and self.events == other.events
+            and self.actor == other.actor
+            and self.mates == other.mates
+            and self.roster == other.roster
+            and self.labels == other.labels
+            and self.selector == other.selector
+            and self.payload == other.payload
+            and self.timeout_ns == other.timeout_ns
+            and self.linger_ns == other.linger_ns
+            and self.namespace == other.namespace
+            and self.named == other.named
+            and self.owner == other.owner
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +106,23 @@ class Expire:
     id: str
 
 
-Command: TypeAlias = Offer | Withdraw | Expire
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Every pending offer of `event`, of `actor` or of the id `id` is ended, all at once; two of the three are empty.
+
+    `by` says who did it and `reason` why, for people.
+    """
+
+    at_ns: int
+    namespace: str
+    event: str
+    actor: str
+    id: str
+    by: str
+    reason: str
+
+
+Command: TypeAlias = Offer | Withdraw | Expire | Abort
 
 
 def make_offer(
@@ -102,38 +138,95 @@ def make_offer(
     selector: Selector | None = None,
     payload: bytes = b'""',
     timeout_s: float | None = None,
+    linger_s: float | None = None,
+    named: bool = False,
+    owner: str = "",
+    limits: Limits = LIMITS,
 ) -> Offer:
     """Return a valid offer, defaults filled in as semantics.md says: one mate, `actor=<actor>`, `actor!=<actor>`.
 
     `events` are the events of a choice in the order of liking. `expect` is a roster, and goes with neither `mates`
-    nor `selector`. `labels` are added to the default. `timeout_s` is in seconds; 0 means "now or never".
+    nor `selector`. `labels` are added to the default. `timeout_s` is in seconds; 0 means "now or never". `linger_s` is
+    for how many seconds the offer stays when its connection is lost: 10 where the client chose the id (`named`), else
+    none.
 
     :raises ParameterError: a value does not do; it names the parameter.
     """
     _check_actor("actor", actor)
-    roster = _roster(actor, expect)
+    roster = _roster(actor, expect, limits.mates_max) if expect is not None else ()
     if roster and mates is not None:
         raise ParameterError("mates", "expected either a roster (expect) or mates, got both")
     if roster and selector is not None:
         raise ParameterError("selector", "expected either a roster (expect) or a selector, got both")
-    if len(payload) > PAYLOAD_BYTES_MAX:
-        too_large = f"expected at most {PAYLOAD_BYTES_MAX} bytes as JSON, got {len(payload)}"
+    if len(payload) > limits.payload_bytes_max:
+        too_large = f"expected at most {limits.payload_bytes_max} bytes as JSON, got {len(payload)}"
         raise ParameterError("payload", too_large, "too-large")
     if roster:
         mates, selector = len(roster) - 1, EVERYTHING
     return Offer(
         at_ns=at_ns,
         namespace=check_namespace(namespace),
-        id=id,
-        events=_events(events),
+        id=check_id(id) if named else id,
+        events=_events(events, limits),
         actor=actor,
-        mates=_mates(1 if mates is None else mates),
+        mates=_mates(1 if mates is None else mates, limits.mates_max),
         roster=roster,
-        labels=_labels(actor, labels),
+        labels=_labels(actor, labels, limits.labels_per_offer_max) if labels else {"actor": actor},
         selector=not_actor(actor) if selector is None else selector,
         payload=payload,
-        timeout_ns=_timeout_ns(timeout_s),
+        timeout_ns=None if timeout_s is None else _nanoseconds("timeout", timeout_s, limits.timeout_s_max),
+        linger_ns=_linger_ns(linger_s, named, limits.linger_s_max),
+        named=named,
+        owner=owner,
     )
+
+
+def make_abort(
+    *,
+    at_ns: int,
+    by: str,
+    reason: str,
+    event: str | None = None,
+    actor: str | None = None,
+    id: str | None = None,
+    namespace: str = DEFAULT_NAMESPACE,
+    limits: Limits = LIMITS,
+) -> Abort:
+    """Return a valid abort of all that is pending under one of `event`, `actor` and `id`.
+
+    `by` is a name of the form of an actor's, or empty; `reason` is a line of text for people.
+
+    :raises ParameterError: a value does not do; it names the parameter.
+    """
+    given = [name for name, value in (("event", event), ("actor", actor), ("id", id)) if value is not None]
+    if len(given) != 1:
+        got = " and ".join(given) or "none of them"
+        raise ParameterError(given[1] if given else "event", f"expected one of event, actor and id, got {got}")
+    if by:
+        _check_actor("by", by)
+    if not reason or len(reason) > REASON_CHARACTERS_MAX or not reason.isprintable():
+        wanted = f"a line of 1 to {REASON_CHARACTERS_MAX} printable characters"
+        raise ParameterError("reason", f"expected {wanted}, got {shown(reason) if reason else 'none'}")
+    return Abort(
+        at_ns=at_ns,
+        namespace=check_namespace(namespace),
+        event=_events([event], limits)[0] if event is not None else "",
+        actor=_check_actor("actor", actor) if actor is not None else "",
+        id=check_id(id) if id is not None else "",
+        by=by,
+        reason=reason,
+    )
+
+
+def check_id(id: str) -> str:
+    """Return `id` if a client may choose it: 1 to 128 visible ASCII characters, which a header can bear.
+
+    :raises ParameterError: it may not.
+    """
+    if not 0 < len(id) <= ID_CHARACTERS_MAX or not (id.isascii() and id.isprintable()) or " " in id:
+        wanted = f"1 to {ID_CHARACTERS_MAX} visible ASCII characters"
+        raise ParameterError("id", f"expected {wanted}, got {shown(id) if id else 'none'}")
+    return id
 
 
 def check_namespace(namespace: str) -> str:
@@ -161,35 +254,35 @@ def _as_parameter(parameter: str, check: Callable[..., str], *words: str) -> str
         raise ParameterError(parameter, str(error)) from None
 
 
-def _events(events: Iterable[str]) -> tuple[str, ...]:
+def _events(events: Iterable[str], limits: Limits) -> tuple[str, ...]:
     named = tuple(events)
     if not named:
         raise ParameterError("event", "expected the name of an event, got none")
-    if len(named) > EVENTS_PER_OFFER_MAX:
-        raise ParameterError("event", f"expected at most {EVENTS_PER_OFFER_MAX} events, got {len(named)}")
+    if len(named) > limits.events_per_offer_max:
+        raise ParameterError("event", f"expected at most {limits.events_per_offer_max} events, got {len(named)}")
     for position, event in enumerate(named, 1):
         where = f" (event {position} of {len(named)})" if len(named) > 1 else ""
         if not event:
             raise ParameterError("event", f"expected the name of an event, got an empty one{where}")
-        if len(event) > EVENT_CHARACTERS_MAX:
+        if len(event) > limits.event_characters_max:
             raise ParameterError(
-                "event", f"expected at most {EVENT_CHARACTERS_MAX} characters, got {len(event)}{where}"
+                "event", f"expected at most {limits.event_characters_max} characters, got {len(event)}{where}"
             )
         if not event.isprintable():
             raise ParameterError("event", f"expected printable characters only, got {shown(event)}{where}")
         if event in named[: position - 1]:
             raise ParameterError("event", f"expected events that differ, got {shown(event)} twice")
     characters = sum(map(len, named))
-    if characters > EVENTS_CHARACTERS_MAX:
+    if characters > limits.events_characters_max:
         raise ParameterError(
-            "event", f"expected at most {EVENTS_CHARACTERS_MAX} characters in all events, got {characters}"
+            "event", f"expected at most {limits.events_characters_max} characters in all events, got {characters}"
         )
     return named
 
 
-def _mates(mates: int) -> int:
-    if not 0 <= mates <= MATES_MAX:
-        raise ParameterError("mates", f"expected a whole number from 0 to {MATES_MAX}, got {_figures(mates)}")
+def _mates(mates: int, mates_max: int) -> int:
+    if not 0 <= mates <= mates_max:
+        raise ParameterError("mates", f"expected a whole number from 0 to {mates_max}, got {_figures(mates)}")
     return mates
 
 
@@ -197,14 +290,12 @@ def _figures(number: int) -> str:
     return str(number) if abs(number) < 10**20 else "one of more than 20 digits"
 
 
-def _roster(actor: str, expect: Iterable[str] | None) -> tuple[str, ...]:
-    if expect is None:
-        return ()
+def _roster(actor: str, expect: Iterable[str], actors_max: int) -> tuple[str, ...]:
     named = tuple(expect)
     if not named:
         raise ParameterError("expect", "expected the names of actors, got none")
-    if len(named) > MATES_MAX:
-        raise ParameterError("expect", f"expected at most {MATES_MAX} actors, got {len(named)}")
+    if len(named) > actors_max:
+        raise ParameterError("expect", f"expected at most {actors_max} actors, got {len(named)}")
     roster: set[str] = set()
     for name in named:
         if name in roster:
@@ -213,20 +304,24 @@ def _roster(actor: str, expect: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(sorted({actor, *roster}))
 
 
-def _labels(actor: str, labels: Mapping[str, str] | None) -> dict[str, str]:
-    merged = {"actor": actor, **(labels or {})}
-    if len(merged) > LABELS_PER_OFFER_MAX:
-        raise ParameterError("labels", f"expected at most {LABELS_PER_OFFER_MAX} labels, got {len(merged)}")
-    for key, value in (labels or {}).items():
+def _labels(actor: str, labels: Mapping[str, str], labels_max: int) -> dict[str, str]:
+    merged = {"actor": actor, **labels}
+    if len(merged) > labels_max:
+        raise ParameterError("labels", f"expected at most {labels_max} labels, got {len(merged)}")
+    for key, value in labels.items():
         _as_parameter("labels", check_key, key)
         _as_parameter("labels", check_value, value, f"a label value for {shown(key)}")
     return dict(sorted(merged.items()))
 
 
-def _timeout_ns(timeout_s: float | None) -> int | None:
-    if timeout_s is None:
-        return None
-    if not 0 <= timeout_s <= TIMEOUT_S_MAX:  # refuses not-a-number too
-        got = _figures(timeout_s) if isinstance(timeout_s, int) else f"{timeout_s:g}"
-        raise ParameterError("timeout", f"expected 0 to {TIMEOUT_S_MAX} seconds, got {got}")
-    return round(timeout_s * 1e9)
+def _linger_ns(linger_s: float | None, named: bool, seconds_max: int) -> int:
+    if linger_s is None:
+        linger_s = min(LINGER_NAMED_S, seconds_max) if named else 0
+    return _nanoseconds("linger", linger_s, seconds_max)
+
+
+def _nanoseconds(parameter: str, seconds: float, seconds_max: int) -> int:
+    if not 0 <= seconds <= seconds_max:  # refuses not-a-number too
+        got = _figures(seconds) if isinstance(seconds, int) else f"{seconds:g}"
+        raise ParameterError(parameter, f"expected 0 to {seconds_max} seconds, got {got}")
+    return round(seconds * 1e9)

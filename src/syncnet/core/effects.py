@@ -1,7 +1,10 @@
 """What comes out: the effects, in the order in which they happened.
 
 Every accepted offer gives `Pending` first, even where it syncs within the same command. `Synced`, `Withdrawn`,
-`TimedOut` and `Refused` are final: after one of them an offer is in no later effect (G1, G6).
+`TimedOut`, `Aborted` and `Refused` are final: after one of them an offer is in no later effect (G1, G6).
+
+An offer that was made before, and is made again by its id, is not accepted a second time (G7): it gives `Attached`
+where the first is pending, and `Retold` where it has come to an end.
 """
 
 from __future__ import annotations
@@ -11,7 +14,20 @@ from typing import Literal, TypeAlias
 
 from syncnet.core.commands import Cause, Offer
 
-__all__ = ["Effect", "Missed", "Outcome", "Pending", "Refused", "Synced", "TimedOut", "Withdrawn"]
+__all__ = [
+    "Aborted",
+    "Attached",
+    "Effect",
+    "Missed",
+    "Outcome",
+    "Pending",
+    "Refused",
+    "Remembered",
+    "Retold",
+    "Synced",
+    "TimedOut",
+    "Withdrawn",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +86,46 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """`offer` was not taken, and the state is as it was before: the id is pending already, or a limit is reached."""
+    """`offer` was not taken, and the state is as it was before.
+
+    `id-reused`: its id belongs to another offer. `full`: the machine takes no more. `quota`: the namespace or the
+    token takes no more.
+    """
 
     offer: Offer
-    code: Literal["id-pending", "full"]
+    code: Literal["id-reused", "full", "quota"]
     reason: str
 
 
-Effect: TypeAlias = Pending | Synced | Withdrawn | TimedOut | Missed | Refused
-Outcome: TypeAlias = Synced | Withdrawn | TimedOut | Refused
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """`offer` was ended by somebody else: `by` (perhaps empty) says who, `reason` why."""
+
+    at_ns: int
+    offer: Offer
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """`offer` asks again for one that is pending: whoever made it waits for the outcome of that one from now on."""
+
+    offer: Offer
+
+
+@dataclass(frozen=True, slots=True)
+class Retold:
+    """`offer` asks again for one that has come to an end: with `outcome`, the very same."""
+
+    offer: Offer
+    outcome: Remembered
+
+
+Remembered: TypeAlias = Synced | TimedOut | Aborted
+"""The outcomes that are told again to one who asks again."""
+
+Outcome: TypeAlias = Remembered | Withdrawn | Refused
 """The effects that end an offer."""
+
+Effect: TypeAlias = Pending | Outcome | Missed | Attached | Retold

@@ -14,9 +14,13 @@ searched (rule 3), and taking offers away makes no new set, no set that can sync
 
 | command  | where the id stands              | where it does not                                       |
 | -------- | -------------------------------- | ------------------------------------------------------- |
-| Offer    | Refused                          | Pending, then Missed …, then perhaps Synced; or Refused |
+| Offer    | Attached, or Refused             | Pending, then Missed …, then perhaps Synced; or Refused |
 | Withdraw | Withdrawn                        | nothing                                                 |
 | Expire   | TimedOut                         | nothing                                                 |
+| Abort    | Aborted, for each that it names  | nothing                                                 |
+
+An offer that asks again for one that has ended, and is remembered, gives Retold. Asking again with anything else than
+the same parameters is refused, whether the first stands or has ended.
 
 A full machine still takes an offer that syncs at once: it makes room, and those who wait are let go.
 """
@@ -26,17 +30,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from syncnet.core.commands import DEFAULT_NAMESPACE, Command, Expire, Offer, Withdraw
-from syncnet.core.effects import Effect, Missed, Pending, Refused, Synced, TimedOut, Withdrawn
-from syncnet.core.groups import Group, Shape
-from syncnet.core.limits import (
-    NAMESPACES_MAX,
-    PENDING_BYTES_MAX,
-    PENDING_OFFERS_MAX,
-    PRESENT_OFFERS_MAX,
-    SEARCH_STEPS_MAX,
+from syncnet.core.commands import DEFAULT_NAMESPACE, Abort, Command, Expire, Offer, Withdraw
+from syncnet.core.effects import (
+    Aborted,
+    Attached,
+    Effect,
+    Missed,
+    Pending,
+    Refused,
+    Remembered,
+    Retold,
+    Synced,
+    TimedOut,
+    Withdrawn,
 )
+from syncnet.core.groups import Group, Shape, add
+from syncnet.core.limits import LIMITS, PRESENT_OFFERS_MAX, Limits
 from syncnet.core.matching import Matcher, Standing
+from syncnet.core.outcomes import Outcomes
+from syncnet.core.snapshot import Snapshot, WorldSnapshot
+from syncnet.core.trace import Trace
 
 __all__ = ["Machine"]
 
@@ -59,22 +72,15 @@ class _World:
 class Machine:
     """The state of one server, or of one node of a cluster."""
 
-    def __init__(
-        self,
-        *,
-        pending_offers_max: int = PENDING_OFFERS_MAX,
-        pending_bytes_max: int = PENDING_BYTES_MAX,
-        namespaces_max: int = NAMESPACES_MAX,
-        search_steps_max: int = SEARCH_STEPS_MAX,
-    ) -> None:
-        self._pending_offers_max = pending_offers_max
-        self._pending_bytes_max = pending_bytes_max
-        self._namespaces_max = namespaces_max
-        self._search_steps_max = search_steps_max
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self._limits = limits
         self._worlds: dict[str, _World] = {}
+        self._outcomes = Outcomes(limits)
+        self._trace = Trace(limits)
         self._pending_offers = 0
-        self._syncs_forgotten = 0  # no number of a sync is given twice, even where a namespace was forgotten
         self._pending_bytes = 0
+        self._pending_by_owner: dict[str, int] = {}
+        self._syncs_forgotten = 0  # no number of a sync is given twice, even where a namespace was forgotten
 
     def apply(self, command: Command) -> tuple[Effect, ...]:
         """Return the effects of one command, in order."""
@@ -86,6 +92,35 @@ class Machine:
                 return (Withdrawn(at_ns, standing.offer, cause),) if standing else ()
             case Expire():
                 return self._expire(command)
+            case Abort():
+                return self._abort(command)
+
+    def snapshot(self) -> Snapshot:
+        """Return the state."""
+        worlds = (
+            WorldSnapshot(
+                namespace,
+                world.arrivals,
+                world.syncs,
+                world.misses,
+                tuple((standing.arrival, standing.offer) for standing in world.standing.values()),
+            )
+            for namespace, world in self._worlds.items()
+        )
+        return Snapshot(self._syncs_forgotten, tuple(worlds), tuple(self._outcomes.all()), tuple(self._trace.all()))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take on a state; this machine has none yet."""
+        self._syncs_forgotten = snapshot.syncs_forgotten
+        for outcome in snapshot.outcomes:
+            self._outcomes.remember(outcome)
+        for synced in snapshot.trace:
+            self._trace.add(synced)
+        for saved in snapshot.worlds:
+            world = self._new_world(saved.namespace)
+            world.arrivals, world.syncs, world.misses = saved.arrivals, saved.syncs, saved.misses
+            for arrival, offer in saved.standing:
+                self._let_stand(world, world.matcher.standing(arrival, offer))
 
     def pending(self, namespace: str) -> list[Offer]:
         """Return the pending offers of a namespace, by arrival; none of a namespace that is not known."""
@@ -97,50 +132,103 @@ class Machine:
         world = self._worlds.get(namespace)
         return (len(world.standing), world.syncs, world.misses) if world else (0, 0, 0)
 
+    def trace(self, namespace: str, after: int, syncs_max: int) -> list[Synced]:
+        """Return the syncs of a namespace with numbers above `after`, by number, at most so many."""
+        return self._trace.of(namespace, after, syncs_max)
+
+    def standing_offer(self, namespace: str, id: str) -> Offer | None:
+        """Return the pending offer of that id."""
+        world = self._worlds.get(namespace)
+        standing = world.standing.get(id) if world else None
+        return standing.offer if standing else None
+
+    def outcome_of(self, namespace: str, id: str, now_ns: int) -> tuple[Offer, Remembered] | None:
+        """Return the offer of that id and what became of it, if it has ended and that is remembered."""
+        return self._outcomes.recall(namespace, id, now_ns)
+
+    def all_pending(self) -> list[tuple[int, Offer]]:
+        """Return the pending offers of all namespaces with their arrival numbers."""
+        return [
+            (standing.arrival, standing.offer)
+            for world in self._worlds.values()
+            for standing in world.standing.values()
+        ]
+
     @property
     def pending_total(self) -> int:
         """How many offers are pending, over all namespaces."""
         return self._pending_offers
 
     def _offer(self, offer: Offer) -> tuple[Effect, ...]:
+        self._outcomes.forget(offer.at_ns)
         world = self._worlds.get(offer.namespace)
+        if (again := self._asked_again(world, offer)) is not None:
+            return (again,)
         if world is None:
             if not self._make_room_for(offer.namespace):
-                return (Refused(offer, "full", f"offers are pending in {self._namespaces_max} namespaces"),)
-            world = self._worlds[offer.namespace] = _World(Matcher(self._search_steps_max), syncs=self._syncs_forgotten)
-        if offer.id in world.standing:
-            return (Refused(offer, "id-pending", f"the id {offer.id} is pending"),)
+                return (Refused(offer, "full", f"offers are pending in {self._limits.namespaces_max} namespaces"),)
+            world = self._new_world(offer.namespace)
         newcomer = world.matcher.standing(world.arrivals + 1, offer)
         found = world.matcher.find(newcomer)
-        if not found.members and (reason := self._full(newcomer)):
+        if not found.members and (refused := self._full(world, newcomer)):
             self._forget_if_blank(offer.namespace)
-            return (Refused(offer, "full", reason),)
+            return (refused,)
 
         world.arrivals += 1
         world.misses += len(found.missed)
         effects: list[Effect] = [Pending(offer, newcomer.arrival)]
-        effects += [Missed(offer.at_ns, offer, event, self._search_steps_max) for event in found.missed]
+        effects += [Missed(offer.at_ns, offer, event, self._limits.search_steps_max) for event in found.missed]
         if not found.members:
-            world.standing[offer.id] = newcomer
-            world.matcher.add(newcomer)
-            self._pending_offers += 1
-            self._pending_bytes += newcomer.weight_bytes
+            self._let_stand(world, newcomer)
             return tuple(effects)
 
         world.syncs += 1
         for member in found.members[:-1]:
             self._take(offer.namespace, member.offer.id)
         members = tuple(member.offer for member in found.members)
-        effects.append(Synced(offer.at_ns, offer.namespace, found.event, world.syncs, members))
+        synced = Synced(offer.at_ns, offer.namespace, found.event, world.syncs, members)
+        self._outcomes.remember(synced)
+        self._trace.add(synced)
+        effects.append(synced)
         return tuple(effects)
 
-    def _full(self, newcomer: Standing) -> str:
-        """Return why no further offer can wait; the empty text where one can."""
-        if self._pending_offers >= self._pending_offers_max:
-            return f"{self._pending_offers} offers are pending, and no more can be"
-        if self._pending_bytes + newcomer.weight_bytes > self._pending_bytes_max:
-            return f"the offers that are pending take {self._pending_bytes} bytes, and this one is too large to wait"
-        return ""
+    def _asked_again(self, world: _World | None, offer: Offer) -> Attached | Retold | Refused | None:
+        """Return what an offer comes to whose id is known; None where it is not."""
+        standing = world.standing.get(offer.id) if world else None
+        if standing is not None:
+            if offer.named and offer.asks_the_same_as(standing.offer):
+                return Attached(offer)
+            return Refused(offer, "id-reused", f"the id {offer.id} is that of another offer, which is pending")
+        known = self._outcomes.recall(offer.namespace, offer.id, offer.at_ns) if offer.named else None
+        if known is None:
+            return None
+        if offer.asks_the_same_as(known[0]):
+            return Retold(offer, known[1])
+        return Refused(offer, "id-reused", f"the id {offer.id} is that of another offer, which has come to an end")
+
+    def _full(self, world: _World, newcomer: Standing) -> Refused | None:
+        """Return why no further offer can wait; None where one can."""
+        limits, offer = self._limits, newcomer.offer
+        if self._pending_offers >= limits.pending_offers_max:
+            return Refused(offer, "full", f"{self._pending_offers} offers are pending, and no more can be")
+        if self._pending_bytes + newcomer.weight_bytes > limits.pending_bytes_max:
+            reason = f"the offers that are pending take {self._pending_bytes} bytes, and this one is too large to wait"
+            return Refused(offer, "full", reason)
+        if len(world.standing) >= limits.pending_per_namespace_max:
+            reason = f"{len(world.standing)} offers are pending in this namespace, and no more can be"
+            return Refused(offer, "quota", reason)
+        of_owner = self._pending_by_owner.get(offer.owner, 0) if offer.owner else 0
+        if of_owner >= limits.pending_per_token_max:
+            return Refused(offer, "quota", f"{of_owner} offers of this token are pending, and no more can be")
+        return None
+
+    def _let_stand(self, world: _World, newcomer: Standing) -> None:
+        world.standing[newcomer.offer.id] = newcomer
+        world.matcher.add(newcomer)
+        self._pending_offers += 1
+        self._pending_bytes += newcomer.weight_bytes
+        if newcomer.offer.owner:
+            add(self._pending_by_owner, newcomer.offer.owner, 1)
 
     def _take(self, namespace: str, id: str) -> Standing | None:
         """Take a pending offer out of the state, and return it."""
@@ -153,6 +241,8 @@ class Machine:
             world.standing.clear()  # an empty dict keeps the memory of its fullest day until it is told
         self._pending_offers -= 1
         self._pending_bytes -= standing.weight_bytes
+        if standing.offer.owner:
+            add(self._pending_by_owner, standing.offer.owner, -1)
         self._forget_if_blank(namespace)
         return standing
 
@@ -160,9 +250,14 @@ class Machine:
         if self._worlds[namespace].is_blank(self._syncs_forgotten):
             del self._worlds[namespace]
 
+    def _new_world(self, namespace: str) -> _World:
+        matcher = Matcher(self._limits.search_steps_max)
+        world = self._worlds[namespace] = _World(matcher, syncs=self._syncs_forgotten)
+        return world
+
     def _make_room_for(self, namespace: str) -> bool:
         """Forget the eldest idle namespace where there are too many; tell whether a new one may be."""
-        if len(self._worlds) < self._namespaces_max or namespace == DEFAULT_NAMESPACE:
+        if len(self._worlds) < self._limits.namespaces_max or namespace == DEFAULT_NAMESPACE:
             return True
         idle = (name for name, world in self._worlds.items() if not world.standing and name != DEFAULT_NAMESPACE)
         eldest = next(idle, None)
@@ -182,7 +277,29 @@ class Machine:
         self._take(command.namespace, command.id)
         absent = tuple(a for a in standing.offer.roster if a != standing.offer.actor and a not in around.present)
         missing = len(absent) or around.missing
-        return (TimedOut(command.at_ns, standing.offer, tuple(around.present), missing, absent),)
+        timed_out = TimedOut(command.at_ns, standing.offer, tuple(around.present), missing, absent)
+        self._outcomes.remember(timed_out)
+        return (timed_out,)
+
+    def _abort(self, command: Abort) -> tuple[Effect, ...]:
+        world = self._worlds.get(command.namespace)
+        if world is None:
+            return ()
+        if command.id:
+            named = [world.standing[command.id].offer] if command.id in world.standing else []
+        else:
+            named = [
+                standing.offer
+                for standing in world.standing.values()
+                if command.event in standing.offer.events or command.actor == standing.offer.actor
+            ]
+        effects = []
+        for offer in named:
+            self._take(command.namespace, offer.id)
+            aborted = Aborted(command.at_ns, offer, command.by, command.reason)
+            self._outcomes.remember(aborted)
+            effects.append(aborted)
+        return tuple(effects)
 
 
 class _Surroundings:

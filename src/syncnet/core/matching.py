@@ -36,7 +36,7 @@ from syncnet.core.groups import Group, Shape, compatible
 from syncnet.core.limits import WORD_BYTES
 from syncnet.core.selectors import Requirement
 
-__all__ = ["Found", "Matcher", "Standing"]
+__all__ = ["Found", "Matcher", "Standing", "weight_bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Matcher:
 
     def standing(self, arrival: int, offer: Offer) -> Standing:
         """Return an offer as the other methods take it."""
-        return Standing(arrival, offer, Shape(offer), _weight_bytes(offer))
+        return Standing(arrival, offer, Shape(offer), weight_bytes(offer))
 
     def add(self, standing: Standing) -> None:
         """Let an offer stand under each of its events; its arrival number is higher than any before."""
@@ -250,7 +250,7 @@ def _largest_mates(offers_by_mates: dict[int, int], mates: int) -> int:
     return largest
 
 
-def _weight_bytes(offer: Offer) -> int:
+def weight_bytes(offer: Offer) -> int:
     """Return what an offer weighs; its events count under each of them, as `/stats` tells them."""
     characters = len(offer.payload) + sum(map(len, offer.events)) * len(offer.events) + sum(map(len, offer.roster))
     words = 1 + len(offer.events) + len(offer.roster) + len(offer.labels)

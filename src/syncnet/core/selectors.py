@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from syncnet.core.labels import Labels, check_key, check_value, shown
-from syncnet.core.limits import SELECTOR_CHARACTERS_MAX
+from syncnet.core.limits import LIMITS
 from syncnet.errors import LabelError, SelectorError
 
 __all__ = ["EVERYTHING", "Requirement", "Selector", "not_actor", "parse_selector"]
@@ -120,15 +120,13 @@ def not_actor(actor: str) -> Selector:
     return Selector((Requirement("actor", "!=", (actor,)),))
 
 
-def parse_selector(text: str) -> Selector:
-    """Return the selector that `text` writes.
+def parse_selector(text: str, characters_max: int = LIMITS.selector_characters_max) -> Selector:
+    """Return the selector that `text` writes, in so many characters at most.
 
     :raises SelectorError: `text` is not one; the message says what was expected, what came, and at which character.
     """
-    if len(text) > SELECTOR_CHARACTERS_MAX:
-        raise SelectorError(
-            f"expected at most {SELECTOR_CHARACTERS_MAX} characters, got {len(text)}", SELECTOR_CHARACTERS_MAX
-        )
+    if len(text) > characters_max:
+        raise SelectorError(f"expected at most {characters_max} characters, got {len(text)}", characters_max)
     return _parse_often(text) if len(text) <= _CACHED_CHARACTERS_MAX else _Parser(text).selector()
 
 

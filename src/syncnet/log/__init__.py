@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from syncnet.core.commands import Command
+from syncnet.core.effects import Effect
+from syncnet.core.snapshot import Snapshot
+from syncnet.errors import WorldError
 
-__all__ = ["Deliver", "Log"]
+__all__ = ["Keeper", "Log"]
 
-Deliver: TypeAlias = Callable[[Command], None]
+
+class Keeper(Protocol):
+    """Who keeps the state that the commands of a log make; a hub is one."""
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take on a state of before; called at most once, and before anything is delivered."""
+
+    def replay(self, command: Command) -> tuple[Effect, ...]:
+        """Apply a command of before: its effects were told when it happened, and are told to nobody now."""
+
+    def deliver(self, command: Command) -> tuple[Effect, ...]:
+        """Apply a command and tell its effects; they are returned too."""
+
+    def refuse(self, command: Command, error: WorldError) -> None:
+        """Learn that a command could not be put into the log, and has not happened."""
+
+    def snapshot(self) -> Snapshot:
+        """Return the state after all that was delivered."""
 
 
 class Log(Protocol):
     """One total order of commands.
 
-    A log is opened once, by the hub that it delivers to. Every command that was appended is delivered exactly once,
-    in the order of the log, on the event loop of the hub; within `append`, or later.
+    A log is opened once, by the hub that it delivers to. Every command that was appended is delivered, or refused,
+    exactly once, as the very object that was appended; in the order of the log, on one thread at a time; within
+    `append`, or later.
     """
 
-    def open(self, deliver: Deliver) -> None:
-        """Begin to deliver; what the log holds from before comes first."""
+    def open(self, keeper: Keeper) -> None:
+        """Begin to deliver; what the log holds from before is restored and replayed first."""
 
     def append(self, command: Command) -> None:
         """Put a command at the end."""
+
+    def close(self) -> None:
+        """End; what was appended and is not in the log by then is refused or forgotten."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from syncnet.core.commands import Command
-from syncnet.log import Deliver
+from syncnet.log import Keeper
 
 __all__ = ["MemoryLog"]
 
@@ -11,10 +11,13 @@ __all__ = ["MemoryLog"]
 class MemoryLog:
     """The order of arrival is the order of the log; a crash forgets all."""
 
-    def open(self, deliver: Deliver) -> None:
+    def open(self, keeper: Keeper) -> None:
         """Begin to deliver."""
-        self._deliver = deliver
+        self._keeper = keeper
 
     def append(self, command: Command) -> None:
         """Deliver the command, at once."""
-        self._deliver(command)
+        self._keeper.deliver(command)
+
+    def close(self) -> None:
+        """End; there is nothing to do."""

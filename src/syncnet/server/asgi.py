@@ -87,5 +87,5 @@ class ASGIApp:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self.hub.drain()
+        self.hub.send_away()
         await send({"type": "lifespan.shutdown.complete"})

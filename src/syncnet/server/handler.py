@@ -8,26 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from syncnet.core.commands import Cause, Offer
-from syncnet.core.effects import Outcome, Refused, Synced, TimedOut, Withdrawn
-from syncnet.core.limits import BODY_BYTES_MAX, BODY_READ_S_MAX
-from syncnet.errors import PROBLEMS, BadBodyError, ParameterError, SyncnetError
-from syncnet.hub import Hub
+from syncnet.core.commands import Offer
+from syncnet.core.effects import Aborted, Effect, Outcome, Refused, Synced, TimedOut, Withdrawn
+from syncnet.core.limits import LIMITS, Limits
+from syncnet.errors import PROBLEMS, BadBodyError, DrainingError, GoneError, ParameterError, SyncnetError, WorldError
+from syncnet.hub import Done, Hub, Told
 from syncnet.wire.answers import (
     MEDIA_TYPES,
     PROBLEM_MEDIA_TYPE,
+    aborted_problem,
     encode_pending,
     encode_problem,
     encode_sync,
+    encode_trace,
     timed_out_problem,
 )
 from syncnet.wire.bodies import Texts, Values, decode_body, decode_form
 from syncnet.wire.negotiation import preferred_output
-from syncnet.wire.parameters import did_you_mean, read_namespace, read_offer
+from syncnet.wire.parameters import (
+    did_you_mean,
+    read_abort,
+    read_namespace,
+    read_offer,
+    read_trace,
+    read_withdrawal,
+)
 
 __all__ = ["BodyTooLargeError", "Handler", "Request", "Response"]
 
@@ -36,6 +46,8 @@ _log = logging.getLogger("syncnet")
 _RETRY_AFTER_S: Final = 1
 _INLINE_BYTES_MAX: Final = 16_384  # a body up to this size is decoded in less time than a thread takes to start
 _ANSWERS_KEPT: Final = 8
+
+_T = TypeVar("_T")
 
 
 class BodyTooLargeError(Exception):
@@ -70,21 +82,25 @@ class Response(NamedTuple):
     body: bytes
 
 
-class _Route(NamedTuple):
-    methods: tuple[str, ...]
-    respond: Callable[[Request], Awaitable[Response]]
+_Respond: TypeAlias = Callable[[Request], Awaitable[Response]]
+_Route: TypeAlias = dict[str, _Respond]
+"""What a path does, by method."""
 
 
 class Handler:
-    """Answers requests with the help of one hub."""
+    """Answers requests with the help of one hub, on the event loop that calls it first."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, limits: Limits = LIMITS) -> None:
         self._hub = hub
+        self._limits = limits
         self._answers = _Answers()
-        self._routes: Final = {
-            "/event": _Route(("GET", "POST"), self._event),
-            "/stats": _Route(("GET", "HEAD"), self._stats),
-            "/healthz": _Route(("GET", "HEAD"), self._healthz),
+        self._routes: Final[dict[str, _Route]] = {
+            "/event": {"GET": self._event, "POST": self._event, "DELETE": self._withdraw},
+            "/abort": {"POST": self._abort},
+            "/stats": {"GET": self._stats, "HEAD": self._stats},
+            "/trace": {"GET": self._trace, "HEAD": self._trace},
+            "/healthz": {"GET": self._healthz, "HEAD": self._healthz},
+            "/readyz": {"GET": self._readyz, "HEAD": self._readyz},
         }
 
     async def respond(self, request: Request) -> Response:
@@ -92,16 +108,17 @@ class Handler:
         route = self._routes.get(request.path)
         if route is None:
             return _problem("unknown-path", f"no {request.path} here; {did_you_mean(request.path, self._routes)}")
-        if request.method not in route.methods:
-            allowed = ", ".join(route.methods)
+        respond = route.get(request.method)
+        if respond is None:
+            allowed = ", ".join(route)
             detail = f"{request.path} takes {allowed}, got {request.method}"
             return _problem("method-not-allowed", detail, headers=[("allow", allowed)])
         try:
-            return await route.respond(request)
+            return await respond(request)
         except ParameterError as error:
             return _problem(error.code, str(error), parameter=error.parameter)
         except BodyTooLargeError:
-            return _problem("too-large", f"expected a body of at most {BODY_BYTES_MAX} bytes, got more")
+            return _problem("too-large", f"expected a body of at most {self._limits.body_bytes_max} bytes, got more")
         except SyncnetError as error:
             return _problem(error.code, str(error))
         except Exception:
@@ -111,52 +128,86 @@ class Handler:
     # --- /event --------------------------------------------------------------------------------------------
 
     async def _event(self, request: Request) -> Response:
-        query = decode_form(_utf8_query(request.query))
-        if request.method != "POST":
-            _refuse_body(request)
-        body = await _read_body(request) if request.method == "POST" else Texts()
-        asked = read_offer(query, body, at_ns=self._hub.now_ns(), offer_id=self._hub.new_id())
+        query, body = await self._parameters(request)
+        asked = read_offer(query, body, at_ns=self._hub.now_ns(), new_id=self._hub.new_id, limits=self._limits)
         output = asked.output or preferred_output(request.header("accept"))
-        outcome = await self._outcome(asked.offer, request)
-        return await self._outcome_response(asked.offer, outcome, output)
+        told = await self._told(asked.offer, request)
+        if isinstance(told, SyncnetError):
+            raise told
+        return await self._told_response(asked.offer, told, output)
 
-    async def _outcome(self, offer: Offer, request: Request) -> Outcome:
-        """Make the offer and wait for its end; take it back where the client goes away before."""
-        future = self._hub.offer(offer)
+    async def _told(self, offer: Offer, request: Request) -> Told:
+        """Make the offer and wait for what is told of it; leave it where the client goes away before."""
+        future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        tell = _handing_over(future)
+        self._hub.offer(offer, tell)
         if future.done():
             return future.result()
-        watch = asyncio.create_task(self._withdraw_when_gone(offer, request))
+        watch = asyncio.create_task(self._leave_when_gone(offer, tell, request))
         try:
             return await future
         except asyncio.CancelledError:
-            self._hub.withdraw(offer, Cause.DISCONNECTED)
+            self._hub.leave(offer, tell)
             raise
         finally:
             watch.cancel()
 
-    async def _withdraw_when_gone(self, offer: Offer, request: Request) -> None:
+    async def _leave_when_gone(self, offer: Offer, tell: Callable[[Told], None], request: Request) -> None:
         await request.disconnected()
-        self._hub.withdraw(offer, Cause.DISCONNECTED)
+        self._hub.leave(offer, tell)
+        tell(GoneError("the client has gone"))  # nobody reads the answer; it ends the request
 
-    async def _outcome_response(self, offer: Offer, outcome: Outcome, output: str) -> Response:
-        match outcome:
+    async def _told_response(self, offer: Offer, told: Outcome, output: str) -> Response:
+        match told:
             case Synced():
-                answer = self._answers.of(outcome, output)
+                answer = self._answers.of(told, output)
                 body = answer.body if isinstance(answer.body, bytes) else await asyncio.shield(answer.body)
                 headers = _headers(MEDIA_TYPES[output])
                 headers += [("syncnet-id", offer.id), ("syncnet-rank", answer.ranks[offer.id])]
                 return Response(200, headers, body)
             case TimedOut():
-                return _problem_response("timed-out", timed_out_problem(outcome))
+                return _problem_response("timed-out", timed_out_problem(told))
+            case Aborted():
+                return _problem_response("aborted", aborted_problem(told))
             case Refused():
-                return _problem("full", outcome.reason)
+                return _problem(told.code, told.reason)
             case Withdrawn():
-                return _problem("withdrawn", f"the offer was withdrawn: {outcome.cause}")
+                return _problem("withdrawn", f"the offer was withdrawn: {told.cause}")
+
+    async def _withdraw(self, request: Request) -> Response:
+        _refuse_body(request)
+        namespace, id = read_withdrawal(self._query(request))
+        effects = await self._effects(lambda done: self._hub.withdraw(namespace, id, done))
+        if effects:
+            return Response(204, [("cache-control", "no-store")], b"")
+        if self._hub.machine.outcome_of(namespace, id, self._hub.now_ns()):
+            return _problem("already-over", f"the offer {id} has come to an end; asking again by its id tells which")
+        return _problem("unknown-id", f"no offer {id} is pending in the namespace {namespace}")
+
+    async def _abort(self, request: Request) -> Response:
+        query, body = await self._parameters(request)
+        abort = read_abort(query, body, at_ns=self._hub.now_ns(), limits=self._limits)
+        effects = await self._effects(lambda done: self._hub.abort(abort, done))
+        return Response(200, _headers("application/json"), b'{"aborted":%d}\n' % len(effects))
+
+    async def _effects(self, command: Callable[[Done], None]) -> tuple[Effect, ...]:
+        """Give a command to the hub and wait for its effects.
+
+        :raises WorldError: it was not put into the log.
+        """
+        if self._hub.is_draining:
+            raise DrainingError("the server is about to end and takes no more commands")
+        future: asyncio.Future[tuple[Effect, ...] | WorldError] = asyncio.get_running_loop().create_future()
+        command(_handing_over(future))
+        effects = await future
+        if isinstance(effects, WorldError):
+            raise effects
+        return effects
 
     # --- the rest ------------------------------------------------------------------------------------------
 
     async def _stats(self, request: Request) -> Response:
-        namespace = read_namespace(decode_form(_utf8_query(request.query)))
+        namespace = read_namespace(self._query(request))
         machine = self._hub.machine
         pending, syncs, misses = machine.totals(namespace)
         headers = _headers("application/json")
@@ -168,9 +219,65 @@ class Handler:
         body = await asyncio.to_thread(encode_pending, machine.pending(namespace))
         return Response(200, headers, body)
 
+    async def _trace(self, request: Request) -> Response:
+        wanted = read_trace(self._query(request))
+        syncs = self._hub.machine.trace(wanted.namespace, wanted.after, wanted.syncs_max)
+        body = await asyncio.to_thread(encode_trace, wanted.namespace, syncs)
+        return Response(200, _headers("application/json"), body)
+
+    async def _readyz(self, request: Request) -> Response:
+        _ = request
+        if self._hub.is_draining:
+            return _problem("draining", "the server is about to end and takes no more offers")
+        return Response(200, _headers("text/plain; charset=utf-8"), b"ready\n")
+
     async def _healthz(self, request: Request) -> Response:
         _ = request
         return Response(200, _headers("text/plain; charset=utf-8"), b"ok\n")
+
+    # --- reading a request ---------------------------------------------------------------------------------
+
+    async def _parameters(self, request: Request) -> tuple[Texts, Texts | Values]:
+        """Return what the query and the body say."""
+        query = self._query(request)
+        if request.method == "POST":
+            return query, await self._body(request)
+        _refuse_body(request)
+        return query, Texts()
+
+    def _query(self, request: Request) -> Texts:
+        if len(request.query) > self._limits.url_bytes_max:
+            wanted = f"expected a query of at most {self._limits.url_bytes_max} bytes"
+            raise BadBodyError(f"{wanted}, got {len(request.query)}; a POST has room in its body", "url-too-long")
+        return decode_form(_utf8_query(request.query), self._limits.parameters_max)
+
+    async def _body(self, request: Request) -> Texts | Values:
+        try:
+            async with asyncio.timeout(self._limits.body_read_s_max):
+                body = await request.body(self._limits.body_bytes_max)
+        except TimeoutError:
+            raise BadBodyError(f"expected the body within {self._limits.body_read_s_max} s", "slow-body") from None
+        content_type = request.header("content-type")
+        if len(body) <= _INLINE_BYTES_MAX:
+            return decode_body(content_type, body, self._limits.parameters_max)
+        return await asyncio.to_thread(decode_body, content_type, body, self._limits.parameters_max)
+
+
+def _handing_over(future: asyncio.Future[_T]) -> Callable[[_T], None]:
+    """Return a function that sets a future of this thread's loop, on whichever thread it is called."""
+    thread, loop = threading.get_ident(), future.get_loop()
+
+    def set_result(result: _T) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    def hand_over(result: _T) -> None:
+        if threading.get_ident() == thread:
+            set_result(result)
+        else:
+            loop.call_soon_threadsafe(set_result, result)
+
+    return hand_over
 
 
 class _Answer(NamedTuple):
@@ -214,7 +321,7 @@ def _problem(code: str, detail: str, headers: list[tuple[str, str]] | None = Non
 def _problem_response(code: str, body: bytes, extra: list[tuple[str, str]] | None = None) -> Response:
     headers = _headers(PROBLEM_MEDIA_TYPE) + (extra or [])
     status = PROBLEMS[code].status
-    if status == 503:
+    if status in (429, 503):
         headers.append(("retry-after", str(_RETRY_AFTER_S)))
     return Response(status, headers, body)
 
@@ -234,15 +341,3 @@ def _refuse_body(request: Request) -> None:
     brings_body = request.header("transfer-encoding") or request.header("content-length").lstrip("0")
     if brings_body or request.header("expect"):
         raise BadBodyError("expected no body with GET, got one; use POST")
-
-
-async def _read_body(request: Request) -> Texts | Values:
-    try:
-        async with asyncio.timeout(BODY_READ_S_MAX):
-            body = await request.body(BODY_BYTES_MAX)
-    except TimeoutError:
-        raise BadBodyError(f"expected the body within {BODY_READ_S_MAX:g} s", "slow-body") from None
-    content_type = request.header("content-type")
-    if len(body) <= _INLINE_BYTES_MAX:
-        return decode_body(content_type, body)
-    return await asyncio.to_thread(decode_body, content_type, body)

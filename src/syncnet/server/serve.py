@@ -20,9 +20,11 @@ from collections.abc import Callable
 from typing import Final
 
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.net import SocketHolder
 from granian.server.embed import Server as GranianServer
 
+from syncnet.core.limits import LIMITS, Limits
 from syncnet.hub import Hub
 from syncnet.server.address import BACKLOG_CONNECTIONS
 from syncnet.server.handler import Handler
@@ -35,16 +37,20 @@ _FLUSH_S: Final = 1.0  # how long the last answers may take to leave
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-async def serve(hub: Hub, listener: socket.socket, on_ready: Callable[[], None]) -> int:
+async def serve(
+    hub: Hub, listener: socket.socket, on_ready: Callable[[], None], *, limits: Limits = LIMITS, drain_s: float = 0
+) -> int:
     """Serve `hub` on a listening socket until SIGINT or SIGTERM; return how many offers were still waiting.
 
-    Those who wait are answered with 503. `on_ready` is called once the signals are caught and requests are answered.
+    At the signal `/readyz` turns to 503 and new offers are refused; `drain_s` seconds later those who still wait are
+    answered with 503. A second signal ends all at once. `on_ready` is called once the signals are caught and requests
+    are answered.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for signum in _SIGNALS:
         loop.add_signal_handler(signum, stop.set)
-    server = _Granian(RSGIApp(Handler(hub)), listener)
+    server = _Granian(RSGIApp(Handler(hub, limits)), listener, limits)
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     on_ready()
@@ -56,7 +62,9 @@ async def serve(hub: Hub, listener: socket.socket, on_ready: Callable[[], None])
         serving.result()
         raise RuntimeError("granian ended by itself")
 
-    waiting = hub.drain()
+    hub.drain()
+    await asyncio.wait((serving,), timeout=drain_s)
+    waiting = hub.send_away()
     server.stop()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(serving, _FLUSH_S)
@@ -66,12 +74,13 @@ async def serve(hub: Hub, listener: socket.socket, on_ready: Callable[[], None])
 class _Granian(GranianServer):  # type: ignore[misc]
     """Granian's embedded server, on a socket of ours."""
 
-    def __init__(self, app: RSGIApp, listener: socket.socket) -> None:
+    def __init__(self, app: RSGIApp, listener: socket.socket, limits: Limits) -> None:
         self._listener = listener
         super().__init__(
             app,
             interface=Interfaces.RSGI,
             http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=limits.head_read_s_max * 1_000),
             websockets=False,
             backpressure=_REQUESTS_MAX,
             log_enabled=False,

@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 
 from syncnet.core.commands import Offer
-from syncnet.core.effects import Effect, Missed, Pending, Refused, Synced, TimedOut, Withdrawn
+from syncnet.core.effects import (
+    Aborted,
+    Attached,
+    Effect,
+    Missed,
+    Pending,
+    Refused,
+    Retold,
+    Synced,
+    TimedOut,
+    Withdrawn,
+)
 from syncnet.core.times import rfc3339
 
 __all__ = ["json_line"]
@@ -14,8 +25,8 @@ __all__ = ["json_line"]
 def json_line(effect: Effect) -> str:
     """Return the line for one effect, without a line end.
 
-    `at` is the time (RFC 3339) and `happening` one of pending, synced, withdrawn, disconnected, timed-out, missed and
-    refused.
+    `at` is the time (RFC 3339) and `happening` one of pending, synced, withdrawn, disconnected, timed-out, aborted,
+    missed, refused, attached and retold.
     """
     return json.dumps(_document(effect), ensure_ascii=False, separators=(",", ":"))
 
@@ -41,6 +52,12 @@ def _document(effect: Effect) -> dict[str, object]:
             return _about(offer, at_ns, "timed-out") | {"present": present, "missing": missing}
         case Missed(at_ns, offer, event, steps):
             return _about(offer, at_ns, "missed") | {"event": event, "steps": steps}
+        case Aborted(at_ns, offer, by, reason):
+            return _about(offer, at_ns, "aborted") | {"by": by, "reason": reason}
+        case Attached(offer):
+            return _about(offer, offer.at_ns, "attached")
+        case Retold(offer, _):
+            return _about(offer, offer.at_ns, "retold")
         case Refused(offer, code, reason):
             return _about(offer, offer.at_ns, "refused") | {"code": code, "reason": reason}
 

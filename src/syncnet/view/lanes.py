@@ -15,7 +15,18 @@ import heapq
 from typing import Final
 
 from syncnet.core.commands import DEFAULT_NAMESPACE, Offer
-from syncnet.core.effects import Effect, Missed, Pending, Refused, Synced, TimedOut, Withdrawn
+from syncnet.core.effects import (
+    Aborted,
+    Attached,
+    Effect,
+    Missed,
+    Pending,
+    Refused,
+    Retold,
+    Synced,
+    TimedOut,
+    Withdrawn,
+)
 
 __all__ = ["Lanes"]
 
@@ -48,7 +59,9 @@ class Lanes:
                 return self._close((offer,), _ENDS, f"{_member(offer)} timed out")
             case Missed(_, offer, event):
                 return [self._line(f"{_member(offer, event)} searched up to the bound; a group may have been missed")]
-            case Refused():
+            case Aborted(_, offer, by, reason):
+                return self._close((offer,), _ENDS, f"{_member(offer)} aborted{f' by {by}' if by else ''}: {reason}")
+            case Refused() | Attached() | Retold():
                 return []
 
     def _open(self, offer: Offer) -> str:

@@ -14,16 +14,18 @@ import msgspec
 import yaml
 
 from syncnet.core.commands import Offer
-from syncnet.core.effects import Synced, TimedOut
+from syncnet.core.effects import Aborted, Synced, TimedOut
 from syncnet.core.times import rfc3339
 from syncnet.errors import PROBLEMS
 
 __all__ = [
     "MEDIA_TYPES",
     "PROBLEM_MEDIA_TYPE",
+    "aborted_problem",
     "encode_pending",
     "encode_problem",
     "encode_sync",
+    "encode_trace",
     "timed_out_problem",
 ]
 
@@ -97,6 +99,39 @@ def timed_out_problem(outcome: TimedOut) -> bytes:
     return encode_problem("timed-out", detail, **members)
 
 
+def aborted_problem(outcome: Aborted) -> bytes:
+    """Return the problem document of an offer that was aborted: by whom, and why."""
+    who = f" by {outcome.by}" if outcome.by else ""
+    members = {"by": outcome.by, "reason": outcome.reason}
+    return encode_problem("aborted", f"the offer was aborted{who}: {outcome.reason}", **members)
+
+
+def encode_trace(namespace: str, syncs: Iterable[Synced]) -> bytes:
+    """Return the answer of `/trace`: the syncs of a namespace by number; of payloads only the size, as in `/stats`."""
+    return _line(
+        {
+            "namespace": namespace,
+            "syncs": [
+                {
+                    "sync": synced.sync,
+                    "event": synced.event,
+                    "at": rfc3339(synced.at_ns),
+                    "members": [
+                        {
+                            "id": offer.id,
+                            "actor": offer.actor,
+                            "labels": offer.labels,
+                            "payload_bytes": len(offer.payload),
+                        }
+                        for offer in synced.members
+                    ],
+                }
+                for synced in syncs
+            ],
+        }
+    )
+
+
 def encode_pending(offers: Iterable[Offer]) -> bytes:
     """Return the answer of `/stats`: `{event: {actor: {id: {"params": {…}, "created_at": …}}}}`, choices repeated."""
     stats: dict[str, dict[str, dict[str, msgspec.Raw]]] = {}
@@ -117,6 +152,8 @@ def _params(offer: Offer) -> dict[str, object]:
     params |= {"labels": offer.labels, "payload_bytes": len(offer.payload)}
     if offer.timeout_ns is not None:
         params["timeout"] = f"{offer.timeout_ns / 1e9:g}s"
+    if offer.linger_ns:
+        params["linger"] = f"{offer.linger_ns / 1e9:g}s"
     return params
 
 

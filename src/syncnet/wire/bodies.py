@@ -20,7 +20,7 @@ import msgspec
 import yaml
 
 from syncnet.core.labels import readable, shown
-from syncnet.core.limits import NESTING_MAX, PARAMETERS_MAX
+from syncnet.core.limits import LIMITS, NESTING_MAX
 from syncnet.errors import BadBodyError, ParameterError
 
 __all__ = ["Texts", "Values", "decode_body", "decode_form"]
@@ -39,8 +39,8 @@ _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _CHARSETS: Final = ("", "utf-8", "utf8", "us-ascii")
 
 
-def decode_body(content_type: str, body: bytes) -> Texts | Values:
-    """Return the parameters in a body; none where it is empty.
+def decode_body(content_type: str, body: bytes, parameters_max: int = LIMITS.parameters_max) -> Texts | Values:
+    """Return the parameters in a body, at most so many in a form; none where it is empty.
 
     :raises BadBodyError: the content type is not known, or the body is not of it.
     :raises ParameterError: a name stands twice.
@@ -55,7 +55,7 @@ def decode_body(content_type: str, body: bytes) -> Texts | Values:
     if media_type in _YAML_TYPES or media_type.endswith("+yaml"):
         return _decode_yaml(_utf8(body))
     if media_type == _FORM_TYPE:
-        return _decode_form_body(_utf8(body))
+        return _decode_form_body(_utf8(body), parameters_max)
     raise BadBodyError(
         f"expected the content type application/json, application/yaml or {_FORM_TYPE}, "
         f"got {shown(content_type) if content_type else 'none'}",
@@ -63,15 +63,15 @@ def decode_body(content_type: str, body: bytes) -> Texts | Values:
     )
 
 
-def decode_form(text: str) -> Texts:
-    """Return the parameters of a query, or of the body of a form.
+def decode_form(text: str, parameters_max: int = LIMITS.parameters_max) -> Texts:
+    """Return the parameters of a query, or of the body of a form, at most so many.
 
     :raises ParameterError: a name or a value is not UTF-8, or there are too many.
     """
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=PARAMETERS_MAX)
+        pairs = parse_qsl(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=parameters_max)
     except ValueError:  # too many; undecodable bytes become surrogates
-        raise BadBodyError(f"expected at most {PARAMETERS_MAX} parameters, got more", "bad-parameter") from None
+        raise BadBodyError(f"expected at most {parameters_max} parameters, got more", "bad-parameter") from None
     texts = Texts()
     for name, value in pairs:
         if not (name.isascii() and value.isascii()):
@@ -155,12 +155,12 @@ def _refuse_repeated(pairs: list[tuple[str, object]]) -> None:
 # --- forms -------------------------------------------------------------------------------------------------
 
 
-def _decode_form_body(text: str) -> Texts:
+def _decode_form_body(text: str, parameters_max: int) -> Texts:
     if text.lstrip()[:1] in ("{", "["):
         raise BadBodyError(
             "expected a form, got what looks like JSON; say so with the header 'Content-Type: application/json'"
         )
-    return decode_form(text)
+    return decode_form(text, parameters_max)
 
 
 # --- YAML --------------------------------------------------------------------------------------------------

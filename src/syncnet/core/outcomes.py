@@ -1,0 +1,82 @@
+"""What became of the offers whose clients named them: kept for a while, so that one who asks again is told again (G7).
+
+Kept for `outcome_ttl_s` by the time that commands bear, and up to bounds of number and weight; the eldest go first.
+A sync is kept once for all of its members. Knows nothing of what is pending.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from syncnet.core.commands import Offer
+from syncnet.core.effects import Remembered, Synced
+from syncnet.core.limits import OUTCOMES_FORGOTTEN_AT_ONCE_MAX, Limits
+from syncnet.core.matching import weight_bytes
+
+__all__ = ["Outcomes"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    outcome: Remembered
+    named: tuple[Offer, ...]
+    weight_bytes: int
+
+
+class Outcomes:
+    """The outcomes of one machine, over all namespaces, by age."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._entries: deque[_Entry] = deque()
+        self._by_id: dict[tuple[str, str], tuple[Offer, Remembered]] = {}
+        self._weight_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def all(self) -> list[Remembered]:
+        """Return the outcomes that are kept, the eldest first."""
+        return [entry.outcome for entry in self._entries]
+
+    def remember(self, outcome: Remembered) -> None:
+        """Keep an outcome if one of its offers has a name, and forget what is above the bounds."""
+        members = outcome.members if isinstance(outcome, Synced) else (outcome.offer,)
+        named = tuple(offer for offer in members if offer.named)
+        if not named:
+            return
+        entry = _Entry(outcome, named, sum(map(weight_bytes, members)))
+        self._entries.append(entry)
+        self._weight_bytes += entry.weight_bytes
+        for offer in named:
+            self._by_id[offer.namespace, offer.id] = (offer, outcome)
+        while len(self._by_id) > self._limits.outcomes_max or self._weight_bytes > self._limits.outcomes_bytes_max:
+            self._forget_eldest()
+
+    def recall(self, namespace: str, id: str, now_ns: int) -> tuple[Offer, Remembered] | None:
+        """Return the offer that had this id, and what became of it; None where that is not known at `now_ns`."""
+        known = self._by_id.get((namespace, id))
+        if known is None or self._is_too_old(known[1], now_ns):
+            return None
+        return known
+
+    def forget(self, now_ns: int) -> None:
+        """Forget some of what is too old at `now_ns`: a bounded number, and more of them the next time."""
+        for _ in range(OUTCOMES_FORGOTTEN_AT_ONCE_MAX):
+            if not self._entries or not self._is_too_old(self._entries[0].outcome, now_ns):
+                return
+            self._forget_eldest()
+
+    def _is_too_old(self, outcome: Remembered, now_ns: int) -> bool:
+        return now_ns - outcome.at_ns > self._limits.outcome_ttl_s * 1_000_000_000
+
+    def _forget_eldest(self) -> None:
+        entry = self._entries.popleft()
+        self._weight_bytes -= entry.weight_bytes
+        for offer in entry.named:
+            key = (offer.namespace, offer.id)
+            if self._by_id[key][1] is entry.outcome:  # the id may be another offer's by now
+                del self._by_id[key]
+        if not self._by_id:
+            self._by_id.clear()  # an empty dict keeps the memory of its fullest day until it is told
