@@ -15,6 +15,7 @@ from typing import Final
 
 __all__ = [
     "PROBLEMS",
+    "AbortedError",
     "BadBodyError",
     "DrainingError",
     "GoneError",
@@ -22,10 +23,14 @@ __all__ = [
     "LabelError",
     "ParameterError",
     "Problem",
+    "RefusedError",
     "ReplacedError",
     "SelectorError",
     "SyncnetError",
+    "TimedOutError",
+    "UnavailableError",
     "UsageError",
+    "WithdrawnError",
     "WorldError",
 ]
 
@@ -144,3 +149,72 @@ class GoneError(WorldError):
     """The client went away while it waited, and is not there to read this."""
 
     code = "withdrawn"
+
+
+# --- how an offer can end, for those who wait for it in Python ---------------------------------------------
+
+
+class TimedOutError(WorldError, TimeoutError):
+    """The offer gave up waiting, and is in no later sync (G6).
+
+    `present` are the actors that were there, `missing` says how many more it would have taken, 1 or more, and with a
+    roster `missing_actors` names them.
+    """
+
+    code = "timed-out"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        waited_s: float,
+        present: tuple[str, ...],
+        missing: int,
+        missing_actors: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.waited_s = waited_s
+        self.present = present
+        self.missing = missing
+        self.missing_actors = missing_actors
+
+
+class WithdrawnError(WorldError):
+    """The offer was taken back, by its own side."""
+
+    code = "withdrawn"
+
+
+class AbortedError(WorldError):
+    """The offer was ended by somebody else: `by` (perhaps empty) says who, `reason` why."""
+
+    code = "aborted"
+
+    def __init__(self, message: str, *, by: str, reason: str) -> None:
+        super().__init__(message)
+        self.by = by
+        self.reason = reason
+
+
+class RefusedError(UsageError):
+    """The server understood what was asked for and will not do it: no or a wrong token, a reused id, too large.
+
+    `code` says which, as a row of the table above.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class UnavailableError(WorldError):
+    """No server answered within the time that there was, or it is full or about to end.
+
+    `retry_after_s` is what the server asked for, None where it did not, or where there was none. Whether the offer was
+    made is not known; with the same id it is safe to ask again.
+    """
+
+    def __init__(self, message: str, code: str = "unavailable", retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retry_after_s = retry_after_s
