@@ -26,6 +26,7 @@ from typing import Protocol, TypeAlias
 
 from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, Withdraw
 from syncnet.core.effects import Attached, Effect, Missed, Outcome, Pending, Retold, Synced
+from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import DrainingError, ReplacedError, SyncnetError, WorldError
@@ -197,6 +198,10 @@ class Hub:
     def restore(self, snapshot: Snapshot) -> None:
         """Take on a state of before."""
         self._machine.restore(snapshot)
+
+    def change_limits(self, limits: Limits) -> None:
+        """Go on under other limits than those of the state that was restored."""
+        self._machine.change_limits(limits)
 
     def snapshot(self) -> Snapshot:
         """Return the state after all that was delivered."""

@@ -28,7 +28,7 @@ A full machine still takes an offer that syncs at once: it makes room, and those
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syncnet.core.commands import DEFAULT_NAMESPACE, Abort, Command, Expire, Offer, Withdraw
 from syncnet.core.effects import (
@@ -107,10 +107,13 @@ class Machine:
             )
             for namespace, world in self._worlds.items()
         )
-        return Snapshot(self._syncs_forgotten, tuple(worlds), tuple(self._outcomes.all()), tuple(self._trace.all()))
+        return Snapshot(
+            self._limits, self._syncs_forgotten, tuple(worlds), tuple(self._outcomes.all()), tuple(self._trace.all())
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take on a state; this machine has none yet."""
+        """Take on a state, and the limits under which it came about, in place of those that there are."""
+        self.__init__(snapshot.limits)  # type: ignore[misc]
         self._syncs_forgotten = snapshot.syncs_forgotten
         for outcome in snapshot.outcomes:
             self._outcomes.remember(outcome)
@@ -131,6 +134,11 @@ class Machine:
         """Return how many offers are pending in a namespace, how many syncs and how many misses it has seen."""
         world = self._worlds.get(namespace)
         return (len(world.standing), world.syncs, world.misses) if world else (0, 0, 0)
+
+    def change_limits(self, limits: Limits) -> None:
+        """Go on under other limits. What is pending stays, and of the past what is above them is forgotten."""
+        if limits != self._limits:
+            self.restore(replace(self.snapshot(), limits=limits))
 
     def trace(self, namespace: str, after: int, syncs_max: int) -> list[Synced]:
         """Return the syncs of a namespace with numbers above `after`, by number, at most so many."""
