@@ -1,0 +1,90 @@
+"""A machine that was restored goes on exactly as the one that it was taken from (G4), tight bounds or not."""
+
+import os
+import random
+
+import pytest
+
+from syncnet.core.commands import Abort, Cause, Command, Expire, Withdraw
+from syncnet.core.limits import Limits
+from syncnet.core.machine import Machine
+from tests.core.offers import offer
+from tests.core.test_matching_against_a_plain_scan import FIRST_SEED, Style
+
+WORLDS = int(os.environ.get("SYNCNET_WORLDS", "40"))
+COMMANDS = 300
+
+
+def commands(seed: int) -> list[Command]:
+    """Offers of one style, some with names and asked for again, and ends of all kinds."""
+    style = Style(seed)
+    chance = random.Random(seed)
+    made: list[Command] = []
+    for number in range(COMMANDS):
+        at_ns = number * 1_000_000_000
+        id = str(chance.randrange(number // 2, number + 1))
+        kind = chance.random()
+        if kind < 0.75 or not made:
+            one = style.offer(id)
+            named = chance.random() < 0.5
+            made.append(
+                offer(
+                    one.actor,
+                    *one.events,
+                    id=id,
+                    mates=None if one.roster else one.mates,
+                    expect=one.roster or None,
+                    labels=one.labels,
+                    selector=None if one.roster else str(one.selector),
+                    namespace=chance.choice(["default", "default", "n1", "n2", "n3"]),
+                    at_ns=at_ns,
+                    named=named,
+                    owner=chance.choice(["", "a", "b"]),
+                )
+            )
+        elif kind < 0.8:
+            again = chance.choice(made)
+            made.append(again)
+        elif kind < 0.9:
+            made.append(Withdraw(at_ns, "default", id, Cause.WITHDRAWN))
+        elif kind < 0.97:
+            made.append(Expire(at_ns, "default", id))
+        else:
+            made.append(Abort(at_ns, "default", chance.choice(style.events), "", "", "ops", "because"))
+    return made
+
+
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + WORLDS))
+def test_g4_a_restored_machine_goes_on_as_the_other(seed: int) -> None:
+    chance = random.Random(seed)
+    limits = Limits(
+        search_steps_max=chance.choice([3, 10, 30, 100_000]),
+        outcomes_max=chance.choice([3, 20, 1_000]),
+        outcome_ttl_s=chance.choice([20, 600]),
+        trace_syncs_max=chance.choice([1, 10, 1_000]),
+        namespaces_max=chance.choice([3, 100]),
+        pending_per_namespace_max=chance.choice([10, 1_000]),
+        pending_per_token_max=chance.choice([5, 1_000]),
+        pending_bytes_max=chance.choice([5_000, 10_000_000]),
+    )
+    machine, restored = Machine(limits), Machine(limits)
+    for number, command in enumerate(commands(seed)):
+        if chance.random() < 0.05:
+            restored = Machine()
+            restored.restore(machine.snapshot())
+        assert restored.apply(command) == machine.apply(command), (seed, number)
+    assert restored.snapshot() == machine.snapshot()
+
+
+def test_other_limits_hold_from_now_on_and_what_is_pending_stays() -> None:
+    machine = Machine()
+    for number in range(3):
+        machine.apply(offer("A", f"e{number}", id=str(number)))
+    before = machine.snapshot().worlds
+    machine.change_limits(Limits(pending_offers_max=2))
+    assert machine.snapshot().worlds == before
+    (refused,) = machine.apply(offer("A", "e4", id="4"))
+    assert "3 offers are pending" in getattr(refused, "reason", "")
+    machine.change_limits(Limits(pending_offers_max=4))
+    assert len(machine.apply(offer("A", "e4", id="4"))) == 1
+    assert machine.pending_total == 4
