@@ -6,6 +6,7 @@ import click
 
 import syncnet
 from syncnet.cli.serve import serve
+from syncnet.cli.token import token
 
 __all__ = ["main"]
 
@@ -60,3 +61,4 @@ def main() -> None:
 
 
 main.add_command(serve)
+main.add_command(token)

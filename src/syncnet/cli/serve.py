@@ -13,6 +13,7 @@ import click
 import uvloop
 
 import syncnet
+from syncnet.cli.security import Security, security_options
 from syncnet.cli.terminal import TerminalLog
 from syncnet.core.effects import Effect
 from syncnet.core.limits import PENDING_OFFERS_MAX
@@ -63,25 +64,28 @@ class _AddressType(click.ParamType[Address]):
     show_default=True,
     help="How many offers may wait at once; the next gets 503. Each takes a connection, and so an open file.",
 )
-def serve(address: Address, log_format: str, pending_max: int) -> None:
+@security_options
+def serve(address: Address, log_format: str, pending_max: int, security: Security) -> None:
     """Serve on ADDRESS: :8000 (all of this machine's), 127.0.0.1:8000, [::1]:8000; port 0 is any free one.
 
     Ends at Ctrl-C or SIGTERM; those who still wait then get 503.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="syncnet: %(message)s")
     try:
-        listener = listen(address)
+        listener = listen(address, security.keepalive_s)
     except AddressError as error:
         raise click.ClickException(str(error)) from None
     pending_max = _within_open_files(pending_max)
     make_lines = _LOG_FORMATS[log_format]
     log = TerminalLog(make_lines, sys.stdout.fileno()) if make_lines and sys.stdout else None
 
-    started = f"{syncnet.__version__} serves on {_url(listener)}"
+    started = f"{syncnet.__version__} serves on {_url(listener, security.scheme)}"
+    for line in security.warnings(listener):
+        _say(line)
 
     async def run() -> int:
         hub = Hub(machine=Machine(pending_offers_max=pending_max), observers=[log] if log else [])
-        return await serve_hub(hub, listener, lambda: _say(started))
+        return await serve_hub(hub, listener, lambda: _say(started), **security.of(listener))
 
     try:
         waiting = uvloop.run(run())
@@ -96,11 +100,11 @@ def _say(text: str) -> None:
     click.echo(f"syncnet: {text}", err=True)
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, scheme: str) -> str:
     host, port = listener.getsockname()[:2]
     if host in ("::", "0.0.0.0"):  # noqa: S104 - compared, not bound
         host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _within_open_files(pending_max: int) -> int:

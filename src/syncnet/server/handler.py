@@ -15,8 +15,9 @@ from typing import Final, NamedTuple, Protocol
 from syncnet.core.commands import Cause, Offer
 from syncnet.core.effects import Outcome, Refused, Synced, TimedOut, Withdrawn
 from syncnet.core.limits import BODY_BYTES_MAX, BODY_READ_S_MAX
-from syncnet.errors import PROBLEMS, BadBodyError, ParameterError, SyncnetError
+from syncnet.errors import PROBLEMS, AccessError, BadBodyError, ParameterError, SyncnetError
 from syncnet.hub import Hub
+from syncnet.server.access import Access, Asking, Caller
 from syncnet.wire.answers import (
     MEDIA_TYPES,
     PROBLEM_MEDIA_TYPE,
@@ -42,15 +43,11 @@ class BodyTooLargeError(Exception):
     """The body is larger than was asked for; what was read of it is thrown away."""
 
 
-class Request(Protocol):
+class Request(Asking, Protocol):
     """What the handler must know of a request."""
 
-    method: str
     path: str
     query: bytes
-
-    def header(self, name: str) -> str:
-        """Return the value of the header of that name (in small letters); empty where there is none."""
 
     async def body(self, bytes_max: int) -> bytes:
         """Return the body.
@@ -71,24 +68,42 @@ class Response(NamedTuple):
 
 
 class _Route(NamedTuple):
+    """Which methods a path takes, the role that it wants (None: open to all), and what answers it.
+
+    What answers asks the caller again once it knows the namespace.
+    """
+
     methods: tuple[str, ...]
-    respond: Callable[[Request], Awaitable[Response]]
+    role: str | None
+    respond: Callable[[Request, Caller], Awaitable[Response]]
 
 
 class Handler:
-    """Answers requests with the help of one hub."""
+    """Answers requests with the help of one hub, as far as the rules of access allow."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, access: Access | None = None) -> None:
         self._hub = hub
+        self._access = Access() if access is None else access
         self._answers = _Answers()
         self._routes: Final = {
-            "/event": _Route(("GET", "POST"), self._event),
-            "/stats": _Route(("GET", "HEAD"), self._stats),
-            "/healthz": _Route(("GET", "HEAD"), self._healthz),
+            "/event": _Route(("GET", "POST"), "sync", self._event),
+            "/stats": _Route(("GET", "HEAD"), "observe", self._stats),
+            "/healthz": _Route(("GET", "HEAD"), None, self._healthz),
         }
 
     async def respond(self, request: Request) -> Response:
         """Return the answer to a request. Returns late where the request is an offer that waits."""
+        try:
+            caller = self._access.admit(request)
+        except AccessError as error:
+            return _problem(error.code, str(error))
+        if caller.is_preflight:
+            return Response(204, list(caller.headers), b"")
+        response = await self._routed(request, caller)
+        response.headers.extend(caller.headers)
+        return response
+
+    async def _routed(self, request: Request, caller: Caller) -> Response:
         route = self._routes.get(request.path)
         if route is None:
             return _problem("unknown-path", f"no {request.path} here; {did_you_mean(request.path, self._routes)}")
@@ -97,7 +112,9 @@ class Handler:
             detail = f"{request.path} takes {allowed}, got {request.method}"
             return _problem("method-not-allowed", detail, headers=[("allow", allowed)])
         try:
-            return await route.respond(request)
+            if route.role is not None:
+                caller.require(route.role)
+            return await route.respond(request, caller)
         except ParameterError as error:
             return _problem(error.code, str(error), parameter=error.parameter)
         except BodyTooLargeError:
@@ -110,12 +127,13 @@ class Handler:
 
     # --- /event --------------------------------------------------------------------------------------------
 
-    async def _event(self, request: Request) -> Response:
+    async def _event(self, request: Request, caller: Caller) -> Response:
         query = decode_form(_utf8_query(request.query))
         if request.method != "POST":
             _refuse_body(request)
         body = await _read_body(request) if request.method == "POST" else Texts()
         asked = read_offer(query, body, at_ns=self._hub.now_ns(), offer_id=self._hub.new_id())
+        caller.require("sync", asked.offer.namespace)
         output = asked.output or preferred_output(request.header("accept"))
         outcome = await self._outcome(asked.offer, request)
         return await self._outcome_response(asked.offer, outcome, output)
@@ -155,8 +173,9 @@ class Handler:
 
     # --- the rest ------------------------------------------------------------------------------------------
 
-    async def _stats(self, request: Request) -> Response:
+    async def _stats(self, request: Request, caller: Caller) -> Response:
         namespace = read_namespace(decode_form(_utf8_query(request.query)))
+        caller.require("observe", namespace)
         machine = self._hub.machine
         pending, syncs, misses = machine.totals(namespace)
         headers = _headers("application/json")
@@ -168,8 +187,8 @@ class Handler:
         body = await asyncio.to_thread(encode_pending, machine.pending(namespace))
         return Response(200, headers, body)
 
-    async def _healthz(self, request: Request) -> Response:
-        _ = request
+    async def _healthz(self, request: Request, caller: Caller) -> Response:
+        _ = request, caller
         return Response(200, _headers("text/plain; charset=utf-8"), b"ok\n")
 
 
@@ -216,6 +235,8 @@ def _problem_response(code: str, body: bytes, extra: list[tuple[str, str]] | Non
     status = PROBLEMS[code].status
     if status == 503:
         headers.append(("retry-after", str(_RETRY_AFTER_S)))
+    elif status == 401:
+        headers.append(("www-authenticate", 'Bearer realm="syncnet"'))
     return Response(status, headers, body)
 
 

@@ -17,14 +17,19 @@ _LENGTH_DIGITS_MAX = 20
 class _RSGIRequest:
     """A request as RSGI brings it: `scope` says what, `protocol` has the body and the connection."""
 
-    __slots__ = ("_headers", "_protocol", "method", "path", "query")
+    __slots__ = ("_headers", "_protocol", "_scope", "method", "path", "query")
 
     def __init__(self, scope: Any, protocol: Any) -> None:
         self.method: str = scope.method
         self.path: str = scope.path
         self.query: bytes = scope.query_string.encode()
+        self._scope = scope
         self._headers = scope.headers
         self._protocol = protocol
+
+    @property
+    def scheme(self) -> str:
+        return str(self._scope.scheme)
 
     def header(self, name: str) -> str:
         value: str = self._headers.get(name, "")

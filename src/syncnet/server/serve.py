@@ -19,14 +19,16 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.net import SocketHolder
 from granian.server.embed import Server as GranianServer
 
 from syncnet.hub import Hub
+from syncnet.server.access import Access
 from syncnet.server.address import BACKLOG_CONNECTIONS
 from syncnet.server.handler import Handler
 from syncnet.server.rsgi import RSGIApp
+from syncnet.server.tls import TLS
 
 __all__ = ["serve"]
 
@@ -35,17 +37,30 @@ _FLUSH_S: Final = 1.0  # how long the last answers may take to leave
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-async def serve(hub: Hub, listener: socket.socket, on_ready: Callable[[], None]) -> int:
+async def serve(
+    hub: Hub,
+    listener: socket.socket,
+    on_ready: Callable[[], None],
+    *,
+    access: Access | None = None,
+    tls: TLS | None = None,
+    on_hangup: Callable[[], None] | None = None,
+) -> int:
     """Serve `hub` on a listening socket until SIGINT or SIGTERM; return how many offers were still waiting.
 
     Those who wait are answered with 503. `on_ready` is called once the signals are caught and requests are answered.
+    `access` decides who may ask for what; `tls`, whose files `check_tls` has seen, makes it HTTPS. `on_hangup` is
+    called at every SIGHUP; without it that signal ends the process, as is usual where a terminal is closed.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for signum in _SIGNALS:
         loop.add_signal_handler(signum, stop.set)
-    server = _Granian(RSGIApp(Handler(hub)), listener)
+    if on_hangup is not None:
+        loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    server = _Granian(RSGIApp(Handler(hub, access)), listener, tls)
     serving = asyncio.create_task(server.serve())
+    await server.started()
     stopping = asyncio.create_task(stop.wait())
     on_ready()
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -66,7 +81,7 @@ async def serve(hub: Hub, listener: socket.socket, on_ready: Callable[[], None])
 class _Granian(GranianServer):  # type: ignore[misc]
     """Granian's embedded server, on a socket of ours."""
 
-    def __init__(self, app: RSGIApp, listener: socket.socket) -> None:
+    def __init__(self, app: RSGIApp, listener: socket.socket, tls: TLS | None) -> None:
         self._listener = listener
         super().__init__(
             app,
@@ -75,7 +90,18 @@ class _Granian(GranianServer):  # type: ignore[misc]
             websockets=False,
             backpressure=_REQUESTS_MAX,
             log_enabled=False,
+            ssl_cert=tls and tls.cert,
+            ssl_key=tls and tls.key,
+            ssl_ca=tls and tls.client_ca,
+            ssl_client_verify=tls is not None and tls.client_ca is not None,
+            ssl_protocol_min=SSLProtocols.tls12,
         )
+
+    async def started(self) -> None:
+        """Return when granian's worker has made its first step, at which it aborts the process if it ever does."""
+        while not self.wrks:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     def _init_shared_socket(self) -> None:
         self._sfd = self._listener.detach()  # granian closes it
