@@ -29,7 +29,7 @@ ANY_ORIGIN: Final = "*"
 ANY_NAMESPACE: Final = "*"
 """What to `require` for something that shows all namespaces at once: only tokens for `*` have that."""
 
-_HOST: Final = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^][:/@?#\s,]+?)\.?(?::[0-9]*)?")
+_HOST: Final = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^][:/@?#\s,]+?)\.?(?::(?P<port>[0-9]*))?")
 _LOOPBACK: Final = re.compile(r"localhost|.+\.localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
 _ORIGIN: Final = re.compile(r"(?P<origin>(?P<scheme>[a-z][-a-z0-9+.]*)://[^/@?#\s,*]+?)(?::(?P<port>[0-9]+))?")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
@@ -168,7 +168,7 @@ def parse_host(text: str) -> str:
     """
     name = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
     match = _HOST.fullmatch(name.lower())
-    if match is None or (not match["name"].startswith("[") and ":" in name) or "*" in name:
+    if match is None or match["port"] is not None or "*" in name:
         raise ValueError(f"expected the name of a host without a port, such as sync.example.com, got {shown(text)}")
     return match["name"]
 

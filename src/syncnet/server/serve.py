@@ -34,6 +34,7 @@ __all__ = ["serve"]
 
 _REQUESTS_MAX: Final = 1_000_000  # above what the limit on open files can let in
 _FLUSH_S: Final = 1.0  # how long the last answers may take to leave
+_TURNS_TO_START: Final = 3  # of the loop, after which granian has aborted the process over a file of TLS, or will not
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -60,7 +61,8 @@ async def serve(
         loop.add_signal_handler(signal.SIGHUP, on_hangup)
     server = _Granian(RSGIApp(Handler(hub, access)), listener, tls)
     serving = asyncio.create_task(server.serve())
-    await server.started()
+    for _turn in range(_TURNS_TO_START):
+        await asyncio.sleep(0)
     stopping = asyncio.create_task(stop.wait())
     on_ready()
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -96,12 +98,6 @@ class _Granian(GranianServer):  # type: ignore[misc]
             ssl_client_verify=tls is not None and tls.client_ca is not None,
             ssl_protocol_min=SSLProtocols.tls12,
         )
-
-    async def started(self) -> None:
-        """Return when granian's worker has made its first step, at which it aborts the process if it ever does."""
-        while not self.wrks:
-            await asyncio.sleep(0)
-        await asyncio.sleep(0)
 
     def _init_shared_socket(self) -> None:
         self._sfd = self._listener.detach()  # granian closes it

@@ -2,8 +2,10 @@
 
 Granian reads the files itself, and aborts the process with a panic where it cannot. So they are read here first, with
 OpenSSL, to say what is wrong with them. What OpenSSL takes and rustls does not (a curve that the web does not use, a
-certificate of version 1) is left to that panic, which comes before the server says that it serves. TLS 1.2 is the least that is spoken: rustls, which granian uses, has of it only the
-cipher suites with forward secrecy and authenticated encryption.
+certificate of version 1) is left to that panic, which comes before the server says that it serves.
+
+TLS 1.2 is the least that is spoken: rustls, which granian uses, has of it only the cipher suites with forward secrecy
+and authenticated encryption.
 """
 
 from __future__ import annotations
