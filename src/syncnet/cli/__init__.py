@@ -38,6 +38,8 @@ More to ask for, added to the URL with &:
   payload=hello          handed to every member
   timeout=5s             give up after that long
 
+Keep strangers out: syncnet token --help, and --token-file of syncnet serve --help
+
 Who waits for whom: curl localhost:8000/stats
 """
 
