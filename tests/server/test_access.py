@@ -1,8 +1,11 @@
 """Who is let in, decided without a server: hosts, origins, tokens."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from syncnet.errors import AccessError
 from syncnet.server.access import Access, Caller, parse_host, parse_origin
@@ -144,6 +147,27 @@ def test_very_many_names_of_the_loopback() -> None:
     access = Access(hosts=[])
     for number in range(1_000):
         assert admit(access, {"host": f"x{number}.localhost"}) == Caller()
+
+
+HEADER = st.one_of(
+    st.text(max_size=40),
+    st.sampled_from(["localhost", "same-origin", "none", HERE, THERE, "Bearer x", "[::1]:1", "[", ":"]),
+)
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(("host", "origin", "sec-fetch-site", "authorization"), HEADER)))
+def test_any_headers_are_let_in_or_refused(headers: dict[str, str]) -> None:
+    """And never let in where a page of another origin, or a foreign host, stands in them."""
+    secret, entry = "x", f'- {{name: x, sha256: {sha256(b"x").hexdigest()}, namespaces: ["*"], roles: [sync]}}'
+    caller = admit(Access(parse_tokens(entry.encode()), hosts=[]), headers)
+    if isinstance(caller, Caller):
+        assert headers["sec-fetch-site"] in ("", "none", "same-origin")
+        assert (
+            headers["origin"] in ("", f"http://{headers['host'].lower()}") or headers["sec-fetch-site"] == "same-origin"
+        )
+        assert caller.name == "" or headers["authorization"].split(" ")[-1].strip() == secret
+    else:
+        assert caller in ("cross-site", "unknown-host")
 
 
 def test_tokens() -> None:

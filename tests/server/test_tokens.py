@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from syncnet.errors import AccessError
 from syncnet.server.tokens import TokenFileError, load_tokens, new_token, parse_tokens
@@ -117,6 +119,15 @@ def test_files_that_do_not_do(content: bytes, message: str) -> None:
         parse_tokens(content)
     assert message in str(error.value)
     assert SECRET not in str(error.value)
+
+
+@given(st.one_of(st.binary(max_size=200), st.text(alphabet="-:[]{}\"'&*!|>%@\n ab0", max_size=100).map(str.encode)))
+def test_any_bytes_are_a_file_of_tokens_or_refused_clearly(content: bytes) -> None:
+    try:
+        tokens = parse_tokens(content)
+    except TokenFileError:
+        return
+    assert len(tokens) == 0, "a hash is not found by chance"
 
 
 def test_files_that_cannot_be_trusted(tmp_path: Path) -> None:
