@@ -76,6 +76,13 @@ def test_bodies(server: Server, content_type: str, body: bytes, status: int, mes
     assert message in problem(answer, status)["detail"]
 
 
+def test_who_sent_a_body_that_was_not_read_is_told_that_the_connection_ends(server: Server) -> None:
+    for _ in range(20):
+        refused = server.client.post("/event", content=b" " * (BODY_BYTES_MAX + 1))
+        assert (refused.status_code, refused.headers["connection"]) == (413, "close")
+        assert "connection" not in server.client.get("/healthz").headers, "and can go on with another one"
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "BREW"])
 def test_methods(server: Server, method: str) -> None:
     answer = server.client.request(method, "/event?event=e&actor=A")
