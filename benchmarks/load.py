@@ -31,11 +31,11 @@ class LoadError(Exception):
 
 
 def get(target: str) -> bytes:
-    return f"GET {target} HTTP/1.1\r\nhost: benchmark\r\n\r\n".encode()
+    return f"GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
 
 
 def post_json(target: str, body: bytes) -> bytes:
-    head = f"POST {target} HTTP/1.1\r\nhost: benchmark\r\n"
+    head = f"POST {target} HTTP/1.1\r\nhost: localhost\r\n"
     head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 def get(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
 def test_g6_a_killed_curl_is_gone_and_no_ghost_syncs() -> None:
@@ -61,7 +61,7 @@ def test_g8_who_never_reads_its_answer_delays_nobody(server: Server) -> None:
 
 def test_g8_slow_and_unfinished_requests_delay_nobody(server: Server) -> None:
     unfinished = []
-    for sent in (b"GET /event?ev", b"POST /event HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\nevent=", b""):
+    for sent in (b"GET /event?ev", b"POST /event HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\nevent=", b""):
         connection = socket.create_connection(("127.0.0.1", server.port))
         connection.sendall(sent)
         unfinished.append(connection)
