@@ -50,7 +50,7 @@ async def serve(
     stop = asyncio.Event()
     for signum in _SIGNALS:
         loop.add_signal_handler(signum, stop.set)
-    server = _Granian(RSGIApp(Handler(hub, limits)), listener, limits)
+    server = _Granian(RSGIApp(Handler(hub, limits), limits.requests_per_connection_max), listener, limits)
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     on_ready()
@@ -80,7 +80,10 @@ class _Granian(GranianServer):  # type: ignore[misc]
             app,
             interface=Interfaces.RSGI,
             http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=limits.head_read_s_max * 1_000),
+            http1_settings=HTTP1Settings(
+                header_read_timeout=limits.head_read_s_max * 1_000,  # of the next request too: an idle connection ends
+                max_buffer_size=limits.head_bytes_max,
+            ),
             websockets=False,
             backpressure=_REQUESTS_MAX,
             log_enabled=False,
