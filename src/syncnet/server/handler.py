@@ -101,7 +101,9 @@ class Handler:
             "/trace": {"GET": self._trace, "HEAD": self._trace},
             "/healthz": {"GET": self._healthz, "HEAD": self._healthz},
             "/readyz": {"GET": self._readyz, "HEAD": self._readyz},
+            "/openapi.json": {"GET": self._openapi, "HEAD": self._openapi},
         }
+        self._openapi_document = b""
 
     async def respond(self, request: Request) -> Response:
         """Return the answer to a request. Returns late where the request is an offer that waits."""
@@ -234,6 +236,14 @@ class Handler:
     async def _healthz(self, request: Request) -> Response:
         _ = request
         return Response(200, _headers("text/plain; charset=utf-8"), b"ok\n")
+
+    async def _openapi(self, request: Request) -> Response:
+        _ = request
+        if not self._openapi_document:  # made when first asked for: most servers never are
+            from syncnet.server.openapi import openapi_document
+
+            self._openapi_document = openapi_document(self._routes, self._limits)
+        return Response(200, _headers("application/json"), self._openapi_document)
 
     # --- reading a request ---------------------------------------------------------------------------------
 
