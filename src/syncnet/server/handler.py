@@ -105,6 +105,11 @@ class Handler:
         }
         self._openapi_document = b""
 
+    @property
+    def routes(self) -> dict[str, list[str]]:
+        """The methods that each path takes."""
+        return {path: list(route) for path, route in self._routes.items()}
+
     async def respond(self, request: Request) -> Response:
         """Return the answer to a request. Returns late where the request is an offer that waits."""
         route = self._routes.get(request.path)
@@ -242,7 +247,7 @@ class Handler:
         if not self._openapi_document:  # made when first asked for: most servers never are
             from syncnet.server.openapi import openapi_document
 
-            self._openapi_document = openapi_document(self._routes, self._limits)
+            self._openapi_document = openapi_document(self.routes, self._limits)
         return Response(200, _headers("application/json"), self._openapi_document)
 
     # --- reading a request ---------------------------------------------------------------------------------

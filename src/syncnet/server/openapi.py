@@ -54,6 +54,7 @@ class _Operation(NamedTuple):
     query: tuple[str, ...] = ()
     body: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
+    exactly_one: tuple[str, ...] = ()
 
 
 _TEXT: Final[Schema] = {"type": "string"}
@@ -140,6 +141,7 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
         (*_ANY, *_COMMAND, *_BODY),
         body=ABORT_PARAMETERS,
         required=("reason",),
+        exactly_one=("event", "actor", "id"),
     ),
     ("/stats", "GET"): _Operation("stats", "Who waits for whom.", _PENDING_OFFERS, _ANY, query=STATS_PARAMETERS),
     ("/trace", "GET"): _Operation("trace", "What has happened.", _TRACE, _ANY, query=TRACE_PARAMETERS),
@@ -185,7 +187,6 @@ def _operation(path: str, method: str, limits: Limits) -> dict[str, Any]:
     if described.query:
         operation["parameters"] = [_query(name, name in described.required, limits) for name in described.query]
     if described.body:
-        required = list(described.required)
         values = {name: PARAMETERS[name].schema(limits) for name in described.body}
         texts = {name: PARAMETERS[name].text_schema(limits) for name in described.body}
         for properties in (values, texts):
@@ -195,14 +196,17 @@ def _operation(path: str, method: str, limits: Limits) -> dict[str, Any]:
         operation["requestBody"] = {
             "required": True,
             "content": {
-                media_type: {"schema": _shape(properties, required)} for media_type, properties in shapes.items()
+                media_type: {"schema": _shape(properties, described)} for media_type, properties in shapes.items()
             },
         }
     return operation
 
 
-def _shape(properties: dict[str, Schema], required: list[str]) -> Schema:
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+def _shape(properties: dict[str, Schema], described: _Operation) -> Schema:
+    shape = {"type": "object", "properties": properties, "required": described.required, "additionalProperties": False}
+    if described.exactly_one:
+        shape["oneOf"] = [{"required": [name]} for name in described.exactly_one]
+    return shape
 
 
 def _query(name: str, required: bool, limits: Limits) -> dict[str, Any]:

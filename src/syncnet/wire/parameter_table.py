@@ -151,10 +151,14 @@ def _duration(name: str, value: object, _: Limits) -> float:
 
 # --- how they look -----------------------------------------------------------------------------------------
 
-_NAME: Final[Schema] = {
+_WORD: Final = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_KEY: Final = rf"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?{_WORD}"
+_NAME: Final[Schema] = {"type": "string", "pattern": f"^{_WORD}$", "maxLength": LABEL_NAME_CHARACTERS_MAX}
+_NAME_LIST_TEXT: Final[Schema] = {"type": "string", "pattern": f"^{_WORD}(,{_WORD})*$", "examples": ["ANNA,BEN"]}
+_LABELS_TEXT: Final[Schema] = {
     "type": "string",
-    "pattern": r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
-    "maxLength": LABEL_NAME_CHARACTERS_MAX,
+    "pattern": f"^({_KEY}=({_WORD})?(,{_KEY}=({_WORD})?)*)?$",
+    "examples": ["tier=gold,zone=eu"],
 }
 _ID: Final[Schema] = {"type": "string", "pattern": "^[!-~]+$", "maxLength": ID_CHARACTERS_MAX}
 _DURATION_TEXT: Final[Schema] = {
@@ -192,12 +196,16 @@ def _mates_schema(limits: Limits) -> Schema:
 
 def _actors(limits: Limits) -> Schema:
     listed = {"type": "array", "items": _NAME, "minItems": 1, "maxItems": limits.mates_max, "uniqueItems": True}
-    return {"oneOf": [{"type": "string", "examples": ["ANNA,BEN"]}, listed]}
+    return {"oneOf": [_NAME_LIST_TEXT, listed]}
 
 
 def _label_map(limits: Limits) -> Schema:
-    values = {"type": "string", "maxLength": LABEL_NAME_CHARACTERS_MAX}
-    return {"type": "object", "additionalProperties": values, "maxProperties": limits.labels_per_offer_max}
+    return {
+        "type": "object",
+        "propertyNames": {"pattern": f"^{_KEY}$"},
+        "additionalProperties": {**_NAME, "pattern": f"^({_WORD})?$"},
+        "maxProperties": limits.labels_per_offer_max,
+    }
 
 
 def _selector(limits: Limits) -> Schema:
@@ -239,7 +247,7 @@ _ROWS: Final = (
         "A roster: exactly these actors must be there, instead of `mates` and `selector`; one's own name may be left "
         "out.",
         _names_from_text,
-        _always({"type": "string", "examples": ["ANNA,BEN"]}),
+        _always(_NAME_LIST_TEXT),
         _names,
         _actors,
     ),
@@ -247,7 +255,7 @@ _ROWS: Final = (
         "labels",
         "Kubernetes labels of the offer, added to `actor=<actor>`.",
         _labels_from_text,
-        _always({"type": "string", "examples": ["tier=gold,zone=eu"]}),
+        _always(_LABELS_TEXT),
         _labels,
         _label_map,
     ),
@@ -292,7 +300,12 @@ _ROWS: Final = (
         _always({"type": "string", "minLength": 1, "maxLength": REASON_CHARACTERS_MAX}),
     ),
     _alike("by", "Who does it, for people; a client with a token is called by that.", _always(_NAME)),
-    Parameter("after", "Only syncs with numbers above this one.", _number_from_text, _always({"type": "integer"})),
+    Parameter(
+        "after",
+        "Only syncs with numbers above this one.",
+        _number_from_text,
+        _always({"type": "integer", "minimum": 0, "default": 0}),
+    ),
     Parameter(
         "limit",
         "How many syncs at most.",
