@@ -20,9 +20,9 @@ syncnet :8000 --limit pending-per-namespace-max=1000 --limit payload-bytes-max=4
 ```
 
 At a limit one request is refused, with the status below and a `detail` that says what was expected and what came; what
-is pending is untouched. 429 and 503 bear `Retry-After`. An offer that syncs at once is taken even where no more can wait,
-because it makes room. A payload comes in a body and a query in a URL, so who raises `payload-bytes-max` raises
-`body-bytes-max` too. `pending-offers-max` is lowered to what the limit on open files lets wait, and the server says so.
+is pending is untouched. 429 and 503 bear `Retry-After`. An offer that syncs at once is taken even where no more can
+wait, because it makes room. A payload comes in a body, so who raises `payload-bytes-max` raises `body-bytes-max` too.
+`pending-offers-max` is lowered to what the limit on open files lets wait, and the server says so.
 
 This page is made from `src/syncnet/core/limits.py`, by `.venv/bin/pytest tests/test_limits_page.py --rewrite`.
 

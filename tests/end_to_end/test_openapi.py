@@ -41,8 +41,14 @@ CHECKS = (
 )
 
 
-DESCRIBED = schemathesis.openapi.from_dict(json.loads(openapi_document(Handler(Hub()).routes, LIMITS)))
-OPERATIONS = {each.ok().label: each.ok() for each in DESCRIBED.get_all_operations()}
+ROUTES = Handler(Hub()).routes
+DESCRIBED: Any = schemathesis.openapi.from_dict(json.loads(openapi_document(ROUTES, LIMITS)))
+OPERATIONS = {
+    f"{method} {path}": DESCRIBED[path][method]
+    for path, methods in ROUTES.items()
+    for method in methods
+    if method != "HEAD"
+}
 
 
 def waits_too_long(timeout: object) -> bool:
