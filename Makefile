@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 ADDRESS ?= :8000
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fix bench sim soak clean
+.PHONY: help serve test check fix bench sim fuzz soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench: $(READY) ## measure, side by side in one run
 sim: $(READY) ## the random comparisons of matchers, nightly size (some minutes)
 	SYNCNET_WORLDS=5000 SYNCNET_EXAMPLES=4000 $(BIN)/pytest -q tests/core/test_matching_against_a_plain_scan.py \
 	  tests/core/test_machine_against_brute_force.py
+
+fuzz: $(READY) ## random requests and random bytes at a real server, nightly size (some ten minutes)
+	SYNCNET_FUZZ_EXAMPLES=1500 $(BIN)/pytest -q tests/end_to_end/test_openapi.py tests/end_to_end/test_raw_bytes.py
 
 soak: $(READY) ## a million offers of ever new events, actors and labels; memory must come back (some minutes)
 	SYNCNET_SOAK_OFFERS=1000000 $(BIN)/pytest -q tests/core/test_soak.py

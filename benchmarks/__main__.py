@@ -23,9 +23,16 @@ def _server() -> str:
     return report()
 
 
+def _abuse() -> str:
+    from benchmarks.abuse import report
+
+    return report()
+
+
 _SECTIONS: Final[dict[str, Callable[[], str]]] = {
     "matching": _matching,
     "server": _server,
+    "abuse": _abuse,
 }
 
 

@@ -95,8 +95,8 @@ class WorldError(SyncnetError):
 class ParameterError(UsageError, ValueError):
     """A parameter is missing, unknown, given twice, or has a value that does not do.
 
-    `parameter` is its name; the message says what was expected, what came, and where. `code` is `too-large` for a
-    payload that is.
+    `parameter` is its name; the message says what was expected, what came, and where. `code` is `too-large` where
+    it is longer, or holds more, than this server takes.
     """
 
     def __init__(self, parameter: str, message: str, code: str = "bad-parameter") -> None:

@@ -116,7 +116,14 @@ class Handler:
             "/trace": _Route("observe", {"GET": self._trace, "HEAD": self._trace}),
             "/healthz": _Route(None, {"GET": self._healthz, "HEAD": self._healthz}),
             "/readyz": _Route(None, {"GET": self._readyz, "HEAD": self._readyz}),
+            "/openapi.json": _Route(None, {"GET": self._openapi, "HEAD": self._openapi}),
         }
+        self._openapi_document = b""
+
+    @property
+    def routes(self) -> dict[str, tuple[str | None, list[str]]]:
+        """The role that each path wants (None: open to all), and the methods that it takes."""
+        return {path: (route.role, list(route.methods)) for path, route in self._routes.items()}
 
     async def respond(self, request: Request) -> Response:
         """Return the answer to a request. Returns late where the request is an offer that waits."""
@@ -276,6 +283,14 @@ class Handler:
     async def _healthz(self, request: Request, caller: Caller) -> Response:
         _ = request, caller
         return Response(200, _headers("text/plain; charset=utf-8"), b"ok\n")
+
+    async def _openapi(self, request: Request, caller: Caller) -> Response:
+        _ = request, caller
+        if not self._openapi_document:  # made when first asked for: most servers never are
+            from syncnet.server.openapi import openapi_document
+
+            self._openapi_document = openapi_document(self.routes, self._limits)
+        return Response(200, _headers("application/json"), self._openapi_document)
 
     # --- reading a request ---------------------------------------------------------------------------------
 

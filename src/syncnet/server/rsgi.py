@@ -9,9 +9,10 @@ from granian.rsgi import ProtocolClosed, ProtocolError
 from syncnet.errors import BadBodyError
 from syncnet.server.handler import BodyTooLargeError, Handler
 
-__all__ = ["RSGIApp"]
+__all__ = ["RSGIApp", "RequestCounts"]
 
 _LENGTH_DIGITS_MAX = 20
+_COUNTED_CONNECTIONS = 10_000
 
 
 class _RSGIRequest:
@@ -56,16 +57,49 @@ class _RSGIRequest:
         await self._protocol.client_disconnect()
 
 
-class RSGIApp:
-    """Wraps a handler for granian."""
+class RequestCounts:
+    """How many requests came on each connection, by the address of its client.
 
-    def __init__(self, handler: Handler) -> None:
+    RSGI tells neither that a connection is new nor that it has ended, so addresses are forgotten when many others came
+    after their last request: two dicts, the younger becomes the elder when it is full. With more than
+    `_COUNTED_CONNECTIONS` taking turns a connection may so begin anew, and it lives longer; and where an address comes
+    back with another connection, that one ends sooner. Neither loses a request.
+    """
+
+    def __init__(self, requests_max: int) -> None:
+        self._requests_max = requests_max
+        self._young: dict[str, int] = {}
+        self._old: dict[str, int] = {}
+
+    def is_last(self, client: str) -> bool:
+        """Count a request of `client`; tell whether its connection is to be closed after the answer."""
+        young = self._young
+        requests = young.get(client)
+        if requests is None:
+            requests = self._old.pop(client, 0)
+            if len(young) >= _COUNTED_CONNECTIONS:
+                self._old, self._young = young, {}
+                young = self._young
+        requests += 1
+        if requests >= self._requests_max:
+            young.pop(client, None)
+            return True
+        young[client] = requests
+        return False
+
+
+class RSGIApp:
+    """Wraps a handler for granian; after so many requests a connection is closed."""
+
+    def __init__(self, handler: Handler, requests_per_connection_max: int) -> None:
         self._handler = handler
+        self._counts = RequestCounts(requests_per_connection_max)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request. The answer is handed over, not waited for, so a slow reader delays nobody."""
+        is_last = self._counts.is_last(scope.client)
         request = _RSGIRequest(scope, protocol)
         response = await self._handler.respond(request)
-        if request.left_unread:  # granian ends such a connection, and a client must know before it uses it again
+        if is_last or request.left_unread:  # granian ends the latter by itself, which a client must know
             response.headers.append(("connection", "close"))
         protocol.response_bytes(response.status, response.headers, response.body)

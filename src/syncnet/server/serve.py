@@ -65,7 +65,8 @@ async def serve(
         loop.add_signal_handler(signum, stop.set)
     if on_hangup is not None:
         loop.add_signal_handler(signal.SIGHUP, on_hangup)
-    server = _Granian(RSGIApp(Handler(hub, access, limits)), listener, limits, tls)
+    app = RSGIApp(Handler(hub, access, limits), limits.requests_per_connection_max)
+    server = _Granian(app, listener, limits, tls)
     serving = asyncio.create_task(server.serve())
     for _turn in range(_TURNS_TO_START):
         await asyncio.sleep(0)
@@ -97,7 +98,10 @@ class _Granian(GranianServer):  # type: ignore[misc]
             app,
             interface=Interfaces.RSGI,
             http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=limits.head_read_s_max * 1_000),
+            http1_settings=HTTP1Settings(
+                header_read_timeout=limits.head_read_s_max * 1_000,  # of the next request too: an idle connection ends
+                max_buffer_size=limits.head_bytes_max,
+            ),
             websockets=False,
             backpressure=_REQUESTS_MAX,
             log_enabled=False,
