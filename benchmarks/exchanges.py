@@ -11,6 +11,7 @@ It knows of each protocol only how the one answer ends that it waits for, and co
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -231,12 +232,14 @@ async def _measure(port: int, makers: list[Any], s: float) -> Load:
 
 
 class DoubleBarriers:
-    """Pairs of kazoo clients that enter and leave double barriers of two, a thread for each client.
+    """Pairs of kazoo clients that enter one double barrier of two after the other, a thread for each client.
 
-    An exchange is one `enter` and one `leave`; its latency is that of `enter` alone.
+    They do not leave: one that leaves at once takes away the node by which the other would see that it may go on, and
+    now and then the other has not looked yet.
     """
 
     def __init__(self, kazoo: Any, port: int, connections: int) -> None:
+        logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # it says on standard error that connections end
         self._kazoo = kazoo
         self._run = 0
         self._clients = [kazoo.client.KazooClient(f"127.0.0.1:{port}") for _ in range(connections)]
@@ -268,12 +271,11 @@ class DoubleBarriers:
         for turn in count():
             if side == 0 and time.perf_counter() >= ends_s:
                 last[pair] = turn
-            path = f"/syncnet-{self._run}-{pair}-{turn}"
+            path = f"/syncnet-{len(self._clients)}-{self._run}-{pair}-{turn}"
             barrier = self._kazoo.recipe.barrier.DoubleBarrier(self._clients[number], path, 2, str(side))
             entered_s = time.perf_counter()
             barrier.enter()
             latencies_s.append(time.perf_counter() - entered_s)
-            barrier.leave()
             if last[pair] <= turn:
                 return
 

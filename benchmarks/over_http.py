@@ -43,13 +43,13 @@ _CONNECTIONS: Final = (2, 64, 512)
 _QUOTED: Final = 64
 _ROUNDS: Final = 5
 _ROUND_S: Final = 2.0
-_WARM_UP_S: Final = 1.0
 _GRACE_S: Final = 30.0
 _KAZOO_CONNECTIONS_MAX: Final = 64  # each client is three threads
 _REQUESTS: Final = Path(__file__).with_name("requests.lua")
 _PICTURE: Final = Path(__file__).parent.parent / "docs" / "benchmarks-latency.svg"
 _OWN_HEADERS: Final = ("server", "date", "content-length", "connection")  # granian adds them by itself
 
+_OURS: Final = ("syncnet", "ceiling")
 _CEILING: Final = "ceiling: fixed answers"
 _PAIRS: Final = "syncnet, all pairs in one event"
 _PAIRS_APART: Final = "syncnet, each pair in its own event"
@@ -92,7 +92,8 @@ def report() -> str:
     with contextlib.ExitStack() as stack:
         sides = _our_sides(wrk, stack) + _their_sides(wrk, stack, versions, absent)
         for connections in _CONNECTIONS:
-            found[connections] = _measured([side for side in sides if connections in side.connections], connections)
+            level = [side for side in sides if connections in side.connections]
+            found[connections] = _measured(level, connections, absent)
     parties = {side.name: side.parties for side in sides}
     _PICTURE.write_text(_chart(found).svg())
     lines = ["## Over HTTP", "", machine("syncnet-server", "granian", "uvloop")]
@@ -237,21 +238,35 @@ def _children_cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _measured(sides: list[_Side], connections: int) -> _Turns:
-    """Return what each side did in each round; every round begins with another side."""
+def _measured(sides: list[_Side], connections: int, absent: list[str]) -> _Turns:
+    """Return what each side did in each round; every round begins with another side.
+
+    A peer that does not do it at all on so many connections is left out, and `absent` says so.
+    """
     turns: _Turns = {side.name: [] for side in sides}
-    for side in sides:
-        side.measure(connections, _WARM_UP_S)
-    for round_ in range(_ROUNDS):
+    for round_ in range(_ROUNDS + 1):  # the first is to warm up, and not kept
         first = round_ % len(sides)
         for side in sides[first:] + sides[:first]:
-            print(f"\r{connections} connections, round {round_ + 1}: {side.name:<50}", end="", file=sys.stderr)
-            before_s, began_s = cpu_s(side.pid), time.perf_counter()
-            load = side.measure(connections, _ROUND_S)
-            cores = (cpu_s(side.pid) - before_s) / (time.perf_counter() - began_s)
-            turns[side.name].append(_Turn(load, cores))
+            if side.name not in turns:
+                continue
+            print(f"\r{connections} connections, round {round_}: {side.name:<50}", end="", file=sys.stderr)
+            try:
+                turn = _turn(side, connections)
+            except (BenchmarkError, OSError) as error:
+                if side.name.startswith(_OURS):
+                    raise
+                absent.append(f"{side.name} on {connections} connections ({error})")
+                del turns[side.name]
+            else:
+                turns[side.name] += [turn] if round_ else []
     print("\r" + " " * 90 + "\r", end="", file=sys.stderr)
     return turns
+
+
+def _turn(side: _Side, connections: int) -> _Turn:
+    before_s, began_s = cpu_s(side.pid), time.perf_counter()
+    load = side.measure(connections, _ROUND_S)
+    return _Turn(load, (cpu_s(side.pid) - before_s) / (time.perf_counter() - began_s))
 
 
 # --- the report --------------------------------------------------------------------------------------------
@@ -306,7 +321,7 @@ def _verdicts(turns: _Turns, parties: dict[str, int]) -> list[str]:
     lines.append(_goal("p99: at most 3 times the ceiling's", tail, tail <= 3))
     ours = turns[_PAIRS_APART]
     for name, theirs in turns.items():
-        if name.startswith(("syncnet", "ceiling")):
+        if name.startswith(_OURS):
             continue
         rate = median(
             (our.load.exchanges_per_s / 2) / (their.load.exchanges_per_s / parties[name])
