@@ -14,8 +14,8 @@ from typing import Final
 
 __all__ = ["Chart"]
 
-_WIDTH, _HEIGHT = 860, 480
-_LEFT, _RIGHT, _TOP, _BOTTOM = 80, 250, 56, 64
+_WIDTH, _HEIGHT = 930, 480
+_LEFT, _RIGHT, _TOP, _BOTTOM = 80, 310, 56, 64
 _COLOURS: Final = ("#0b84c6", "#d9730d", "#2a9d5c", "#c0392b", "#8e5bd0", "#7a6a53", "#c2569b", "#7f8c1f", "#11939a")
 _GREY: Final = "#808890"
 _LABEL_DISTANCE: Final = 15.0

@@ -65,12 +65,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def machine(*packages: str) -> str:
-    """Return one line: what was measured on, with what, when."""
+    """Return one line: what is measured on, with what, when, and how busy the machine is now; ask before measuring."""
     names = [f"{name} {version(name)}" for name in packages]
     python = f"{platform.python_implementation()} {platform.python_version()}"
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return f"On {os.cpu_count()} cores ({_processor()}), {system}, {', '.join([python, *names])}, on {today}."
+    busy = f"the machine's load before was {os.getloadavg()[0]:.1f}"
+    return f"On {os.cpu_count()} cores ({_processor()}), {system}, {', '.join([python, *names])}, on {today}; {busy}."
 
 
 def _processor() -> str:

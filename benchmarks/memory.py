@@ -63,12 +63,13 @@ def report() -> str:
 
     :raises BenchmarkError: the server did not let all of them wait.
     """
+    about = machine("syncnet-server", "granian", "uvloop")
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     possible = [each for each in _WAITING if limit == resource.RLIM_INFINITY or each + _FILES_KEPT < limit]
     rows = [_measure(way, waiting) for way in _WAYS for waiting in possible]
     _PICTURE.write_text(_chart(rows).svg())
-    lines = ["## Memory", "", machine("syncnet-server", "granian", "uvloop"), ""]
+    lines = ["## Memory", "", about, ""]
     absent = [f"{each:,}" for each in _WAITING if each not in possible]
     if absent:
         lines += [f"Not here: {', '.join(absent)} requests (the limit on open files is {limit:,}).", ""]

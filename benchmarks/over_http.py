@@ -85,6 +85,7 @@ def report() -> str:
     :raises BenchmarkError: our own server or the ceiling did not do as they should.
     :raises NotHereError: there is no wrk.
     """
+    about = machine("syncnet-server", "granian", "uvloop")
     wrk = peers.wrk()
     versions: list[str] = []
     absent: list[str] = []
@@ -96,7 +97,7 @@ def report() -> str:
             found[connections] = _measured(level, connections, absent)
     parties = {side.name: side.parties for side in sides}
     _PICTURE.write_text(_chart(found).svg())
-    lines = ["## Over HTTP", "", machine("syncnet-server", "granian", "uvloop")]
+    lines = ["## Over HTTP", "", about]
     lines += [f"Peers: {'; '.join(versions) or 'none'}. {_ROUNDS} rounds of {_ROUND_S:g} s for each row.", ""]
     lines += [f"Not here: {each}." for each in absent]
     for connections, turns in found.items():

@@ -31,6 +31,7 @@ def report() -> str:
 
     :raises BenchmarkError: a command failed, or the server did not start.
     """
+    about = machine("syncnet-server", "granian")
     measures: dict[str, Callable[[], float]] = {
         "`python -c pass`": lambda: _command_s([sys.executable, "-c", "pass"]),
         "`syncnet --version`, to its end": lambda: _command_s(python("syncnet", "--version")),
@@ -43,7 +44,7 @@ def report() -> str:
     rows = [(name, f"{median(ms):.0f}", f"{min(ms):.0f} to {max(ms):.0f}") for name, ms in found.items()]
     first_s = median(found["`syncnet 127.0.0.1:0`, to the first answer"]) / 1e3
     reached = "reached" if first_s < _FIRST_ANSWER_S_MAX else "**not reached**"
-    lines = ["## Start-up", "", machine("syncnet-server", "granian"), f"Medians of {_ROUNDS} rounds.", ""]
+    lines = ["## Start-up", "", about, f"Medians of {_ROUNDS} rounds.", ""]
     lines += table(("ms from the command", "median", "lowest to highest"), rows)
     lines += ["", f"- first answer within {_FIRST_ANSWER_S_MAX:g} s: {first_s:.2f} s, {reached}", ""]
     imports = _imports()
