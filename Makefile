@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 ADDRESS ?= :8000
+SECTION ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test check fix bench sim fuzz soak clean
@@ -27,8 +28,8 @@ fix: $(READY) ## format, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## measure, side by side in one run
-	$(BIN)/python -m benchmarks
+bench: $(READY) ## measure, side by side in one run (or one section: SECTION=http)
+	$(BIN)/python -m benchmarks $(SECTION)
 
 sim: $(READY) ## the random comparisons of matchers, nightly size (some minutes)
 	SYNCNET_WORLDS=5000 SYNCNET_EXAMPLES=4000 $(BIN)/pytest -q tests/core/test_matching_against_a_plain_scan.py \
@@ -41,7 +42,7 @@ soak: $(READY) ## a million offers of ever new events, actors and labels; memory
 	SYNCNET_SOAK_OFFERS=1000000 $(BIN)/pytest -q tests/core/test_soak.py
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Both names: pip before 25.3 reads the first for builds, later ones the second.
 $(READY): pyproject.toml constraints.txt

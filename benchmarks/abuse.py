@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
-import platform
 import statistics
-import sys
+import subprocess
 import time
 from typing import Final
 
 import uvloop
 
-from benchmarks.abusers import KINDS
-from benchmarks.load import LoadError, get
-from benchmarks.server import _serving
+from benchmarks.abusers import KINDS, get
+from benchmarks.figures import machine, spread, table
+from benchmarks.processes import BenchmarkError, port_said, python, running
 
 __all__ = ["report"]
 
@@ -35,51 +33,32 @@ _SERVER_OPTIONS: Final = ("--log-format", "none", "--limit", "pending-per-namesp
 
 
 def report() -> str:
-    """Measure (about a minute and a half) and return the table as text.
+    """Measure (about a minute and a half) and return the table as Markdown.
 
-    :raises LoadError: a server did not start, or a pair did not meet.
+    :raises BenchmarkError: a server did not start, or a pair did not meet.
     """
-    rows = {kind: uvloop.run(_rounds(kind)) for kind in KINDS}
-    lines = [
-        _machine(),
-        "",
-        f"{'':<16}{'undisturbed ms':>16}{'disturbed ms':>14}{'ratio':>8}   lowest to highest ratio",
-    ]
-    for kind, rounds in rows.items():
-        ratios = [disturbed / quiet for quiet, disturbed in rounds]
+    rows = []
+    for kind in KINDS:
+        rounds = _rounds(kind)
         quiet, disturbed = (statistics.median(column) * 1_000 for column in zip(*rounds, strict=True))
-        lines.append(
-            f"{kind:<16}{quiet:>16.2f}{disturbed:>14.2f}{statistics.median(ratios):>8.2f}"
-            f"   {min(ratios):.2f} to {max(ratios):.2f}"
-        )
-    return "\n".join(lines)
+        rows.append([kind, f"{quiet:.2f}", f"{disturbed:.2f}", spread([late / soon for soon, late in rounds])])
+    lines = [f"{_ROUNDS} rounds, {_PAIRS} pairs for {_PHASE_S:g} s each, medians in ms; {machine()}.", ""]
+    return "\n".join(lines + table(["abuse", "undisturbed", "disturbed", "ratio"], rows))
 
 
-def _machine() -> str:
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    where = f"{python}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-    return f"abuse: medians of {_ROUNDS} rounds, {_PAIRS} pairs for {_PHASE_S:g} s each; {where}"
-
-
-async def _rounds(kind: str) -> list[tuple[float, float]]:
+def _rounds(kind: str) -> list[tuple[float, float]]:
     """Return the medians (s) of each round: undisturbed, and while the abuse goes on."""
     rounds = []
-    async with _serving(*_SERVER_OPTIONS) as port:
-        await _median_s(port)  # warms up
+    with running(python("syncnet", "127.0.0.1:0", *_SERVER_OPTIONS), stderr=subprocess.PIPE) as server:
+        port = port_said(server)
+        uvloop.run(_median_s(port))  # warms up
         for _ in range(_ROUNDS):
-            quiet_s = await _median_s(port)
-            abusers = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "benchmarks.abusers", kind, str(port)), stdout=asyncio.subprocess.PIPE
-            )
-            assert abusers.stdout is not None
-            try:
-                async with asyncio.timeout(_ANSWER_S_MAX):
-                    if await abusers.stdout.readline() != b"ready\n":
-                        raise LoadError(f"expected the abusers ({kind}) to say that they are ready; they ended")
-                rounds.append((quiet_s, await _median_s(port)))
-            finally:
-                abusers.kill()
-                await abusers.wait()
+            quiet_s = uvloop.run(_median_s(port))
+            with running(python("benchmarks.abusers", kind, str(port)), stdout=subprocess.PIPE) as abusers:
+                assert abusers.stdout is not None
+                if abusers.stdout.readline() != b"ready\n":
+                    raise BenchmarkError(f"expected the abusers ({kind}) to say that they are ready; they ended")
+                rounds.append((quiet_s, uvloop.run(_median_s(port))))
     return rounds
 
 
@@ -112,6 +91,6 @@ async def _meet(port: int, pair: int, until_s: float, times_s: list[float]) -> N
 async def _read_answer(reader: asyncio.StreamReader) -> None:
     head = await reader.readuntil(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200 "):
-        raise LoadError(f"expected a pair to meet, got {head.decode(errors='replace')!r}")
+        raise BenchmarkError(f"expected a pair to meet, got {head.decode(errors='replace')!r}")
     length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
     await reader.readexactly(int(length.split(b":")[1]))

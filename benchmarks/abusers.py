@@ -22,9 +22,7 @@ from typing import Final
 
 import uvloop
 
-from benchmarks.load import get, post_json
-
-__all__ = ["KINDS"]
+__all__ = ["KINDS", "get"]
 
 _SLOW_CONNECTIONS: Final = 1_000
 _FLOOD_CONNECTIONS: Final = 64
@@ -34,6 +32,17 @@ _UNREAD_FOR_S: Final = 1.0
 _UNREAD_PAYLOAD_BYTES: Final = 200_000
 _AGAIN_S: Final = 0.1
 _GATE_CONNECTIONS: Final = 100  # that are being opened at once
+
+
+def get(target: str) -> bytes:
+    """Return a request as it goes down a connection."""
+    return f"GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
+
+
+def _post_json(target: str, body: bytes) -> bytes:
+    head = f"POST {target} HTTP/1.1\r\nhost: localhost\r\n"
+    head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -80,7 +89,7 @@ def _past_the_limits() -> Iterator[bytes]:
         yield get("/event?" + "&".join(f"a{number}=" for number in range(300)))
         yield get("/event?event=e&actor=A&mates=100000")
         yield b"GET /event HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n"
-        yield post_json("/event", b'{"event":"e","actor":"A","payload":"%s"}' % (b"x" * 270_000))
+        yield _post_json("/event", b'{"event":"e","actor":"A","payload":"%s"}' % (b"x" * 270_000))
         yield b"POST /event HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999999\r\n\r\n"
         for _ in range(10):
             yield get(f"/event?event=flood-{next(names)}&actor=A&namespace=flood&timeout=1s")
@@ -120,7 +129,7 @@ async def _never_reading(port: int, ready: Callable[[], None]) -> None:
                 await loop.sock_connect(connection, ("127.0.0.1", port))
                 async with asyncio.timeout(_UNREAD_FOR_S):
                     while True:
-                        await loop.sock_sendall(connection, post_json("/event", body.encode()) + get("/stats") * 10)
+                        await loop.sock_sendall(connection, _post_json("/event", body.encode()) + get("/stats") * 10)
             connection.close()
 
     async with asyncio.TaskGroup() as group:
