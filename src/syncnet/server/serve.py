@@ -22,7 +22,7 @@ from typing import Final
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.net import SocketHolder
-from granian.server.embed import Server as GranianServer
+from granian.server.embed import Server as EmbeddedServer
 
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.hub import Hub
@@ -32,7 +32,7 @@ from syncnet.server.handler import Handler
 from syncnet.server.rsgi import RSGIApp
 from syncnet.server.tls import TLS
 
-__all__ = ["serve"]
+__all__ = ["Granian", "serve"]
 
 _REQUESTS_MAX: Final = 1_000_000  # above what the limit on open files can let in
 _FLUSH_S: Final = 1.0  # how long the last answers may take to leave
@@ -66,7 +66,7 @@ async def serve(
     if on_hangup is not None:
         loop.add_signal_handler(signal.SIGHUP, on_hangup)
     app = RSGIApp(Handler(hub, access, limits), limits.requests_per_connection_max)
-    server = _Granian(app, listener, limits, tls)
+    server = Granian(app, listener, limits, tls)
     serving = asyncio.create_task(server.serve())
     for _turn in range(_TURNS_TO_START):
         await asyncio.sleep(0)
@@ -89,10 +89,10 @@ async def serve(
     return waiting
 
 
-class _Granian(GranianServer):  # type: ignore[misc]
+class Granian(EmbeddedServer):  # type: ignore[misc]
     """Granian's embedded server, on a socket of ours."""
 
-    def __init__(self, app: RSGIApp, listener: socket.socket, limits: Limits, tls: TLS | None) -> None:
+    def __init__(self, app: RSGIApp, listener: socket.socket, limits: Limits, tls: TLS | None = None) -> None:
         self._listener = listener
         super().__init__(
             app,
