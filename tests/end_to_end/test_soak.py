@@ -37,7 +37,7 @@ class Connection:
         if self._ends is None:
             self._ends = await asyncio.open_connection("127.0.0.1", self._port)
         about = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if method == "POST" else ""
-        self._ends[1].write(f"{method} {target} HTTP/1.1\r\nHost: x\r\n{about}\r\n{body}".encode())
+        self._ends[1].write(f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n{about}\r\n{body}".encode())
 
     async def status(self) -> int:
         """Read an answer whole; return its status."""
