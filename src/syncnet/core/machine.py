@@ -45,10 +45,11 @@ from syncnet.core.effects import (
     Withdrawn,
 )
 from syncnet.core.groups import Group, Shape, add
-from syncnet.core.limits import LIMITS, PRESENT_OFFERS_MAX, Limits
+from syncnet.core.limits import LABEL_NAME_CHARACTERS_MAX, LIMITS, PRESENT_OFFERS_MAX, WORD_BYTES, Limits
 from syncnet.core.matching import Matcher, Standing
 from syncnet.core.outcomes import Outcomes
 from syncnet.core.snapshot import Snapshot, WorldSnapshot
+from syncnet.core.terms import Plain
 from syncnet.core.trace import Trace
 
 __all__ = ["Machine"]
@@ -166,6 +167,30 @@ class Machine:
     def pending_total(self) -> int:
         """How many offers are pending, over all namespaces."""
         return self._pending_offers
+
+    # --- what the lane asks (core/lane.py) -----------------------------------------------------------------
+
+    def is_quiet(self, key: tuple[str, str]) -> bool:
+        """Tell whether a namespace is known and no offer is pending under an event of it."""
+        namespace, event = key
+        world = self._worlds.get(namespace)
+        return world is not None and world.matcher.is_quiet(event)
+
+    def room_for_plain(self) -> int:
+        """Return how many further plain offers could be pending, of whatever namespace."""
+        limits = self._limits
+        offers = min(limits.pending_offers_max, limits.pending_per_namespace_max) - self._pending_offers
+        return min(offers, (limits.pending_bytes_max - self._pending_bytes) // _plain_bytes_max(limits))
+
+    def pair(self, key: tuple[str, str], at_ns: int, first: Plain, second: Plain) -> int:
+        """Note that two plain offers synced that were never pending here; return the number of the sync."""
+        world = self._worlds[key[0]]
+        world.arrivals += 2
+        world.syncs = number = world.syncs + 1
+        self._trace.add_pair(at_ns, number, first, second)
+        return number
+
+    # --- inside --------------------------------------------------------------------------------------------
 
     def _offer(self, offer: Offer) -> tuple[Effect, ...]:
         self._outcomes.forget(offer.at_ns)
@@ -308,6 +333,11 @@ class Machine:
             self._outcomes.remember(aborted)
             effects.append(aborted)
         return tuple(effects)
+
+
+def _plain_bytes_max(limits: Limits) -> int:
+    """Return what a plain offer weighs at most, its payload apart, which is the program's own."""
+    return limits.event_characters_max + 4 * LABEL_NAME_CHARACTERS_MAX + 8 * WORD_BYTES
 
 
 class _Surroundings:
