@@ -23,8 +23,15 @@ def _server() -> str:
     return report()
 
 
+def _in_process() -> str:
+    from benchmarks.in_process import report
+
+    return report()
+
+
 _SECTIONS: Final[dict[str, Callable[[], str]]] = {
     "matching": _matching,
+    "in-process": _in_process,
     "server": _server,
 }
 

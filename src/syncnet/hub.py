@@ -47,7 +47,7 @@ Told: TypeAlias = Outcome | SyncnetError
 Tell: TypeAlias = Callable[[Told], None]
 Done: TypeAlias = Callable[[tuple[Effect, ...] | WorldError], None]
 
-_ID_DIGITS = 16
+_ID_BYTES = 8
 _AGAIN_S = 0.5
 _IDS_AT_ONCE = 256  # asking the system for randomness costs the same for many as for one
 
@@ -127,14 +127,18 @@ class Hub:
         """Return an id for an offer whose client named none: 16 hexadecimal digits that nobody can guess."""
         with self._lock:
             if not self._unused_ids:
-                digits = secrets.token_hex(_ID_DIGITS // 2 * _IDS_AT_ONCE)
-                self._unused_ids = [digits[at : at + _ID_DIGITS] for at in range(0, len(digits), _ID_DIGITS)]
+                self._unused_ids = self.new_ids()
             return self._unused_ids.pop()
+
+    @staticmethod
+    def new_ids() -> list[str]:
+        """Return some hundred ids such as `new_id` returns."""
+        return secrets.token_bytes(_ID_BYTES * _IDS_AT_ONCE).hex(" ", _ID_BYTES).split()
 
     @property
     def machine(self) -> Machine:
         """The state, to be read only, and under no other thread's feet: see `reading`."""
-        if self._lane.resting:
+        with self._lock:
             self._settle()
         return self._machine
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from syncnet.core.commands import Offer
 
-__all__ = ["Plain", "Terms"]
+__all__ = ["Pair", "Plain", "Terms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +30,7 @@ class Plain(Protocol):
     terms: Terms
     id: str
     at_ns: int
+
+
+Pair: TypeAlias = tuple[int, Terms, str, int, Terms, str, int]
+"""A sync of two plain offers in brief: its number, and of both members, by arrival, terms, id and moment."""

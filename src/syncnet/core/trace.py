@@ -9,13 +9,14 @@ are. A sync of the lane is kept in brief, and written out when somebody asks for
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from syncnet.core.effects import Synced
 from syncnet.core.limits import Limits
 from syncnet.core.matching import weight_bytes
-from syncnet.core.terms import Plain, Terms
+from syncnet.core.terms import Pair
 
 __all__ = ["Trace"]
 
@@ -26,9 +27,6 @@ class _Entry:
     weight_bytes: int
 
 
-_Pair = tuple[int, int, Terms, str, int, Terms, str, int]
-"""When, the number, and of both members the terms, the id and the moment. Payloads of the lane are not kept."""
-
 _PAIR_BYTES = 1_024  # about what a brief entry takes; its terms are shared
 
 
@@ -37,7 +35,7 @@ class Trace:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._syncs: deque[_Entry | _Pair] = deque()
+        self._syncs: deque[_Entry | Pair] = deque()
         self._weight_bytes = 0
 
     def add(self, synced: Synced) -> None:
@@ -49,12 +47,12 @@ class Trace:
         self._weight_bytes += entry.weight_bytes
         self._forget()
 
-    def add_pair(self, at_ns: int, number: int, first: Plain, second: Plain) -> None:
-        """Put a sync of two plain offers at the end, and forget what is above the bounds."""
-        self._syncs.append((at_ns, number, first.terms, first.id, first.at_ns, second.terms, second.id, second.at_ns))
-        self._weight_bytes += _PAIR_BYTES
-        if len(self._syncs) > self._limits.trace_syncs_max or self._weight_bytes > self._limits.trace_bytes_max:
-            self._forget()
+    def add_pairs(self, pairs: Iterable[Pair]) -> None:
+        """Put syncs of the lane at the end, and forget what is above the bounds."""
+        for pair in pairs:
+            self._syncs.append(pair)
+            self._weight_bytes += _PAIR_BYTES
+        self._forget()
 
     def all(self) -> list[Synced]:
         """Return the syncs that are kept, the eldest first."""
@@ -72,10 +70,10 @@ class Trace:
             self._weight_bytes -= eldest.weight_bytes if isinstance(eldest, _Entry) else _PAIR_BYTES
 
 
-def _written_out(pair: _Pair) -> Synced:
-    at_ns, number, first, first_id, first_ns, second, second_id, second_ns = pair
+def _written_out(pair: Pair) -> Synced:
+    number, first, first_id, first_ns, second, second_id, second_ns = pair
     members = (
         replace(first.template, id=first_id, at_ns=first_ns),
         replace(second.template, id=second_id, at_ns=second_ns),
     )
-    return Synced(at_ns, first.template.namespace, first.template.events[0], number, members)
+    return Synced(max(first_ns, second_ns), first.template.namespace, first.template.events[0], number, members)

@@ -5,29 +5,33 @@ One world serves tasks of several loops of asyncio, tasks of trio, and threads, 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Coroutine
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Any, Final, Unpack
 
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.hub import Hub
 from syncnet.local.offers import Offer
-from syncnet.local.sleepers import in_trio
+from syncnet.local.sleepers import loop_here, trio_lowlevel
 from syncnet.local.world import More, World
 from syncnet.wire.results import Sync
 
 __all__ = ["Actor", "Blocking", "BlockingActor", "Syncnet"]
 
 
+_LIMITS: Final = replace(LIMITS, trace_syncs_max=1_000)
+"""A program seldom asks for its trace, and a short one stays in the processor's caches."""
+
+
 class Syncnet:
     """A world inside this program; its methods are awaited by tasks of asyncio and trio.
 
     `async with Syncnet() as net:` or `with Syncnet() as net:` closes it at the end: whoever waits then gets
-    `UnavailableError`. `limits` are those of a server (docs/limits.md).
+    `UnavailableError`. `limits` are those of a server (docs/limits.md), but for a shorter trace.
     """
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(self, limits: Limits = _LIMITS) -> None:
         self._world = World(limits)
 
     @property
@@ -59,16 +63,29 @@ class Syncnet:
         :raises RefusedError: the id is that of another offer, or another call took it over.
         :raises UnavailableError: the world takes no more offers, or was closed.
         """
-        if in_trio():
-            await sys.modules["trio"].lowlevel.checkpoint_if_cancelled()
-            return await self._world.send((event,), actor, payload, more).wait()
-        offer = self._world.send((event,), actor, payload, more)
-        return offer.outcome() if offer.done() else await offer.wait()
+        loop = loop_here()
+        if loop is None:
+            await trio_lowlevel().checkpoint_if_cancelled()
+            offer = self._world.send((event,), actor, payload, more)
+            return offer.outcome() if offer.told is not None else await offer.wait_in_trio()
+        world = self._world
+        terms = None if more else world.plain_terms.get((event, actor))
+        offer = world.send_plain(terms, payload, loop) if terms else world.send((event,), actor, payload, more)
+        if offer.told is None:
+            if offer.wake is None:
+                return await offer.wait()
+            try:
+                await offer.sleeper
+            except BaseException:  # cancelled; or the loop is closed over it
+                offer.withdraw()
+                raise
+        told = offer.told
+        return told if type(told) is Sync else offer.outcome()
 
     async def choose(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
         """Make one offer for several events, and wait for the one that happens first. Raises what `sync` raises."""
-        if in_trio():
-            await sys.modules["trio"].lowlevel.checkpoint_if_cancelled()
+        if loop_here() is None:
+            await trio_lowlevel().checkpoint_if_cancelled()
         return await self._world.send(events, actor, payload, more).wait()
 
     async def withdraw(self, id: str, *, namespace: str = "default") -> bool:

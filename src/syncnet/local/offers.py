@@ -11,7 +11,6 @@ Laws
 from __future__ import annotations
 
 from _thread import allocate_lock
-from asyncio import get_running_loop
 from collections.abc import Callable, Generator
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from syncnet.core.commands import Offer as CoreOffer
 from syncnet.core.effects import Synced
 from syncnet.core.terms import Terms
 from syncnet.hub import Told
-from syncnet.local.sleepers import TrioSleeper, in_trio, wake_asyncio, wake_thread, wake_trio
+from syncnet.local.sleepers import TrioSleeper, loop_here, trio_lowlevel, wake_asyncio, wake_thread, wake_trio
 from syncnet.local.told import Happening, error_of
 from syncnet.wire.payloads import Held
 from syncnet.wire.results import Sync
@@ -40,17 +39,19 @@ class Offer:
     `id` names it among the members of its sync; `payload` is the object that was handed in.
     """
 
+    sleeper: Any
+
     __slots__ = (
         "__weakref__",
-        "_sleeper",
-        "_told",
-        "_wake",
         "_world",
         "at_ns",
         "id",
         "payload",
+        "sleeper",
         "terms",
         "timer",
+        "told",
+        "wake",
     )
 
     def __init__(self, world: World, terms: Terms, payload: Any, id: str, at_ns: int) -> None:
@@ -59,9 +60,8 @@ class Offer:
         self.payload = payload
         self.id = id
         self.at_ns = at_ns
-        self._told: Told | Sync | Happening | None = None
-        self._wake: _Wake | None = None
-        self._sleeper: Any = None
+        self.told: Told | Sync | Happening | None = None
+        self.wake: _Wake | None = None
         self.timer: Timer | None = None
 
     # --- for everybody -------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ class Offer:
 
     def done(self) -> bool:
         """Tell whether it has come to an end, by a sync or otherwise."""
-        return self._told is not None
+        return self.told is not None
 
     def withdraw(self) -> bool:
         """Take the offer back, from any thread or task; whoever waits for it gets `WithdrawnError`.
@@ -111,13 +111,13 @@ class Offer:
 
         :raises TimeoutError: the wait ended before the offer did.
         """
-        if self._told is None and not self._sleep_in_thread(timeout):
+        if self.told is None and not self._sleep_in_thread(timeout):
             raise TimeoutError(f"{self!r} is still pending after {timeout:g} s")
         return self.outcome()
 
     def __repr__(self) -> str:
         events = "|".join(self.events)
-        told = self._told
+        told = self.told
         if told is None:
             state = "pending"
         elif isinstance(told, Sync | Happening):
@@ -130,7 +130,7 @@ class Offer:
 
     def is_synced(self) -> bool:
         """Tell whether it has come to an end by a sync."""
-        return isinstance(self._told, Sync | Happening)
+        return isinstance(self.told, Sync | Happening)
 
     def core_offer(self) -> CoreOffer:
         """Return it as the machine takes it."""
@@ -156,35 +156,32 @@ class Offer:
 
     def tell(self, told: Told | Sync) -> None:
         """Be told what became of it; under the lock of the world."""
-        self._told = self._world.happening(told) if type(told) is Synced else told
+        self.told = self._world.happening(told) if type(told) is Synced else told
         if self.timer is not None:
             self.timer.cancel()
-        if self._wake is not None:
-            self._wake(self._sleeper)
+        if self.wake is not None:
+            self.wake(self.sleeper)
 
     def fall_asleep(self, wake: _Wake, sleeper: Any) -> bool:
         """Have `wake(sleeper)` called when this is told; False where it was told already."""
         with self._world.lock:
-            if self._told is not None:
+            if self.told is not None:
                 return False
-            if self._wake is None:
-                self._wake, self._sleeper = wake, sleeper
-            elif self._wake is _wake_all:
-                self._sleeper.append((wake, sleeper))
+            if self.wake is None:
+                self.wake, self.sleeper = wake, sleeper
+            elif self.wake is _wake_all:
+                self.sleeper.append((wake, sleeper))
             else:
-                self._wake, self._sleeper = _wake_all, [(self._wake, self._sleeper), (wake, sleeper)]
+                self.wake, self.sleeper = _wake_all, [(self.wake, self.sleeper), (wake, sleeper)]
             return True
 
     async def wait(self) -> Sync:
         """Wait, in a task, and return the sync; see `__await__`."""
-        if in_trio():
-            trio_sleeper = TrioSleeper()
-            if self.fall_asleep(wake_trio, trio_sleeper):
-                await trio_sleeper.sleep(self.withdraw)
-            else:
-                await trio_sleeper.let_others_run()
-        elif self._told is None:
-            future = get_running_loop().create_future()
+        loop = loop_here()
+        if loop is None:
+            return await self.wait_in_trio()
+        if self.told is None:
+            future = loop.create_future()
             if self.fall_asleep(wake_asyncio, future):
                 try:
                     await future
@@ -193,14 +190,22 @@ class Offer:
                     raise
         return self.outcome()
 
+    async def wait_in_trio(self) -> Sync:
+        """Wait, in a task of trio, and return the sync; see `__await__`."""
+        if self.told is None:
+            sleeper = TrioSleeper(self.withdraw)
+            if self.fall_asleep(wake_trio, sleeper):
+                await trio_lowlevel().wait_task_rescheduled(sleeper.abort)
+        return self.outcome()
+
     def outcome(self) -> Sync:
         """Return the sync, or raise what ended the offer instead; it is over."""
-        told = self._told
+        told = self.told
         if type(told) is Sync:
             return told
         if isinstance(told, Happening):
             with self._world.lock:
-                sync = self._told = told.seen_by(self.id)
+                sync = self.told = told.seen_by(self.id)
             return sync
         raise RuntimeError("the offer is pending") if told is None else error_of(told)
 
@@ -215,17 +220,17 @@ class Offer:
                 return True
         finally:
             self._wake_no_more(lock)
-        return self._told is not None
+        return self.told is not None
 
     def _wake_no_more(self, sleeper: object) -> None:
         """Forget a sleeper that woke by itself."""
         with self._world.lock:
-            if self._told is not None or self._wake is None:
+            if self.told is not None or self.wake is None:
                 return
-            if self._wake is _wake_all:
-                self._sleeper = [each for each in self._sleeper if each[1] is not sleeper]
-            elif self._sleeper is sleeper:
-                self._wake = None
+            if self.wake is _wake_all:
+                self.sleeper = [each for each in self.sleeper if each[1] is not sleeper]
+            elif self.sleeper is sleeper:
+                self.wake = None
 
 
 def _wake_all(sleepers: list[tuple[_Wake, Any]]) -> None:

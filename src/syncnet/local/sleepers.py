@@ -7,16 +7,17 @@ thread.
 
 from __future__ import annotations
 
-import sys
 from _thread import LockType
-from asyncio import AbstractEventLoop, Future, _get_running_loop
+from asyncio import AbstractEventLoop, Future, _get_running_loop, current_task, get_running_loop
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from sys import modules
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import trio
 
-__all__ = ["TrioSleeper", "in_trio", "wake_asyncio", "wake_thread", "wake_trio"]
+__all__ = ["TrioSleeper", "loop_here", "trio_lowlevel", "wake_asyncio", "wake_thread", "wake_trio"]
 
 
 def wake_asyncio(future: Future[None]) -> None:
@@ -46,67 +47,72 @@ def wake_thread(lock: LockType) -> None:
     lock.release()
 
 
-def in_trio() -> bool:
-    """Tell whether a task of trio runs here. Nothing is imported for that: who uses trio has imported it."""
-    trio = sys.modules.get("trio")
-    return trio is not None and _in_trio_task(trio)
+def loop_here() -> AbstractEventLoop | None:
+    """Return the loop of asyncio whose task runs here; None in a task of trio.
+
+    Nothing is imported to find out: who uses trio has imported it. It may run as a guest on a loop of asyncio, but
+    then no task of that loop runs at the same moment.
+
+    :raises RuntimeError: neither is the case.
+    """
+    loop = _get_running_loop()
+    if loop is not None and ("trio" not in modules or current_task(loop) is not None):
+        return loop
+    trio = modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return None
+    return get_running_loop()
 
 
-def _in_trio_task(trio: Any) -> bool:
-    return bool(trio.lowlevel.in_trio_task())
+def trio_lowlevel() -> ModuleType:
+    """Return `trio.lowlevel`; only called where a task of trio runs, or ran."""
+    lowlevel: ModuleType = modules["trio.lowlevel"]
+    return lowlevel
 
 
 class TrioSleeper:
-    """A task of trio that waits to be rescheduled."""
+    """A task of trio, the one that makes this, which is to sleep until it is rescheduled."""
 
-    __slots__ = ("_sleeps", "_task", "_token")
+    __slots__ = ("_abandon", "_sleeps", "_task", "_token")
 
-    def __init__(self) -> None:
-        import trio
-
-        self._token = trio.lowlevel.current_trio_token()
-        self._task = trio.lowlevel.current_task()
+    def __init__(self, abandon: Callable[[], object]) -> None:
+        lowlevel = trio_lowlevel()
+        self._token = lowlevel.current_trio_token()
+        self._task = lowlevel.current_task()
         self._sleeps = True
+        self._abandon = abandon
 
-    async def sleep(self, abandon: Callable[[], object]) -> None:
-        """Sleep until woken; `abandon` is called where the task is cancelled before."""
-        import trio
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._sleeps = False
-            abandon()
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
-
-    async def let_others_run(self) -> None:
-        """Give way once, as every call of trio does; what has happened is not undone by a cancellation."""
-        import trio
-
-        await trio.lowlevel.cancel_shielded_checkpoint()
+    def abort(self, _: object) -> trio.lowlevel.Abort:
+        """Let a task that was cancelled sleep no longer."""
+        self._sleeps = False
+        self._abandon()
+        aborted: trio.lowlevel.Abort = trio_lowlevel().Abort.SUCCEEDED
+        return aborted
 
     def wake(self) -> None:
         """Reschedule the task; to be called in its own run of trio."""
         if self._sleeps:
             self._sleeps = False
-            sys.modules["trio"].lowlevel.reschedule(self._task)
+            trio_lowlevel().reschedule(self._task)
+
+    def is_here(self) -> bool:
+        """Tell whether the task's own run of trio is what runs in this thread."""
+        try:
+            return trio_lowlevel().current_trio_token() is self._token
+        except RuntimeError:  # no run of trio is here
+            return False
 
     def hand_over(self) -> None:
         """Have the task rescheduled, from anywhere."""
-        trio = sys.modules["trio"]
-        try:
-            here = trio.lowlevel.current_trio_token() is self._token
-        except RuntimeError:  # no trio runs in this thread
-            here = False
-        if here:
-            self.wake()
-            return
         try:
             self._token.run_sync_soon(self.wake)
-        except trio.RunFinishedError:  # and all its tasks are gone
+        except modules["trio"].RunFinishedError:  # and its tasks are gone
             return
 
 
 def wake_trio(sleeper: TrioSleeper) -> None:
-    """Wake the task that sleeps in `sleeper`."""
-    sleeper.hand_over()
+    """Wake the task that sleeps."""
+    if sleeper.is_here():
+        sleeper.wake()
+    else:
+        sleeper.hand_over()

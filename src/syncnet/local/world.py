@@ -10,18 +10,21 @@ Knows nothing of HTTP; a server that shares this world is given its hub.
 from __future__ import annotations
 
 import json
+from asyncio import AbstractEventLoop
 from collections.abc import Iterable, Mapping
+from time import time_ns
 from typing import Any, Final, TypedDict, cast
 
 from syncnet.core.commands import Cause, make_abort
 from syncnet.core.effects import Effect, Synced, Withdrawn
 from syncnet.core.lane import Lane
-from syncnet.core.limits import LIMITS, Limits
+from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.core.terms import Terms
 from syncnet.errors import DrainingError, WorldError
 from syncnet.hub import Hub
 from syncnet.local.offers import Offer
+from syncnet.local.sleepers import wake_asyncio
 from syncnet.local.timers import Timers
 from syncnet.local.told import Happening, error_of
 from syncnet.wire.answers import encode_pending
@@ -54,12 +57,13 @@ class More(TypedDict, total=False):
 class World:
     """The state behind one `Syncnet`."""
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.timers = Timers()
         self.hub = Hub(machine=Machine(limits), call_later=self.timers.call_later)
         self.lock: Final = self.hub.reading
         self._limits = limits
         self._terms: dict[object, Terms] = {}
+        self.plain_terms: dict[tuple[str, str], Terms] = {}  # of those that say nothing beside event and actor
         self._ids: list[str] = []
         self._lane = cast("Lane[Offer]", self.hub.lane)
         self._happening: tuple[Synced, Happening] | None = None
@@ -74,19 +78,35 @@ class World:
         terms = None if more else self._terms.get((events, actor))
         if terms is None:
             terms = self._new_terms(events, actor, more)
+        if terms.is_plain:
+            return self.send_plain(terms, payload, None)
+        offer = Offer(self, terms, payload, more.get("id") or self.hub.new_id(), self.hub.now_ns())
+        with self.lock:
+            self._append(offer)
+        return offer
+
+    def send_plain(self, terms: Terms, payload: Any, loop: AbstractEventLoop | None) -> Offer:
+        """Make a plain offer, as `send` does.
+
+        Where `loop` is given, a task of it is about to wait: the sleeper of an offer that rests in the lane is a
+        future of that loop. (To lay it to sleep later would take the lock once more.)
+        """
         try:
-            id = more.get("id") or self._ids.pop()
+            id = self._ids.pop()
         except IndexError:
             id = self._new_id()
-        offer = Offer(self, terms, payload, id, self.hub.now_ns())
+        offer = Offer(self, terms, payload, id, time_ns())
         with self.lock:
-            first = self._lane.arrive(offer, offer.at_ns) if terms.is_plain else None
+            first = self._lane.arrive(offer)
             if first is None:
                 self._append(offer)
-            elif first is offer:
-                self._rest(offer)
+            elif first is not offer:
+                self._pair(first, offer)
             else:
-                self._pair(first, offer, self._lane.number)
+                if loop is not None:
+                    offer.wake, offer.sleeper = wake_asyncio, loop.create_future()
+                if terms.template.timeout_ns is not None:
+                    self._let_time_out(offer, terms.template.timeout_ns)
         return offer
 
     def withdraw_offer(self, offer: Offer) -> bool:
@@ -157,25 +177,28 @@ class World:
         except DrainingError as error:
             offer.tell(error)
 
-    def _rest(self, offer: Offer) -> None:
-        timeout_ns = offer.terms.template.timeout_ns
-        if timeout_ns is not None:  # when it is over the hub will have the offer, and sees that it has waited enough
-            offer.timer = self.timers.call_later(timeout_ns / 1e9, self.hub.settle)
+    def _let_time_out(self, offer: Offer, timeout_ns: int) -> None:
+        """Wake the hub when an offer of the lane has waited enough; it then has the offer, and sees to its end."""
+        offer.timer = self.timers.call_later(timeout_ns / 1e9, self.hub.settle)
 
-    def _pair(self, first: Offer, second: Offer, number: int) -> None:
+    def _pair(self, first: Offer, second: Offer) -> None:
         """Let two offers of the lane know of their sync."""
         one, other = first.terms.template, second.terms.template
+        event, number = second.terms.key[1], self._lane.number
         members = (
             Member(first.id, one.actor, one.labels, first.payload),
             Member(second.id, other.actor, other.labels, second.payload),
         )
         payloads = {one.actor: first.payload, other.actor: second.payload}
-        event = one.events[0]
-        second.tell(Sync(event, number, payloads, members, 1))
-        first.tell(Sync(event, number, payloads, members, 0))
+        second.told = Sync(event, number, payloads, members, 1)
+        first.told = Sync(event, number, payloads, members, 0)
+        if first.timer is not None:
+            first.timer.cancel()
+        if first.wake is not None:
+            first.wake(first.sleeper)
 
     def _new_id(self) -> str:
-        self._ids = [self.hub.new_id() for _ in range(256)]
+        self._ids = self.hub.new_ids()
         return self._ids.pop()
 
     def _new_terms(self, events: tuple[str, ...], actor: str, more: More) -> Terms:
@@ -198,7 +221,10 @@ class World:
         if key is not None:
             if len(self._terms) >= _TERMS_KEPT:
                 self._terms.clear()
+                self.plain_terms.clear()
             self._terms[key] = terms
+            if is_plain and not said:
+                self.plain_terms[events[0], actor] = terms
         return terms
 
 
