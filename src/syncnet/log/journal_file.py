@@ -141,7 +141,7 @@ class JournalFile:
             if snapshot is not None:
                 self._write_snapshot(*snapshot)
             self._database.execute("COMMIT")
-        except sqlite3.Error:
+        except BaseException:
             with contextlib.suppress(sqlite3.Error):  # a failed COMMIT may have rolled back by itself
                 self._database.execute("ROLLBACK")
             raise
