@@ -112,13 +112,13 @@ class Checker:
         """Take in one file. Only its last line may be broken off, and only where the client was killed."""
         lines: list[Line] = []
         raw = text.split("\n")
-        for number, line in enumerate(raw, 1):
+        for number, written in enumerate(raw, 1):
             try:
-                if line:
-                    lines.append(json.loads(line))
+                if written:
+                    lines.append(json.loads(written))
             except ValueError:
                 if number < len(raw):
-                    self.wrong("unreadable", f"{name}: line {number} is no JSON: {line[:80]}")
+                    self.wrong("unreadable", f"{name}: line {number} is no JSON: {written[:80]}")
         is_done = bool(lines) and lines[-1]["what"] == "done"
         for line in lines:
             self._take(line, is_done)
