@@ -34,8 +34,9 @@ sim: $(READY) ## the random comparisons of matchers, nightly size (some minutes)
 	SYNCNET_WORLDS=5000 SYNCNET_EXAMPLES=4000 $(BIN)/pytest -q tests/core/test_matching_against_a_plain_scan.py \
 	  tests/core/test_machine_against_brute_force.py
 
-soak: $(READY) ## a million offers of ever new events, actors and labels; memory must come back (some minutes)
+soak: $(READY) ## a million offers, and servers that are killed 200 times (a quarter of an hour)
 	SYNCNET_SOAK_OFFERS=1000000 $(BIN)/pytest -q tests/core/test_soak.py
+	SYNCNET_KILLS=$${SYNCNET_KILLS:-200} $(BIN)/pytest -q -s tests/crash
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

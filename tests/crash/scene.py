@@ -24,6 +24,7 @@ from tests.end_to_end.running import READY, until
 
 ROOT = Path(__file__).parent.parent.parent
 SNAPSHOT_COMMANDS = 50
+TRACE_PAGE_SYNCS = 1_000
 END_S = 120
 """How long clients may take to learn what became of all that they asked, once they make no more offers."""
 
@@ -45,6 +46,7 @@ class Scene:
         self.clients: dict[str, subprocess.Popen[bytes]] = {}
         self.starts = self.kills = 0
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._http = httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
         self._traced: dict[str, int] = {"default": 0, "second": 0}
 
     def __enter__(self) -> Scene:
@@ -55,6 +57,7 @@ class Scene:
         for process in self._processes:
             process.kill()
             process.wait()
+        self._http.close()
         if error is None:
             for path in sorted(self.folder.rglob("*"), reverse=True):
                 path.rmdir() if path.is_dir() else path.unlink()
@@ -155,16 +158,19 @@ class Scene:
         with (self.folder / "trace.jsonl").open("a") as file:
             for namespace, after in self._traced.items():
                 self._traced[namespace] = 0 if again else after
-                while syncs := self._syncs_after(namespace, self._traced[namespace]):
+                is_more = True
+                while is_more:
+                    syncs = self._syncs_after(namespace, self._traced[namespace])
                     line = {"what": "trace", "at": time.monotonic_ns(), "namespace": namespace, "syncs": syncs}
                     file.write(json.dumps(line) + "\n")
-                    self._traced[namespace] = syncs[-1]["sync"]
+                    self._traced[namespace] = max((sync["sync"] for sync in syncs), default=self._traced[namespace])
+                    is_more = len(syncs) == TRACE_PAGE_SYNCS
             if again:
                 file.write(json.dumps({"what": "done", "at": time.monotonic_ns()}) + "\n")
 
     def _syncs_after(self, namespace: str, after: int) -> Any:
-        params: dict[str, str | int] = {"namespace": namespace, "after": after}
-        answer = httpx.get(f"http://127.0.0.1:{self.port}/trace", params=params, timeout=30)
+        params: dict[str, str | int] = {"namespace": namespace, "after": after, "limit": TRACE_PAGE_SYNCS}
+        answer = self._http.get(f"http://127.0.0.1:{self.port}/trace", params=params)
         return answer.raise_for_status().json()["syncs"]
 
     def check(self) -> Any:
