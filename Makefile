@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 ADDRESS ?= :8000
+SECTION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fix bench sim soak clean
+.PHONY: help serve test check fix bench sim fuzz soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,19 +28,22 @@ fix: $(READY) ## format, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## measure, side by side in one run
-	$(BIN)/python -m benchmarks
+bench: $(READY) ## measure, side by side in one run (or one section: SECTION=http)
+	$(BIN)/python -m benchmarks $(SECTION)
 
 sim: $(READY) ## the random comparisons of matchers, nightly size (some minutes)
 	SYNCNET_WORLDS=5000 SYNCNET_EXAMPLES=4000 $(BIN)/pytest -q tests/core/test_matching_against_a_plain_scan.py \
 	  tests/core/test_machine_against_brute_force.py
+
+fuzz: $(READY) ## random requests and random bytes at a real server, nightly size (some ten minutes)
+	SYNCNET_FUZZ_EXAMPLES=1500 $(BIN)/pytest -q tests/end_to_end/test_openapi.py tests/end_to_end/test_raw_bytes.py
 
 soak: $(READY) ## a million offers, and servers that are killed 200 times (a quarter of an hour)
 	SYNCNET_SOAK_OFFERS=1000000 $(BIN)/pytest -q tests/core/test_soak.py
 	SYNCNET_KILLS=$${SYNCNET_KILLS:-200} $(BIN)/pytest -q -s tests/crash
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Both names: pip before 25.3 reads the first for builds, later ones the second.
 $(READY): pyproject.toml constraints.txt

@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from benchmarks.chart import Chart
+from benchmarks.figures import machine, table
 from syncnet.core.commands import Cause, Command, Offer, Withdraw, make_offer
 from syncnet.core.effects import Missed, Synced
 from syncnet.core.limits import Limits
@@ -28,6 +31,7 @@ _PARTIES: Final = (10, 100, 1_000, 10_000)
 _ROUNDS: Final = 9
 _ARRIVALS: Final = 200
 _BARRIER_PARTIES_TIMED: Final = 10_000
+_PICTURE: Final = Path(__file__).parent.parent / "docs" / "benchmarks-matching.svg"
 
 _ids: Final[Iterator[int]] = count()
 
@@ -87,8 +91,8 @@ _CASES: Final = (
 
 
 def report() -> str:
-    """Return the measured costs as two tables in Markdown."""
-    return "\n".join(["## matching", "", *_arrivals(), "", *_barriers(), ""])
+    """Return the measured costs as two tables in Markdown; draw the picture of the first."""
+    return "\n".join(["## Matching", "", machine(), "", *_arrivals(), "", *_barriers(), ""])
 
 
 def _timed_us(machine: Machine, command: Command) -> tuple[float, bool]:
@@ -100,20 +104,29 @@ def _timed_us(machine: Machine, command: Command) -> tuple[float, bool]:
 
 
 def _arrivals() -> list[str]:
-    lines = [
-        "| µs for one arrival, with so many pending | " + " | ".join(f"{n:,}" for n in _PENDING) + " | 100,000 : 10 |",
-        "| --- |" + " --- |" * (len(_PENDING) + 1),
-    ]
+    found: dict[str, list[list[float]]] = {}
     for case in _CASES:
-        not_synced, synced = _case_us(case)
-        lines += [_row(f"{case.name}, not synced", not_synced), _row(f"{case.name}, synced", synced)]
-    return lines
+        found[f"{case.name}, not synced"], found[f"{case.name}, synced"] = _case_us(case)
+    _PICTURE.write_text(_chart(found).svg())
+    head = ("µs for one arrival, with so many pending", *(f"{n:,}" for n in _PENDING), "100,000 : 10")
+    return table(head, [_row(name, rounds_us) for name, rounds_us in found.items()])
 
 
-def _row(name: str, rounds_us: list[list[float]]) -> str:
+def _row(name: str, rounds_us: list[list[float]]) -> tuple[str, ...]:
     """Return a row: the median over the rounds for each size, and of the ratios of the largest to the smallest."""
-    medians = " | ".join(f"{median(us):.1f}" for us in zip(*rounds_us, strict=True))
-    return f"| {name} | {medians} | {median(us[-1] / us[0] for us in rounds_us):.2f} |"
+    medians = [f"{median(us):.1f}" for us in zip(*rounds_us, strict=True)]
+    return (name, *medians, f"{median(us[-1] / us[0] for us in rounds_us):.2f}")
+
+
+def _chart(found: dict[str, list[list[float]]]) -> Chart:
+    lines = {
+        name.removesuffix(", synced"): [
+            (float(pending), median(us)) for pending, us in zip(_PENDING, zip(*rounds_us, strict=True), strict=True)
+        ]
+        for name, rounds_us in found.items()
+        if not name.endswith("not synced")
+    }
+    return Chart("Cost of an arrival that syncs", "pending offers", "µs", lines)
 
 
 def _case_us(case: _Case) -> tuple[list[list[float]], list[list[float]]]:
@@ -160,14 +173,9 @@ def _one_mate(machine: Machine, case: _Case, number: int) -> float:
 
 
 def _barriers() -> list[str]:
-    lines = [
-        "| barrier of so many parties, default selectors | "
-        + " | ".join(f"{n:,}" for n in _PARTIES)
-        + " | 10,000 : 10 |",
-        "| --- |" + " --- |" * (len(_PARTIES) + 1),
-    ]
-    lines.append(_row("µs per party", [[_barrier_us(parties) for parties in _PARTIES] for _ in range(_ROUNDS)]))
-    return lines
+    head = ("barrier of so many parties, default selectors", *(f"{n:,}" for n in _PARTIES), "10,000 : 10")
+    rounds_us = [[_barrier_us(parties) for parties in _PARTIES] for _ in range(_ROUNDS)]
+    return table(head, [_row("µs per party", rounds_us)])
 
 
 def _barrier_us(parties: int) -> float:

@@ -16,6 +16,7 @@ from typing import Final
 __all__ = [
     "PROBLEMS",
     "AbortedError",
+    "AccessError",
     "BadBodyError",
     "DrainingError",
     "GoneError",
@@ -47,6 +48,10 @@ PROBLEMS: Final = MappingProxyType(
     {
         "bad-parameter": Problem(400, "Bad parameter"),
         "bad-body": Problem(400, "Bad body"),
+        "unauthorized": Problem(401, "Unauthorized"),
+        "forbidden": Problem(403, "Forbidden"),
+        "cross-site": Problem(403, "Cross-site request"),
+        "unknown-host": Problem(403, "Unknown host"),
         "unknown-path": Problem(404, "Unknown path"),
         "unknown-id": Problem(404, "Unknown id"),
         "method-not-allowed": Problem(405, "Method not allowed"),
@@ -90,8 +95,8 @@ class WorldError(SyncnetError):
 class ParameterError(UsageError, ValueError):
     """A parameter is missing, unknown, given twice, or has a value that does not do.
 
-    `parameter` is its name; the message says what was expected, what came, and where. `code` is `too-large` for a
-    payload that is.
+    `parameter` is its name; the message says what was expected, what came, and where. `code` is `too-large` where
+    it is longer, or holds more, than this server takes.
     """
 
     def __init__(self, parameter: str, message: str, code: str = "bad-parameter") -> None:
@@ -104,6 +109,17 @@ class BadBodyError(UsageError, ValueError):
     """The body of a request could not be read; `code` says which kind of fault it was."""
 
     def __init__(self, message: str, code: str = "bad-body") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class AccessError(UsageError, PermissionError):
+    """Who asks may not have this; `code` says why: `unauthorized`, `forbidden`, `cross-site` or `unknown-host`.
+
+    The message never has a token in it.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
 

@@ -7,21 +7,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 
-READY = re.compile(rb"serves on (http://\S+)\n")
+READY = re.compile(rb"serves on (https?://\S+)\n")
 STEPS_MAX = 2_000
 """How often a condition is asked for, 5 ms apart, before a test gives up on it."""
 
 
 class Server:
-    """`syncnet 127.0.0.1:0 …`, ready when the constructor returns."""
+    """`syncnet 127.0.0.1:0 …`, ready when the constructor returns; `client` says more about the client that asks it."""
 
-    def __init__(self, *options: str, address: str = "127.0.0.1:0", preexec: Any = None) -> None:
+    def __init__(
+        self,
+        *options: str,
+        address: str = "127.0.0.1:0",
+        preexec: Any = None,
+        client: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self._files = tempfile.TemporaryDirectory()
         self._out, self._err = (Path(self._files.name) / name for name in ("out", "err"))
         with self._out.open("wb") as out, self._err.open("wb") as err:
@@ -30,7 +37,7 @@ class Server:
             )
         self.url = until(self._said_url, lambda: f"the server did not start: {self.stderr}")
         self.port = int(self.url.rpartition(":")[2])
-        self.client = httpx.Client(base_url=self.url, timeout=30)
+        self.client = httpx.Client(base_url=self.url, timeout=30, **client)
 
     def _said_url(self) -> str | None:
         match = READY.search(self._err.read_bytes())

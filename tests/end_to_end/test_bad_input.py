@@ -80,6 +80,13 @@ def test_bodies(server: Server, content_type: str, body: bytes, status: int, mes
     assert message in problem(answer, status)["detail"]
 
 
+def test_who_sent_a_body_that_was_not_read_is_told_that_the_connection_ends(server: Server) -> None:
+    for _ in range(20):
+        refused = server.client.post("/event", content=b" " * (LIMITS.body_bytes_max + 1))
+        assert (refused.status_code, refused.headers["connection"]) == (413, "close")
+        assert "connection" not in server.client.get("/healthz").headers, "and can go on with another one"
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "HEAD", "OPTIONS", "BREW"])
 def test_methods(server: Server, method: str) -> None:
     answer = server.client.request(method, "/event?event=e&actor=A")
@@ -103,16 +110,16 @@ def test_stats_and_its_parameters(server: Server) -> None:
 
 
 RAW = [
-    (b"GET /event?event=\xff&actor=A HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+    (b"GET /event?event=\xff&actor=A HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
     (b"NONSENSE\r\n\r\n", b"400"),
-    (b"GET /event HTTP/9.9\r\nHost: x\r\n\r\n", b"400"),
-    (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"414"),
-    (b"POST /event HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n", b"4"),
-    (b"POST /event HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n", b"413"),
-    (b"GET /event?event=e&actor=A HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx", b"400"),
-    (b"GET /event?event=e&actor=A HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", b"400"),
-    (b"GET /event?event=e&actor=A HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n", b"400"),
-    (b"POST /event HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", b"411"),
+    (b"GET /event HTTP/9.9\r\nHost: localhost\r\n\r\n", b"400"),
+    (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"414"),
+    (b"POST /event HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n", b"4"),
+    (b"POST /event HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999999\r\n\r\n", b"413"),
+    (b"GET /event?event=e&actor=A HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx", b"400"),
+    (b"GET /event?event=e&actor=A HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", b"400"),
+    (b"GET /event?event=e&actor=A HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n", b"400"),
+    (b"POST /event HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", b"411"),
 ]
 
 
@@ -127,7 +134,7 @@ def test_raw_bytes(server: Server, sent: bytes, status: bytes) -> None:
 def test_a_body_that_breaks_off_is_no_offer(server: Server) -> None:
     """What had come would be a valid form."""
     form = b"Content-Type: application/x-www-form-urlencoded"
-    head = b"POST /event HTTP/1.1\r\nHost: x\r\n" + form + b"\r\nContent-Length: 99\r\n\r\n"
+    head = b"POST /event HTTP/1.1\r\nHost: localhost\r\n" + form + b"\r\nContent-Length: 99\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(head + b"event=broken&actor=A")
     assert server.client.get("/event?event=broken&actor=B&timeout=50ms").status_code == 408

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 def get(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
 def test_g6_a_killed_curl_is_gone_and_no_ghost_syncs() -> None:
@@ -61,7 +61,7 @@ def test_g8_who_never_reads_its_answer_delays_nobody(server: Server) -> None:
 
 def test_g8_slow_and_unfinished_requests_delay_nobody(server: Server) -> None:
     unfinished = []
-    for sent in (b"GET /event?ev", b"POST /event HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\nevent=", b""):
+    for sent in (b"GET /event?ev", b"POST /event HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\nevent=", b""):
         connection = socket.create_connection(("127.0.0.1", server.port))
         connection.sendall(sent)
         unfinished.append(connection)
@@ -120,7 +120,10 @@ async def test_five_thousand_wait_and_their_mates_get_in() -> None:
 
 
 def test_a_full_server_says_so_and_lets_the_waiting_go() -> None:
-    with running("--pending-max", "1") as server, curls(f"{server.url}/event?event=coin&actor=VM") as (curl,):
+    with (
+        running("--limit", "pending-offers-max=1") as server,
+        curls(f"{server.url}/event?event=coin&actor=VM") as (curl,),
+    ):
         server.until_pending(1)
         full = server.client.get("/event?event=tea&actor=X")
         assert (full.status_code, full.headers["retry-after"]) == (503, "1")
@@ -149,7 +152,7 @@ def test_a_low_soft_limit_is_raised_without_a_word() -> None:
     def low() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
 
-    with running("--pending-max", "1000", preexec=low) as server:
+    with running("--limit", "pending-offers-max=1000", preexec=low) as server:
         assert "open files" not in server.stderr
 
 

@@ -98,5 +98,5 @@ def test_no_host_means_all_addresses_of_both_kinds() -> None:
     with running(address=":0") as server:
         for host in ["127.0.0.1", "::1"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]:
             with socket.create_connection((host, server.port), timeout=30) as connection:
-                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")

@@ -6,6 +6,7 @@ import click
 
 import syncnet
 from syncnet.cli.serve import serve
+from syncnet.cli.token import token
 
 __all__ = ["main"]
 
@@ -37,6 +38,8 @@ More to ask for, added to the URL with &:
   payload=hello          handed to every member
   timeout=5s             give up after that long
 
+Keep strangers out: syncnet token --help, and --token-file of syncnet serve --help
+
 Who waits for whom: curl localhost:8000/stats
 """
 
@@ -60,3 +63,4 @@ def main() -> None:
 
 
 main.add_command(serve)
+main.add_command(token)

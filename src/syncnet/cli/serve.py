@@ -8,6 +8,7 @@ import resource
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +16,10 @@ import click
 import uvloop
 
 import syncnet
+from syncnet.cli.limits import limit_options, limits_of
+from syncnet.cli.security import Security, security_options
 from syncnet.cli.terminal import TerminalLog
 from syncnet.core.effects import Effect
-from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
 from syncnet.errors import JournalError, ParameterError
 from syncnet.hub import Hub
@@ -85,37 +87,36 @@ class _DurationType(click.ParamType[float]):
     show_default=True,
     help="How long those who wait are kept after SIGTERM, while /readyz already says 503.",
 )
-@click.option(
-    "--pending-max",
-    type=click.IntRange(1, LIMITS.pending_offers_max),
-    default=LIMITS.pending_offers_max,
-    show_default=True,
-    help="How many offers may wait at once; the next gets 503. Each takes a connection, and so an open file.",
-)
-def serve(address: Address, log_format: str, journal: Path | None, drain: float, pending_max: int) -> None:
+@limit_options
+@security_options
+def serve(
+    address: Address, log_format: str, journal: Path | None, drain: float, security: Security, **limit_values: Any
+) -> None:
     """Serve on ADDRESS: :8000 (all of this machine's), 127.0.0.1:8000, [::1]:8000; port 0 is any free one.
 
     Ends at Ctrl-C or SIGTERM; those who still wait then get 503.
     """
+    limits = limits_of(**limit_values)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="syncnet: %(message)s")
     try:
-        listener = listen(address)
+        listener = listen(address, security.keepalive_s)
     except AddressError as error:
         raise click.ClickException(str(error)) from None
-    pending_max = _within_open_files(pending_max)
+    limits = replace(limits, pending_offers_max=_within_open_files(limits.pending_offers_max))
     make_lines = _LOG_FORMATS[log_format]
     log = TerminalLog(make_lines, sys.stdout.fileno()) if make_lines and sys.stdout else None
 
-    started = f"{syncnet.__version__} serves on {_url(listener)}"
-
-    limits = Limits(pending_offers_max=pending_max)
+    started = f"{syncnet.__version__} serves on {_url(listener, security.scheme)}"
+    for line in security.warnings(listener):
+        _say(line)
 
     async def run() -> int:
         hand_over = asyncio.get_running_loop().call_soon_threadsafe
         kept = Journal(journal, hand_over, limits) if journal else MemoryLog()
         hub = Hub(kept, Machine(limits), observers=[log] if log else [])
+        serving = serve_hub(hub, listener, lambda: _say(started), limits=limits, drain_s=drain, **security.of(listener))
         try:
-            return await serve_hub(hub, listener, lambda: _say(started), limits=limits, drain_s=drain)
+            return await serving
         finally:
             hub.close()
 
@@ -134,11 +135,11 @@ def _say(text: str) -> None:
     click.echo(f"syncnet: {text}", err=True)
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, scheme: str) -> str:
     host, port = listener.getsockname()[:2]
     if host in ("::", "0.0.0.0"):  # noqa: S104 - compared, not bound
         host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _within_open_files(pending_max: int) -> int:
@@ -159,6 +160,7 @@ def _within_open_files(pending_max: int) -> int:
     possible = max(1, soft - _FILES_KEPT)
     _say(
         f"the limit on open files ({soft}) lets {possible} offers wait at once, not {pending_max}; "
-        f"raise it with `ulimit -Hn {pending_max + _FILES_KEPT}`, or ask for fewer with --pending-max"
+        f"raise it with `ulimit -Hn {pending_max + _FILES_KEPT}`, "
+        f"or ask for fewer with --limit pending-offers-max={possible}"
     )
     return possible

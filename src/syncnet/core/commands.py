@@ -259,14 +259,18 @@ def _events(events: Iterable[str], limits: Limits) -> tuple[str, ...]:
     if not named:
         raise ParameterError("event", "expected the name of an event, got none")
     if len(named) > limits.events_per_offer_max:
-        raise ParameterError("event", f"expected at most {limits.events_per_offer_max} events, got {len(named)}")
+        raise ParameterError(
+            "event", f"expected at most {limits.events_per_offer_max} events, got {len(named)}", "too-large"
+        )
     for position, event in enumerate(named, 1):
         where = f" (event {position} of {len(named)})" if len(named) > 1 else ""
         if not event:
             raise ParameterError("event", f"expected the name of an event, got an empty one{where}")
         if len(event) > limits.event_characters_max:
             raise ParameterError(
-                "event", f"expected at most {limits.event_characters_max} characters, got {len(event)}{where}"
+                "event",
+                f"expected at most {limits.event_characters_max} characters, got {len(event)}{where}",
+                "too-large",
             )
         if not event.isprintable():
             raise ParameterError("event", f"expected printable characters only, got {shown(event)}{where}")
@@ -275,7 +279,9 @@ def _events(events: Iterable[str], limits: Limits) -> tuple[str, ...]:
     characters = sum(map(len, named))
     if characters > limits.events_characters_max:
         raise ParameterError(
-            "event", f"expected at most {limits.events_characters_max} characters in all events, got {characters}"
+            "event",
+            f"expected at most {limits.events_characters_max} characters in all events, got {characters}",
+            "too-large",
         )
     return named
 
@@ -295,7 +301,7 @@ def _roster(actor: str, expect: Iterable[str], actors_max: int) -> tuple[str, ..
     if not named:
         raise ParameterError("expect", "expected the names of actors, got none")
     if len(named) > actors_max:
-        raise ParameterError("expect", f"expected at most {actors_max} actors, got {len(named)}")
+        raise ParameterError("expect", f"expected at most {actors_max} actors, got {len(named)}", "too-large")
     roster: set[str] = set()
     for name in named:
         if name in roster:
@@ -307,7 +313,7 @@ def _roster(actor: str, expect: Iterable[str], actors_max: int) -> tuple[str, ..
 def _labels(actor: str, labels: Mapping[str, str], labels_max: int) -> dict[str, str]:
     merged = {"actor": actor, **labels}
     if len(merged) > labels_max:
-        raise ParameterError("labels", f"expected at most {labels_max} labels, got {len(merged)}")
+        raise ParameterError("labels", f"expected at most {labels_max} labels, got {len(merged)}", "too-large")
     for key, value in labels.items():
         _as_parameter("labels", check_key, key)
         _as_parameter("labels", check_value, value, f"a label value for {shown(key)}")

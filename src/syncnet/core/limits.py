@@ -30,9 +30,12 @@ __all__ = [
 ]
 
 
-def _limit(default: Any, reason: str, highest: float) -> Any:
-    """Return a field: its default, why it is that, and how far it may be raised (down to 1 it always may be)."""
-    return field(default=default, metadata={"reason": reason, "highest": highest})
+def _limit(default: Any, reason: str, highest: int, answer: str, lowest: int = 1) -> Any:
+    """Return a field: its default, why it is that, how far it may be raised and lowered, and who meets it gets what.
+
+    `answer` is the code of a problem (a row of the table in errors.py), or a sentence where there is none.
+    """
+    return field(default=default, metadata={"reason": reason, "highest": highest, "answer": answer, "lowest": lowest})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,47 +45,83 @@ class Limits:
     # --- one offer -----------------------------------------------------------------------------------------
 
     mates_max: int = _limit(
-        9_999, "Mates of an offer: barriers of ten thousand parties are the largest that are measured.", 99_999
+        9_999,
+        "Mates of an offer: barriers of ten thousand parties are the largest that are measured.",
+        99_999,
+        "bad-parameter",
     )
-    events_per_offer_max: int = _limit(64, "Events of one choice: every one of them is searched on arrival.", 1_000)
+    events_per_offer_max: int = _limit(
+        64, "Events of one choice: every one of them is searched on arrival.", 1_000, "too-large"
+    )
     event_characters_max: int = _limit(
-        256, "Characters of an event: a readable name with room for a path; it is a word of every log line.", 4_096
+        256,
+        "Characters of an event: a readable name with room for a path; it is a word of every log line.",
+        4_096,
+        "too-large",
     )
     events_characters_max: int = _limit(
-        2_048, "Characters of all events of one choice together: it is told under each of them.", 65_536
+        2_048,
+        "Characters of all events of one choice together: it is told under each of them.",
+        65_536,
+        "too-large",
     )
     labels_per_offer_max: int = _limit(
-        64, "Labels of one offer. Kubernetes bounds only the bytes of all annotations; 64 is far above use.", 1_000
+        64,
+        "Labels of one offer. Kubernetes bounds only the bytes of all annotations; 64 is far above use.",
+        1_000,
+        "too-large",
     )
     selector_characters_max: int = _limit(
-        4_096, "Characters of a selector: reading and evaluating it is linear in them.", 65_536
+        4_096,
+        "Characters of a selector: reading and evaluating it is linear in them.",
+        65_536,
+        "too-large",
     )
     payload_bytes_max: int = _limit(
-        262_144, "Bytes of one payload as JSON. Meant for addresses, offers and answers, not for files.", 16_777_216
+        262_144,
+        "Bytes of one payload as JSON. Meant for addresses, offers and answers, not for files.",
+        16_777_216,
+        "too-large",
     )
     timeout_s_max: int = _limit(
-        31_622_400, "Seconds of a timeout: a leap year, because a longer one is a mistake in the unit.", 316_224_000
+        31_622_400,
+        "Seconds of a timeout: a leap year, because a longer one is a mistake in the unit.",
+        316_224_000,
+        "bad-parameter",
     )
     linger_s_max: int = _limit(
-        3_600, "Seconds of a linger: for so long an offer may stand without anybody behind it.", 31_622_400
+        3_600,
+        "Seconds of a linger: for so long an offer may stand without anybody behind it.",
+        31_622_400,
+        "bad-parameter",
     )
 
     # --- one machine ---------------------------------------------------------------------------------------
 
     pending_offers_max: int = _limit(
-        100_000, "Offers pending at once in all; the limit on open files may lower it. About 27 KB each.", 1_000_000
+        100_000,
+        "Offers pending at once in all; the limit on open files may lower it. About 27 KB each.",
+        1_000_000,
+        "full",
     )
     pending_bytes_max: int = _limit(
         536_870_912,
         "What all pending offers weigh: the bytes of their payloads, the characters of all else that clients chose, "
         "and some for each word. Half a gigabyte, so that they cannot fill a small host.",
         1 << 40,
+        "full",
     )
     pending_per_namespace_max: int = _limit(
-        100_000, "Offers pending at once in one namespace: as many as in all, unless told otherwise.", 1_000_000
+        100_000,
+        "Offers pending at once in one namespace: as many as in all, unless told otherwise.",
+        1_000_000,
+        "quota",
     )
     pending_per_token_max: int = _limit(
-        100_000, "Offers pending at once that one token made: as many as in all, unless told otherwise.", 1_000_000
+        100_000,
+        "Offers pending at once that one token made: as many as in all, unless told otherwise.",
+        1_000_000,
+        "quota",
     )
     namespaces_max: int = _limit(
         10_000,
@@ -90,6 +129,7 @@ class Limits:
         "kept. Where there are more, the eldest in which nobody waits is forgotten; the next new one begins its "
         "numbers above it.",
         1_000_000,
+        "full",
     )
     search_steps_max: int = _limit(
         100_000,
@@ -97,43 +137,87 @@ class Limits:
         "second at worst, five times what the last party of the largest barrier takes. Where it is hit the offer "
         "stays pending, and the miss is counted, logged and visible (G3).",
         100_000_000,
+        "The offer waits.",
     )
     outcome_ttl_s: int = _limit(
-        600, "Seconds for which the outcome of an offer with an id is told again (G7); also `--outcome-ttl`.", 86_400
+        600,
+        "Seconds for which the outcome of an offer with an id is told again (G7); also `--outcome-ttl`.",
+        86_400,
+        "Forgotten.",
     )
     outcomes_max: int = _limit(
-        100_000, "Offers with an id whose outcomes are remembered; the eldest are forgotten first.", 10_000_000
+        100_000,
+        "Offers with an id whose outcomes are remembered; the eldest are forgotten first.",
+        10_000_000,
+        "Forgotten.",
     )
     outcomes_bytes_max: int = _limit(
-        268_435_456, "What the remembered outcomes weigh, counted as for pending offers: a quarter gigabyte.", 1 << 40
+        268_435_456,
+        "What the remembered outcomes weigh, counted as for pending offers: a quarter gigabyte.",
+        1 << 40,
+        "Forgotten.",
     )
 
     trace_syncs_max: int = _limit(
-        10_000, "Syncs that the trace keeps, over all namespaces; also `--trace-keep`.", 10_000_000
+        10_000,
+        "Syncs that the trace keeps, over all namespaces; also `--trace-keep`.",
+        10_000_000,
+        "Forgotten.",
     )
     trace_bytes_max: int = _limit(
-        67_108_864, "What the syncs of the trace weigh, counted as for pending offers.", 1 << 40
+        67_108_864,
+        "What the syncs of the trace weigh, counted as for pending offers.",
+        1 << 40,
+        "Forgotten.",
     )
 
     # --- one request ---------------------------------------------------------------------------------------
 
     url_bytes_max: int = _limit(
-        16_384, "Bytes of the query of a request: the longest selector with every character escaped fits.", 65_000
+        16_384,
+        "Bytes of the query of a request: the longest selector with every character escaped fits.",
+        65_000,
+        "url-too-long",
     )
     parameters_max: int = _limit(
-        256, "Parameters of one request, repetitions counted: above the largest choice and all the others.", 10_000
+        256,
+        "Parameters of one request, repetitions counted: above the largest choice and all the others.",
+        10_000,
+        "too-large",
     )
     body_bytes_max: int = _limit(
-        524_288, "Bytes of a body: a payload of the largest size with every character escaped as two.", 67_108_864
+        524_288,
+        "Bytes of a body: a payload of the largest size with every character escaped as two.",
+        67_108_864,
+        "too-large",
     )
     body_read_s_max: int = _limit(
-        30, "Seconds in which a body must have come: a client that sends none holds a connection so long.", 3_600
+        30,
+        "Seconds in which a body must have come: a client that sends none holds a connection so long.",
+        3_600,
+        "slow-body",
     )
     head_read_s_max: int = _limit(
-        10, "Seconds in which the head of a request must have come, and for which a connection may idle.", 3_600
+        10,
+        "Seconds in which the head of a request must have come, counted from when the connection is open or its last "
+        "answer has left; so it is also for how long a connection may idle between requests.",
+        3_600,
+        "The connection ends.",
+    )
+    head_bytes_max: int = _limit(
+        131_072,
+        "Bytes of the first line and the headers together, at least 8,192; twice what the longest URL takes. What is "
+        "read at once is a little more, so it is exact to some 100 KB only; above 100 headers it is 431 too.",
+        16_777_216,
+        "431, by granian.",
+        8_192,
     )
     requests_per_connection_max: int = _limit(
-        1_000_000, "Requests after which a connection is closed, so that no client keeps one for ever.", 1_000_000_000
+        1_000_000,
+        "Requests after which a connection is closed, so that no client keeps one for ever and a balancer in front can "
+        "spread them anew.",
+        1_000_000_000,
+        "The connection ends after the answer.",
     )
 
 

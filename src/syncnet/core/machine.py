@@ -46,7 +46,7 @@ from syncnet.core.effects import (
 )
 from syncnet.core.groups import Group, Shape, add
 from syncnet.core.limits import LIMITS, PRESENT_OFFERS_MAX, Limits
-from syncnet.core.matching import Matcher, Standing
+from syncnet.core.matching import Matcher, Standing, weight_bytes
 from syncnet.core.outcomes import Outcomes
 from syncnet.core.snapshot import Snapshot, WorldSnapshot
 from syncnet.core.trace import Trace
@@ -115,10 +115,12 @@ class Machine:
         """Take on a state, and the limits under which it came about, in place of those that there are."""
         self.__init__(snapshot.limits)  # type: ignore[misc]
         self._syncs_forgotten = snapshot.syncs_forgotten
+        weights_bytes: dict[int, int] = {}  # by identity: most syncs of the trace are outcomes too
         for outcome in snapshot.outcomes:
-            self._outcomes.remember(outcome)
+            weight = weights_bytes[id(outcome)] = _weight_bytes(outcome)
+            self._outcomes.remember(outcome, weight)
         for synced in snapshot.trace:
-            self._trace.add(synced)
+            self._trace.add(synced, weights_bytes.get(id(synced)) or _weight_bytes(synced))
         for saved in snapshot.worlds:
             world = self._new_world(saved.namespace)
             world.arrivals, world.syncs, world.misses = saved.arrivals, saved.syncs, saved.misses
@@ -191,12 +193,15 @@ class Machine:
             return tuple(effects)
 
         world.syncs += 1
-        for member in found.members[:-1]:
-            self._take(offer.namespace, member.offer.id)
+        weight_bytes = 0
+        for member in found.members:
+            weight_bytes += member.weight_bytes
+            if member is not newcomer:
+                self._take(offer.namespace, member.offer.id)
         members = tuple(member.offer for member in found.members)
         synced = Synced(offer.at_ns, offer.namespace, found.event, world.syncs, members)
-        self._outcomes.remember(synced)
-        self._trace.add(synced)
+        self._outcomes.remember(synced, weight_bytes)
+        self._trace.add(synced, weight_bytes)
         effects.append(synced)
         return tuple(effects)
 
@@ -286,7 +291,7 @@ class Machine:
         absent = tuple(a for a in standing.offer.roster if a != standing.offer.actor and a not in around.present)
         missing = len(absent) or around.missing
         timed_out = TimedOut(command.at_ns, standing.offer, tuple(around.present), missing, absent)
-        self._outcomes.remember(timed_out)
+        self._outcomes.remember(timed_out, standing.weight_bytes)
         return (timed_out,)
 
     def _abort(self, command: Abort) -> tuple[Effect, ...]:
@@ -294,20 +299,24 @@ class Machine:
         if world is None:
             return ()
         if command.id:
-            named = [world.standing[command.id].offer] if command.id in world.standing else []
+            meant = [world.standing[command.id]] if command.id in world.standing else []
         else:
-            named = [
-                standing.offer
+            meant = [
+                standing
                 for standing in world.standing.values()
                 if command.event in standing.offer.events or command.actor == standing.offer.actor
             ]
         effects = []
-        for offer in named:
-            self._take(command.namespace, offer.id)
-            aborted = Aborted(command.at_ns, offer, command.by, command.reason)
-            self._outcomes.remember(aborted)
+        for standing in meant:
+            self._take(command.namespace, standing.offer.id)
+            aborted = Aborted(command.at_ns, standing.offer, command.by, command.reason)
+            self._outcomes.remember(aborted, standing.weight_bytes)
             effects.append(aborted)
         return tuple(effects)
+
+
+def _weight_bytes(outcome: Remembered) -> int:
+    return sum(map(weight_bytes, outcome.members if isinstance(outcome, Synced) else (outcome.offer,)))
 
 
 class _Surroundings:

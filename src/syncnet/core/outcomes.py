@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Remembered, Synced
 from syncnet.core.limits import OUTCOMES_FORGOTTEN_AT_ONCE_MAX, Limits
-from syncnet.core.matching import weight_bytes
 
 __all__ = ["Outcomes", "is_named"]
 
@@ -45,13 +44,16 @@ class Outcomes:
         """Return the outcomes that are kept, the eldest first."""
         return [entry.outcome for entry in self._entries]
 
-    def remember(self, outcome: Remembered) -> None:
-        """Keep an outcome if one of its offers has a name, and forget what is above the bounds."""
+    def remember(self, outcome: Remembered, weight_bytes: int) -> None:
+        """Keep an outcome if one of its offers has a name, and forget what is above the bounds.
+
+        `weight_bytes` is what all of its offers weigh.
+        """
         members = outcome.members if isinstance(outcome, Synced) else (outcome.offer,)
         named = tuple(offer for offer in members if offer.named)
         if not named:
             return
-        entry = _Entry(outcome, named, sum(map(weight_bytes, members)))
+        entry = _Entry(outcome, named, weight_bytes)
         self._entries.append(entry)
         self._weight_bytes += entry.weight_bytes
         for offer in named:

@@ -10,7 +10,6 @@ from itertools import islice
 
 from syncnet.core.effects import Synced
 from syncnet.core.limits import Limits
-from syncnet.core.matching import weight_bytes
 
 __all__ = ["Trace"]
 
@@ -23,11 +22,10 @@ class Trace:
         self._syncs: deque[tuple[Synced, int]] = deque()
         self._weight_bytes = 0
 
-    def add(self, synced: Synced) -> None:
-        """Put a sync at the end, and forget what is above the bounds."""
-        weight = sum(map(weight_bytes, synced.members))
-        self._syncs.append((synced, weight))
-        self._weight_bytes += weight
+    def add(self, synced: Synced, weight_bytes: int) -> None:
+        """Put a sync, whose members weigh so much, at the end, and forget what is above the bounds."""
+        self._syncs.append((synced, weight_bytes))
+        self._weight_bytes += weight_bytes
         while len(self._syncs) > self._limits.trace_syncs_max or self._weight_bytes > self._limits.trace_bytes_max:
             self._weight_bytes -= self._syncs.popleft()[1]
 

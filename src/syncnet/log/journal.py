@@ -14,10 +14,11 @@ A commit that fails (a full disk) refuses its commands and leaves the file as it
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -33,8 +34,8 @@ __all__ = ["Journal"]
 
 _log = logging.getLogger("syncnet")
 
-_SNAPSHOT_COMMANDS: Final = 20_000
-"""Commands between two snapshots: a replay of so many takes less than a second."""
+_SNAPSHOT_COMMANDS: Final = 10_000
+"""Commands between two snapshots: few enough that a replay takes less than a second."""
 _GATHER_COMMANDS: Final = 4
 """Where the last commit had more commands than this, the next one waits as long as more are coming in:"""
 _GATHER_S: Final = 0.000_2
@@ -82,7 +83,8 @@ class Journal:
         self._keeper = keeper
         self._file = JournalFile(self._folder)
         try:
-            self._replay()
+            with _without_collection():
+                self._replay()
         except BaseException:
             self._file.close()
             raise
@@ -198,3 +200,15 @@ class Journal:
         elif error is None and self._is_failing:
             _log.error("the journal in %s is written again", self._folder)
         self._is_failing = error is not None
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Look for no garbage: a replay makes many objects, and none of them in circles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 import sys
 from typing import Final, NamedTuple
 
-__all__ = ["BACKLOG_CONNECTIONS", "Address", "AddressError", "listen", "parse_address"]
+__all__ = [
+    "BACKLOG_CONNECTIONS",
+    "KEEPALIVE_S",
+    "KEEPALIVE_S_MAX",
+    "KEEPALIVE_S_MIN",
+    "Address",
+    "AddressError",
+    "is_loopback",
+    "keepalive_options",
+    "listen",
+    "parse_address",
+]
 
 _ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%a-z]+)\]|(?P<host>[^\[\]:/ ]*)):(?P<port>[0-9]{1,5})")
 _PORT_MAX: Final = 65_535
 BACKLOG_CONNECTIONS: Final = 4_096
-# A client whose machine is gone sends nothing; the kernel asks for it after 15 s, 3 times, and ends the connection.
-_KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+KEEPALIVE_S: Final = 25
+KEEPALIVE_S_MIN: Final = 3  # one second of silence, and two questions a second apart
+KEEPALIVE_S_MAX: Final = 3_600
 
 
 class AddressError(Exception):
@@ -38,9 +51,37 @@ def parse_address(text: str) -> Address:
     return Address(match["six"] or match["host"] or "", int(match["port"]))
 
 
-def listen(address: Address) -> socket.socket:
+def is_loopback(listener: socket.socket) -> bool:
+    """Return whether only this machine can reach a listening socket."""
+    bound = ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
+    return (getattr(bound, "ipv4_mapped", None) or bound).is_loopback
+
+
+def keepalive_options(keepalive_s: int) -> dict[str, int]:
+    """Return TCP options by name that end a connection whose peer was silent for `keepalive_s` seconds.
+
+    Two cases, and Linux times them apart. Where nothing is under way, which is how clients wait, the kernel asks
+    after some silence, and then a few times more. Where bytes are under way that nobody acknowledges, or that the
+    client does not read, it does not ask, but sends again for a quarter of an hour, or for ever; TCP_USER_TIMEOUT
+    (in ms) bounds both, so that the large answers of those who never read do not stay in memory. It also decides
+    when the questions end, and is therefore the sum of their times.
+    """
+    interval_s = max(1, keepalive_s // 5)
+    probes = min(3, (keepalive_s - 1) // interval_s)
+    idle_s = keepalive_s - probes * interval_s
+    return {
+        "TCP_KEEPIDLE": idle_s,
+        "TCP_KEEPALIVE": idle_s,  # the name of TCP_KEEPIDLE on macOS
+        "TCP_KEEPINTVL": interval_s,
+        "TCP_KEEPCNT": probes,
+        "TCP_USER_TIMEOUT": keepalive_s * 1_000,
+    }
+
+
+def listen(address: Address, keepalive_s: int = KEEPALIVE_S) -> socket.socket:
     """Return a socket that listens on `address`; on all addresses, of IPv4 and IPv6, where it names no host.
 
+    A client that is silent for `keepalive_s` seconds, because its machine or network is gone, loses its connection.
     Never shares a port: a second server on it would be a second world.
 
     :raises AddressError: the port is taken, the host is not this machine's, or it is not allowed.
@@ -51,7 +92,7 @@ def listen(address: Address) -> socket.socket:
     except (OSError, UnicodeError) as error:
         raise AddressError(f"cannot listen on {address.host}:{address.port}: {_reason(error)}") from None
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE.items():
+    for name, value in keepalive_options(keepalive_s).items():
         if hasattr(socket, name):  # inherited by accepted connections on Linux
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -14,12 +14,15 @@ a server that waits for all requests waits for those that wait.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from syncnet.errors import BadBodyError
 from syncnet.hub import Hub
+from syncnet.server.access import Access, parse_host, parse_origin
 from syncnet.server.handler import BodyTooLargeError, Handler
+from syncnet.server.tokens import load_tokens
 
 __all__ = ["ASGIApp"]
 
@@ -32,12 +35,13 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 class _ASGIRequest:
     """A request as ASGI brings it: `scope` says what, `receive` has the body and then the end of the connection."""
 
-    __slots__ = ("_headers", "_receive", "method", "path", "query")
+    __slots__ = ("_headers", "_receive", "method", "path", "query", "scheme")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
         self.query: bytes = scope["query_string"]
+        self.scheme: str = scope.get("scheme", "http")
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive
 
@@ -63,11 +67,32 @@ class _ASGIRequest:
 
 
 class ASGIApp:
-    """An ASGI application that serves one hub; with none given it makes its own, on the memory log."""
+    """An ASGI application that serves one hub; with none given it makes its own, on the memory log.
 
-    def __init__(self, hub: Hub | None = None) -> None:
+    A page of another origin gets 403, unless its origin stands in `cors_origins` (`"*"`: any). None switches that
+    off, and all headers of CORS, for an application that sees to it with a middleware of its own. `allow_hosts` are
+    the names by which it may be asked (beside those of the loopback); with None the application around it sees to
+    that. `token_file` names the tokens that it wants, as `--token-file` does; it is read once.
+
+    :raises ValueError: an origin or a host is none.
+    :raises TokenFileError: the token file does not do.
+    """
+
+    def __init__(
+        self,
+        hub: Hub | None = None,
+        *,
+        cors_origins: Iterable[str] | None = (),
+        allow_hosts: Iterable[str] | None = None,
+        token_file: str | Path | None = None,
+    ) -> None:
         self.hub = Hub() if hub is None else hub
-        self._handler = Handler(self.hub)
+        access = Access(
+            None if token_file is None else load_tokens(Path(token_file)),
+            origins=None if cors_origins is None else map(parse_origin, cors_origins),
+            hosts=None if allow_hosts is None else map(parse_host, allow_hosts),
+        )
+        self._handler = Handler(self.hub, access)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or take part in the life of a server that this application is the whole of."""
@@ -78,7 +103,8 @@ class ASGIApp:
             raise RuntimeError(f"syncnet speaks HTTP only, got {scope['type']}")
         response = await self._handler.respond(_ASGIRequest(scope, receive))
         headers = [(name.encode(), value.encode()) for name, value in response.headers]
-        headers.append((b"content-length", str(len(response.body)).encode()))
+        if response.status != 204:  # which has no body, and so no length
+            headers.append((b"content-length", str(len(response.body)).encode()))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         body = b"" if scope["method"] == "HEAD" else response.body
         await send({"type": "http.response.body", "body": body})

@@ -16,8 +16,18 @@ from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Aborted, Effect, Outcome, Refused, Synced, TimedOut, Withdrawn
 from syncnet.core.limits import LIMITS, Limits
-from syncnet.errors import PROBLEMS, BadBodyError, DrainingError, GoneError, ParameterError, SyncnetError, WorldError
+from syncnet.errors import (
+    PROBLEMS,
+    AccessError,
+    BadBodyError,
+    DrainingError,
+    GoneError,
+    ParameterError,
+    SyncnetError,
+    WorldError,
+)
 from syncnet.hub import Done, Hub, Told
+from syncnet.server.access import Access, Asking, Caller
 from syncnet.wire.answers import (
     MEDIA_TYPES,
     PROBLEM_MEDIA_TYPE,
@@ -54,15 +64,11 @@ class BodyTooLargeError(Exception):
     """The body is larger than was asked for; what was read of it is thrown away."""
 
 
-class Request(Protocol):
+class Request(Asking, Protocol):
     """What the handler must know of a request."""
 
-    method: str
     path: str
     query: bytes
-
-    def header(self, name: str) -> str:
-        """Return the value of the header of that name (in small letters); empty where there is none."""
 
     async def body(self, bytes_max: int) -> bytes:
         """Return the body.
@@ -82,39 +88,68 @@ class Response(NamedTuple):
     body: bytes
 
 
-_Respond: TypeAlias = Callable[[Request], Awaitable[Response]]
-_Route: TypeAlias = dict[str, _Respond]
-"""What a path does, by method."""
+_Respond: TypeAlias = Callable[[Request, Caller], Awaitable[Response]]
+
+
+class _Route(NamedTuple):
+    """What a path does, by method, and the role that it wants (None: open to all).
+
+    What answers asks the caller again once it knows the namespace.
+    """
+
+    role: str | None
+    methods: dict[str, _Respond]
 
 
 class Handler:
-    """Answers requests with the help of one hub, on the event loop that calls it first."""
+    """Answers requests with the help of one hub, on the event loop that calls it first, as far as `access` allows."""
 
-    def __init__(self, hub: Hub, limits: Limits = LIMITS) -> None:
+    def __init__(self, hub: Hub, access: Access | None = None, limits: Limits = LIMITS) -> None:
         self._hub = hub
+        self._access = Access() if access is None else access
         self._limits = limits
         self._answers = _Answers()
-        self._routes: Final[dict[str, _Route]] = {
-            "/event": {"GET": self._event, "POST": self._event, "DELETE": self._withdraw},
-            "/abort": {"POST": self._abort},
-            "/stats": {"GET": self._stats, "HEAD": self._stats},
-            "/trace": {"GET": self._trace, "HEAD": self._trace},
-            "/healthz": {"GET": self._healthz, "HEAD": self._healthz},
-            "/readyz": {"GET": self._readyz, "HEAD": self._readyz},
+        self._routes: Final = {
+            "/event": _Route("sync", {"GET": self._event, "POST": self._event, "DELETE": self._withdraw}),
+            "/abort": _Route("admin", {"POST": self._abort}),
+            "/stats": _Route("observe", {"GET": self._stats, "HEAD": self._stats}),
+            "/trace": _Route("observe", {"GET": self._trace, "HEAD": self._trace}),
+            "/healthz": _Route(None, {"GET": self._healthz, "HEAD": self._healthz}),
+            "/readyz": _Route(None, {"GET": self._readyz, "HEAD": self._readyz}),
+            "/openapi.json": _Route(None, {"GET": self._openapi, "HEAD": self._openapi}),
         }
+        self._openapi_document = b""
+
+    @property
+    def routes(self) -> dict[str, tuple[str | None, list[str]]]:
+        """The role that each path wants (None: open to all), and the methods that it takes."""
+        return {path: (route.role, list(route.methods)) for path, route in self._routes.items()}
 
     async def respond(self, request: Request) -> Response:
         """Return the answer to a request. Returns late where the request is an offer that waits."""
+        try:
+            caller = self._access.admit(request)
+        except AccessError as error:
+            return _problem(error.code, str(error))
+        if caller.is_preflight:
+            return Response(204, list(caller.headers), b"")
+        response = await self._routed(request, caller)
+        response.headers.extend(caller.headers)
+        return response
+
+    async def _routed(self, request: Request, caller: Caller) -> Response:
         route = self._routes.get(request.path)
         if route is None:
             return _problem("unknown-path", f"no {request.path} here; {did_you_mean(request.path, self._routes)}")
-        respond = route.get(request.method)
+        respond = route.methods.get(request.method)
         if respond is None:
-            allowed = ", ".join(route)
+            allowed = ", ".join(route.methods)
             detail = f"{request.path} takes {allowed}, got {request.method}"
             return _problem("method-not-allowed", detail, headers=[("allow", allowed)])
         try:
-            return await respond(request)
+            if route.role is not None:
+                caller.require(route.role)
+            return await respond(request, caller)
         except ParameterError as error:
             return _problem(error.code, str(error), parameter=error.parameter)
         except BodyTooLargeError:
@@ -127,9 +162,17 @@ class Handler:
 
     # --- /event --------------------------------------------------------------------------------------------
 
-    async def _event(self, request: Request) -> Response:
+    async def _event(self, request: Request, caller: Caller) -> Response:
         query, body = await self._parameters(request)
-        asked = read_offer(query, body, at_ns=self._hub.now_ns(), new_id=self._hub.new_id, limits=self._limits)
+        asked = read_offer(
+            query,
+            body,
+            at_ns=self._hub.now_ns(),
+            new_id=self._hub.new_id,
+            owner=caller.name,
+            limits=self._limits,
+        )
+        caller.require("sync", asked.offer.namespace)
         output = asked.output or preferred_output(request.header("accept"))
         told = await self._told(asked.offer, request)
         if isinstance(told, SyncnetError):
@@ -174,9 +217,12 @@ class Handler:
             case Withdrawn():
                 return _problem("withdrawn", f"the offer was withdrawn: {told.cause}")
 
-    async def _withdraw(self, request: Request) -> Response:
+    async def _withdraw(self, request: Request, caller: Caller) -> Response:
         _refuse_body(request)
         namespace, id = read_withdrawal(self._query(request))
+        caller.require("sync", namespace)
+        if (offer := self._hub.machine.standing_offer(namespace, id)) and offer.owner != caller.name:
+            caller.require("admin", namespace)
         effects = await self._effects(lambda done: self._hub.withdraw(namespace, id, done))
         if effects:
             return Response(204, [("cache-control", "no-store")], b"")
@@ -184,9 +230,10 @@ class Handler:
             return _problem("already-over", f"the offer {id} has come to an end; asking again by its id tells which")
         return _problem("unknown-id", f"no offer {id} is pending in the namespace {namespace}")
 
-    async def _abort(self, request: Request) -> Response:
+    async def _abort(self, request: Request, caller: Caller) -> Response:
         query, body = await self._parameters(request)
-        abort = read_abort(query, body, at_ns=self._hub.now_ns(), limits=self._limits)
+        abort = read_abort(query, body, at_ns=self._hub.now_ns(), owner=caller.name, limits=self._limits)
+        caller.require("admin", abort.namespace)
         effects = await self._effects(lambda done: self._hub.abort(abort, done))
         return Response(200, _headers("application/json"), b'{"aborted":%d}\n' % len(effects))
 
@@ -206,8 +253,9 @@ class Handler:
 
     # --- the rest ------------------------------------------------------------------------------------------
 
-    async def _stats(self, request: Request) -> Response:
+    async def _stats(self, request: Request, caller: Caller) -> Response:
         namespace = read_namespace(self._query(request))
+        caller.require("observe", namespace)
         machine = self._hub.machine
         pending, syncs, misses = machine.totals(namespace)
         headers = _headers("application/json")
@@ -219,21 +267,30 @@ class Handler:
         body = await asyncio.to_thread(encode_pending, machine.pending(namespace))
         return Response(200, headers, body)
 
-    async def _trace(self, request: Request) -> Response:
+    async def _trace(self, request: Request, caller: Caller) -> Response:
         wanted = read_trace(self._query(request))
+        caller.require("observe", wanted.namespace)
         syncs = self._hub.machine.trace(wanted.namespace, wanted.after, wanted.syncs_max)
         body = await asyncio.to_thread(encode_trace, wanted.namespace, syncs)
         return Response(200, _headers("application/json"), body)
 
-    async def _readyz(self, request: Request) -> Response:
-        _ = request
+    async def _readyz(self, request: Request, caller: Caller) -> Response:
+        _ = request, caller
         if self._hub.is_draining:
             return _problem("draining", "the server is about to end and takes no more offers")
         return Response(200, _headers("text/plain; charset=utf-8"), b"ready\n")
 
-    async def _healthz(self, request: Request) -> Response:
-        _ = request
+    async def _healthz(self, request: Request, caller: Caller) -> Response:
+        _ = request, caller
         return Response(200, _headers("text/plain; charset=utf-8"), b"ok\n")
+
+    async def _openapi(self, request: Request, caller: Caller) -> Response:
+        _ = request, caller
+        if not self._openapi_document:  # made when first asked for: most servers never are
+            from syncnet.server.openapi import openapi_document
+
+            self._openapi_document = openapi_document(self.routes, self._limits)
+        return Response(200, _headers("application/json"), self._openapi_document)
 
     # --- reading a request ---------------------------------------------------------------------------------
 
@@ -323,6 +380,8 @@ def _problem_response(code: str, body: bytes, extra: list[tuple[str, str]] | Non
     status = PROBLEMS[code].status
     if status in (429, 503):
         headers.append(("retry-after", str(_RETRY_AFTER_S)))
+    elif status == 401:
+        headers.append(("www-authenticate", 'Bearer realm="syncnet"'))
     return Response(status, headers, body)
 
 

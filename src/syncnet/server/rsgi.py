@@ -9,22 +9,29 @@ from granian.rsgi import ProtocolClosed, ProtocolError
 from syncnet.errors import BadBodyError
 from syncnet.server.handler import BodyTooLargeError, Handler
 
-__all__ = ["RSGIApp"]
+__all__ = ["RSGIApp", "RequestCounts"]
 
 _LENGTH_DIGITS_MAX = 20
+_COUNTED_CONNECTIONS = 10_000
 
 
 class _RSGIRequest:
     """A request as RSGI brings it: `scope` says what, `protocol` has the body and the connection."""
 
-    __slots__ = ("_headers", "_protocol", "method", "path", "query")
+    __slots__ = ("_headers", "_protocol", "_scope", "left_unread", "method", "path", "query")
 
     def __init__(self, scope: Any, protocol: Any) -> None:
         self.method: str = scope.method
         self.path: str = scope.path
         self.query: bytes = scope.query_string.encode()
+        self.left_unread = self.method == "POST"  # a body, until somebody has read it
+        self._scope = scope
         self._headers = scope.headers
         self._protocol = protocol
+
+    @property
+    def scheme(self) -> str:
+        return str(self._scope.scheme)
 
     def header(self, name: str) -> str:
         value: str = self._headers.get(name, "")
@@ -39,6 +46,7 @@ class _RSGIRequest:
             raise BadBodyError("expected a body with a Content-Length, got a chunked one", "length-required")
         if int(self.header("content-length")[:_LENGTH_DIGITS_MAX] or 0) > bytes_max:
             raise BodyTooLargeError
+        self.left_unread = False
         try:
             body: bytes = await self._protocol()
         except (ProtocolClosed, ProtocolError):
@@ -49,13 +57,49 @@ class _RSGIRequest:
         await self._protocol.client_disconnect()
 
 
-class RSGIApp:
-    """Wraps a handler for granian."""
+class RequestCounts:
+    """How many requests came on each connection, by the address of its client.
 
-    def __init__(self, handler: Handler) -> None:
+    RSGI tells neither that a connection is new nor that it has ended, so addresses are forgotten when many others came
+    after their last request: two dicts, the younger becomes the elder when it is full. With more than
+    `_COUNTED_CONNECTIONS` taking turns a connection may so begin anew, and it lives longer; and where an address comes
+    back with another connection, that one ends sooner. Neither loses a request.
+    """
+
+    def __init__(self, requests_max: int) -> None:
+        self._requests_max = requests_max
+        self._young: dict[str, int] = {}
+        self._old: dict[str, int] = {}
+
+    def is_last(self, client: str) -> bool:
+        """Count a request of `client`; tell whether its connection is to be closed after the answer."""
+        young = self._young
+        requests = young.get(client)
+        if requests is None:
+            requests = self._old.pop(client, 0)
+            if len(young) >= _COUNTED_CONNECTIONS:
+                self._old, self._young = young, {}
+                young = self._young
+        requests += 1
+        if requests >= self._requests_max:
+            young.pop(client, None)
+            return True
+        young[client] = requests
+        return False
+
+
+class RSGIApp:
+    """Wraps a handler for granian; after so many requests a connection is closed."""
+
+    def __init__(self, handler: Handler, requests_per_connection_max: int) -> None:
         self._handler = handler
+        self._counts = RequestCounts(requests_per_connection_max)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request. The answer is handed over, not waited for, so a slow reader delays nobody."""
-        response = await self._handler.respond(_RSGIRequest(scope, protocol))
+        is_last = self._counts.is_last(scope.client)
+        request = _RSGIRequest(scope, protocol)
+        response = await self._handler.respond(request)
+        if is_last or request.left_unread:  # granian ends the latter by itself, which a client must know
+            response.headers.append(("connection", "close"))
         protocol.response_bytes(response.status, response.headers, response.body)

@@ -71,7 +71,7 @@ def decode_form(text: str, parameters_max: int = LIMITS.parameters_max) -> Texts
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=parameters_max)
     except ValueError:  # too many; undecodable bytes become surrogates
-        raise BadBodyError(f"expected at most {parameters_max} parameters, got more", "bad-parameter") from None
+        raise BadBodyError(f"expected at most {parameters_max} parameters, got more", "too-large") from None
     texts = Texts()
     for name, value in pairs:
         if not (name.isascii() and value.isascii()):

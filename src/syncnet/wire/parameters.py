@@ -1,18 +1,16 @@
 """Parameters of a request in, a valid offer out.
 
-A parameter comes as text (from a query or a form) or as a value (from JSON or YAML). Texts are read into values by
-the table `_TEXT_READERS`, values are checked for their kind by `_VALUE_CHECKS`, and `make_offer` judges the meaning.
+A parameter comes as text (from a query or a form) or as a value (from JSON or YAML). The table in
+`parameter_table.py` says how each is read and checked for its kind, the tuples below which path takes which, and
+`make_offer` judges the meaning.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Final, NamedTuple
-
-import msgspec
+from typing import Final, NamedTuple
 
 from syncnet.core.commands import (
     DEFAULT_NAMESPACE,
@@ -28,9 +26,14 @@ from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.selectors import Selector, parse_selector
 from syncnet.errors import ParameterError, SelectorError
 from syncnet.wire.bodies import Texts, Values
-from syncnet.wire.durations import parse_duration_s
+from syncnet.wire.parameter_table import OUTPUTS, PARAMETERS, TRACE_LIMIT
 
 __all__ = [
+    "ABORT_PARAMETERS",
+    "OFFER_PARAMETERS",
+    "STATS_PARAMETERS",
+    "TRACE_PARAMETERS",
+    "WITHDRAWAL_PARAMETERS",
     "OfferRequest",
     "TraceRequest",
     "did_you_mean",
@@ -41,8 +44,14 @@ __all__ = [
     "read_withdrawal",
 ]
 
-_OUTPUTS: Final = ("json", "yaml")
-_DIGITS: Final = re.compile(r"[0-9]{1,20}")
+OFFER_PARAMETERS: Final = (
+    *("event", "actor", "mates", "expect", "labels", "selector", "payload"),
+    *("timeout", "id", "linger", "namespace", "output"),
+)
+ABORT_PARAMETERS: Final = ("event", "actor", "id", "reason", "by", "namespace")
+WITHDRAWAL_PARAMETERS: Final = ("id", "namespace")
+STATS_PARAMETERS: Final = ("namespace",)
+TRACE_PARAMETERS: Final = ("namespace", "after", "limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ def read_offer(
 
     :raises ParameterError: a parameter is missing, unknown, given twice, or does not do.
     """
-    values = _merged(query, body, _OFFER_PARAMETERS, limits)
+    values = _merged(query, body, OFFER_PARAMETERS, limits)
     for name in ("event", "actor"):
         if name not in values:
             raise ParameterError(name, "expected a value, got none; it is required")
@@ -104,7 +113,7 @@ def read_abort(query: Texts, body: Texts | Values, *, at_ns: int, owner: str = "
 
     :raises ParameterError: a parameter is missing, unknown, given twice, or does not do.
     """
-    values = _merged(query, body, _ABORT_PARAMETERS, limits)
+    values = _merged(query, body, ABORT_PARAMETERS, limits)
     events = values.pop("event", None)
     if events is not None and len(events) != 1:
         raise ParameterError("event", f"expected one event, got {len(events)}")
@@ -125,7 +134,7 @@ def read_withdrawal(query: Texts) -> tuple[str, str]:
 
     :raises ParameterError: there is no id, or a parameter does not do.
     """
-    values = _from_texts(query, ("id", "namespace"))
+    values = _from_texts(query, WITHDRAWAL_PARAMETERS)
     if "id" not in values:
         raise ParameterError("id", "expected a value, got none; it is required")
     return check_namespace(values.get("namespace", DEFAULT_NAMESPACE)), check_id(values["id"])
@@ -136,10 +145,10 @@ def read_trace(query: Texts) -> TraceRequest:
 
     :raises ParameterError: a parameter does not do.
     """
-    values = _from_texts(query, ("namespace", "after", "limit"))
-    syncs_max = values.get("limit", _TRACE_LIMIT)
-    if not 1 <= syncs_max <= _TRACE_LIMIT:
-        raise ParameterError("limit", f"expected a whole number from 1 to {_TRACE_LIMIT}, got {syncs_max}")
+    values = _from_texts(query, TRACE_PARAMETERS)
+    syncs_max = values.get("limit", TRACE_LIMIT)
+    if not 1 <= syncs_max <= TRACE_LIMIT:
+        raise ParameterError("limit", f"expected a whole number from 1 to {TRACE_LIMIT}, got {syncs_max}")
     return TraceRequest(check_namespace(values.get("namespace", DEFAULT_NAMESPACE)), values.get("after", 0), syncs_max)
 
 
@@ -148,7 +157,7 @@ def read_namespace(query: Texts) -> str:
 
     :raises ParameterError: it is no name, given twice, or something else is given.
     """
-    values = _from_texts(query, ("namespace",))
+    values = _from_texts(query, STATS_PARAMETERS)
     return check_namespace(values.get("namespace", DEFAULT_NAMESPACE))
 
 
@@ -165,12 +174,10 @@ def _from_texts(texts: Texts, known: Iterable[str], limits: Limits = LIMITS) -> 
     _check_known(texts, known)
     values: Values = {}
     for name, given in texts.items():
-        if name == "event":
-            values[name] = given
-        elif len(given) > 1:
+        parameter = PARAMETERS[name]
+        if len(given) > 1 and not parameter.repeats:
             raise ParameterError(name, f"expected once, got it {len(given)} times")
-        else:
-            values[name] = _TEXT_READERS[name](given[0], limits)
+        values[name] = parameter.read(name, given if parameter.repeats else given[0], limits)
     return values
 
 
@@ -180,153 +187,16 @@ def _check_known(names: Iterable[str], known: Iterable[str]) -> None:
             raise ParameterError(readable(name), f"unknown parameter; {did_you_mean(name, known)}")
 
 
-def _mates_from_text(text: str, limits: Limits) -> int:
-    if not _DIGITS.fullmatch(text):
-        raise ParameterError("mates", f"expected {_mates_wanted(limits)}, got {shown(text)}")
-    return int(text)
-
-
-def _mates_wanted(limits: Limits) -> str:
-    return f"a whole number from 0 to {limits.mates_max}"
-
-
-def _number_from_text(name: str) -> Callable[[str, Limits], int]:
-    def read(text: str, _: Limits) -> int:
-        if not _DIGITS.fullmatch(text):
-            raise ParameterError(name, f"expected a whole number, 0 or more, got {shown(text)}")
-        return int(text)
-
-    return read
-
-
-def _duration_from_text(name: str) -> Callable[[str, Limits], float]:
-    return lambda text, _: parse_duration_s(name, text)
-
-
-def _names_from_text(text: str, _: Limits) -> list[str]:
-    return [name.strip() for name in text.split(",")]
-
-
-def _labels_from_text(text: str, limits: Limits) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    pairs = text.split(",") if text.strip() else []
-    if len(pairs) > limits.labels_per_offer_max:
-        raise ParameterError("labels", f"expected at most {limits.labels_per_offer_max} labels, got {len(pairs)}")
-    for position, pair in enumerate(pairs, 1):
-        key, equals, value = (part.strip() for part in pair.partition("="))
-        where = f"(label {position} of {len(pairs)})"
-        if not equals:
-            raise ParameterError("labels", f"expected key=value, got {shown(pair)} {where}")
-        if key in labels:
-            raise ParameterError("labels", f"expected keys that differ, got {shown(key)} twice {where}")
-        labels[key] = value
-    return labels
-
-
-def _as_is(text: str, _: Limits) -> str:
-    return text
-
-
-_TEXT_READERS: Final[dict[str, Callable[[str, Limits], Any]]] = {
-    "event": _as_is,
-    "actor": _as_is,
-    "mates": _mates_from_text,
-    "expect": _names_from_text,
-    "labels": _labels_from_text,
-    "selector": _as_is,
-    "payload": lambda text, _: msgspec.json.encode(text),
-    "timeout": _duration_from_text("timeout"),
-    "linger": _duration_from_text("linger"),
-    "id": _as_is,
-    "namespace": _as_is,
-    "output": _as_is,
-    "reason": _as_is,
-    "by": _as_is,
-    "after": _number_from_text("after"),
-    "limit": _number_from_text("limit"),
-}
-
-_OFFER_PARAMETERS: Final = (
-    *("event", "actor", "mates", "expect", "labels", "selector", "payload"),
-    *("timeout", "id", "linger", "namespace", "output"),
-)
-_ABORT_PARAMETERS: Final = ("event", "actor", "id", "reason", "by", "namespace")
-_TRACE_LIMIT: Final = 1_000
-
-
 # --- values, from JSON or YAML -----------------------------------------------------------------------------
 
 
 def _from_values(given: Values, known: Iterable[str], limits: Limits) -> Values:
     _check_known(given, known)
-    return {name: _VALUE_CHECKS[name](name, value, limits) for name, value in given.items()}
-
-
-def _wrong_kind(name: str, expected: str, value: object) -> ParameterError:
-    got = msgspec.json.encode(value).decode() if not isinstance(value, int) or abs(value) < 2**63 else "a huge number"
-    return ParameterError(name, f"expected {expected}, got {readable(got)}")
-
-
-def _text(name: str, value: object, _: Limits) -> str:
-    if not isinstance(value, str):
-        raise _wrong_kind(name, "a text", value)
-    return value
-
-
-def _texts(name: str, value: object, _: Limits) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise _wrong_kind(name, "a text or a list of texts", value)
-    return value
-
-
-def _events(name: str, value: object, _: Limits) -> list[str]:
-    return [value] if isinstance(value, str) else _texts(name, value, _)
-
-
-def _names(name: str, value: object, limits: Limits) -> list[str]:
-    return _names_from_text(value, limits) if isinstance(value, str) else _texts(name, value, limits)
-
-
-def _mates(name: str, value: object, limits: Limits) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise _wrong_kind(name, _mates_wanted(limits), value)
-    return value
-
-
-def _labels(name: str, value: object, _: Limits) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-        raise _wrong_kind(name, "a map of texts", value)
-    return value
-
-
-def _payload(_: str, value: bytes, __: Limits) -> bytes:
-    return value
-
-
-def _duration(name: str, value: object, _: Limits) -> float:
-    if isinstance(value, str):
-        return parse_duration_s(name, value)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise _wrong_kind(name, "a duration such as 250ms, 5s, 2m or a number of seconds", value)
-    return value
-
-
-_VALUE_CHECKS: Final[dict[str, Callable[[str, Any, Limits], Any]]] = {
-    "event": _events,
-    "actor": _text,
-    "mates": _mates,
-    "expect": _names,
-    "labels": _labels,
-    "selector": _text,
-    "payload": _payload,
-    "timeout": _duration,
-    "linger": _duration,
-    "id": _text,
-    "reason": _text,
-    "by": _text,
-    "namespace": _text,
-    "output": _text,
-}
+    values: Values = {}
+    for name, value in given.items():
+        check = PARAMETERS[name].check
+        values[name] = value if check is None else check(name, value, limits)
+    return values
 
 
 # --- what both come to -------------------------------------------------------------------------------------
@@ -341,6 +211,9 @@ def _merged(query: Texts, body: Texts | Values, known: Iterable[str], limits: Li
 
 
 def _selector(text: str, limits: Limits) -> Selector:
+    if len(text) > limits.selector_characters_max:
+        wanted = f"expected at most {limits.selector_characters_max} characters"
+        raise ParameterError("selector", f"{wanted}, got {len(text)}", "too-large")
     try:
         return parse_selector(text, limits.selector_characters_max)
     except SelectorError as error:
@@ -348,6 +221,6 @@ def _selector(text: str, limits: Limits) -> Selector:
 
 
 def _output(name: str) -> str:
-    if name not in _OUTPUTS:
+    if name not in OUTPUTS:
         raise ParameterError("output", f"expected json or yaml, got {shown(name)}")
     return name

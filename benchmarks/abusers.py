@@ -1,0 +1,154 @@
+"""`python -m benchmarks.abusers KIND PORT`: clients that behave badly, until killed; prints `ready` once they do.
+
+- `slowloris`: a thousand connections, each of which sends its head one byte a second, and comes again when closed.
+- `flood`: requests past every limit of one request, on many connections, so many a second; those that the server closes
+  come again. With them offers past the limit of a namespace (start the server with `--limit
+  pending-per-namespace-max=…`).
+- `never-reading`: pairs that meet with payloads far above what the buffers of a socket hold, ask for more on the same
+  connection, and read nothing; they come again with new connections all the time.
+
+They measure nothing, and tell nobody how they fared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
+
+import uvloop
+
+__all__ = ["KINDS", "get"]
+
+_SLOW_CONNECTIONS: Final = 1_000
+_FLOOD_CONNECTIONS: Final = 64
+_FLOOD_REQUESTS_PER_S: Final = 1_000
+_UNREAD_PAIRS: Final = 16
+_UNREAD_FOR_S: Final = 1.0
+_UNREAD_PAYLOAD_BYTES: Final = 200_000
+_AGAIN_S: Final = 0.1
+_GATE_CONNECTIONS: Final = 100  # that are being opened at once
+
+
+def get(target: str) -> bytes:
+    """Return a request as it goes down a connection."""
+    return f"GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
+
+
+def _post_json(target: str, body: bytes) -> bytes:
+    head = f"POST {target} HTTP/1.1\r\nhost: localhost\r\n"
+    head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    while True:
+        with contextlib.suppress(OSError):
+            return await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.sleep(_AGAIN_S)
+
+
+async def _slowloris(port: int, ready: Callable[[], None]) -> None:
+    gate = asyncio.Semaphore(_GATE_CONNECTIONS)
+    first = asyncio.Barrier(_SLOW_CONNECTIONS + 1)
+
+    async def one() -> None:
+        for turn in itertools.count():
+            async with gate:
+                reader, writer = await _connected(port)
+            if turn == 0:
+                await first.wait()
+            writer.write(b"GET /event?event=slow&actor=A HTTP/1.1\r\nX: ")
+            with contextlib.suppress(OSError):
+                while not reader.at_eof():
+                    writer.write(b"a")
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(reader.read(1_024), 1.0)
+            writer.close()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_SLOW_CONNECTIONS):
+            group.create_task(one())
+        await first.wait()
+        ready()
+
+
+def _past_the_limits() -> Iterator[bytes]:
+    """Yield requests without an end, each with something of which there is too much."""
+    names = (f"{number}" for number in itertools.count())
+    while True:
+        yield get(f"/event?event={'e' * 300}&actor=A")
+        yield get("/event?actor=A&" + "&".join(f"event={number}" for number in range(65)))
+        yield get(f"/event?event=e&actor=A&selector={'k' * 4_100}")
+        yield get(f"/event?event=e&actor=A&payload={'x' * 20_000}")
+        yield get(f"/event?{'x' * 70_000}")
+        yield get("/event?" + "&".join(f"a{number}=" for number in range(300)))
+        yield get("/event?event=e&actor=A&mates=100000")
+        yield b"GET /event HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n"
+        yield _post_json("/event", b'{"event":"e","actor":"A","payload":"%s"}' % (b"x" * 270_000))
+        yield b"POST /event HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999999\r\n\r\n"
+        for _ in range(10):
+            yield get(f"/event?event=flood-{next(names)}&actor=A&namespace=flood&timeout=1s")
+
+
+async def _flood(port: int, ready: Callable[[], None]) -> None:
+    requests = _past_the_limits()
+
+    async def one() -> None:
+        while True:
+            reader, writer = await _connected(port)
+            with contextlib.suppress(OSError):
+                while True:
+                    writer.write(next(requests))
+                    await asyncio.sleep(_FLOOD_CONNECTIONS / _FLOOD_REQUESTS_PER_S)
+                    with contextlib.suppress(TimeoutError):
+                        if await asyncio.wait_for(reader.read(65_536), 2.0) == b"":
+                            break
+            writer.close()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_FLOOD_CONNECTIONS):
+            group.create_task(one())
+        ready()
+
+
+async def _never_reading(port: int, ready: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def one(event: str, actor: str) -> None:
+        while True:
+            body = f'{{"event":"{event}","actor":"{actor}","payload":"{"x" * _UNREAD_PAYLOAD_BYTES}"}}'
+            connection = socket.socket()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            connection.setblocking(False)
+            with contextlib.suppress(OSError, TimeoutError):
+                await loop.sock_connect(connection, ("127.0.0.1", port))
+                async with asyncio.timeout(_UNREAD_FOR_S):
+                    while True:
+                        await loop.sock_sendall(connection, _post_json("/event", body.encode()) + get("/stats") * 10)
+            connection.close()
+
+    async with asyncio.TaskGroup() as group:
+        for pair in range(_UNREAD_PAIRS):
+            for actor in ("A", "B"):
+                group.create_task(one(f"unread-{pair}", actor))
+        ready()
+
+
+KINDS: Final[dict[str, Callable[[int, Callable[[], None]], Awaitable[None]]]] = {
+    "slowloris": _slowloris,
+    "flood": _flood,
+    "never-reading": _never_reading,
+}
+
+
+async def _abuse(kind: str, port: int) -> None:
+    await KINDS[kind](port, lambda: print("ready", flush=True))
+
+
+if __name__ == "__main__":
+    uvloop.run(_abuse(sys.argv[1], int(sys.argv[2])))

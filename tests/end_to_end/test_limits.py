@@ -1,0 +1,229 @@
+"""Every limit, met over real HTTP: its status, what it says, and that what is pending stays untouched."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from syncnet.core.limits import Limits
+from tests.end_to_end.running import Server, curls, running, until
+
+OF_A_REQUEST = {
+    "mates-max": 3,
+    "events-per-offer-max": 2,
+    "event-characters-max": 8,
+    "events-characters-max": 10,
+    "labels-per-offer-max": 3,
+    "selector-characters-max": 20,
+    "payload-bytes-max": 50,
+    "timeout-s-max": 60,
+    "linger-s-max": 60,
+    "url-bytes-max": 300,
+    "parameters-max": 8,
+    "body-bytes-max": 400,
+}
+IN_CORE_ONLY = {"pending-per-token-max"}
+
+
+def options(limits: dict[str, int]) -> list[str]:
+    return [
+        "--log-format",
+        "none",
+        *(word for name, value in limits.items() for word in ("--limit", f"{name}={value}")),
+    ]
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Server]:
+    """A server with small limits, and one who waits in it all the time."""
+    with running(*options(OF_A_REQUEST)) as server, curls(f"{server.url}/event?event=coin&actor=VM") as (curl,):
+        server.until_pending(1)
+        yield server
+        answer = server.client.get("/event?event=coin&actor=CUST")
+        assert (answer.status_code, curl.communicate()[0]) == (200, answer.content)
+
+
+QUERIES = [
+    ("mates-max", "event=e&actor=A&mates=4", 400, "mates: expected a whole number from 0 to 3, got 4"),
+    ("mates-max", "event=e&actor=A&expect=B,C,D,E", 413, "expect: expected at most 3 actors, got 4"),
+    ("events-per-offer-max", "event=a&event=b&event=c&actor=A", 413, "event: expected at most 2 events, got 3"),
+    ("event-characters-max", "event=123456789&actor=A", 413, "event: expected at most 8 characters, got 9"),
+    ("events-characters-max", "event=123456&event=12345&actor=A", 413, "at most 10 characters in all events, got 11"),
+    ("labels-per-offer-max", "event=e&actor=A&labels=a=,b=,c=", 413, "labels: expected at most 3 labels, got 4"),
+    ("labels-per-offer-max", "event=e&actor=A&labels=a=,b=,c=,d=", 413, "labels: expected at most 3 labels, got 4"),
+    ("selector-characters-max", f"event=e&actor=A&selector={'k' * 21}", 413, "selector: expected at most 20 char"),
+    (
+        "payload-bytes-max",
+        f"event=e&actor=A&payload={'x' * 49}",
+        413,
+        "payload: expected at most 50 bytes as JSON, got 51",
+    ),
+    ("timeout-s-max", "event=e&actor=A&timeout=2m", 400, "timeout: expected 0 to 60 seconds, got 120"),
+    ("linger-s-max", "event=e&actor=A&id=i&linger=2m", 400, "linger: expected 0 to 60 seconds, got 120"),
+    ("url-bytes-max", f"event=e&actor=A&payload={'x' * 300}", 414, "expected a query of at most 300 bytes, got 324"),
+    ("parameters-max", "&".join(f"event={n}" for n in range(9)), 413, "expected at most 8 parameters, got more"),
+]
+
+
+@pytest.mark.parametrize(
+    ("limit", "query", "status", "detail"), QUERIES, ids=[f"{row[0]}-{row[1][:24]}" for row in QUERIES]
+)
+def test_limits_of_a_query(small: Server, limit: str, query: str, status: int, detail: str) -> None:
+    assert limit in OF_A_REQUEST
+    answer = small.client.get(f"/event?{query}")
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
+    assert detail in answer.json()["detail"]
+    assert small.pending() == 1
+
+
+BODIES: list[tuple[str, dict[str, Any], int, str]] = [
+    ("mates-max", {"mates": 4}, 400, "mates: expected a whole number from 0 to 3, got 4"),
+    ("events-per-offer-max", {"event": ["a", "b", "c"]}, 413, "event: expected at most 2 events, got 3"),
+    ("labels-per-offer-max", {"labels": {"a": "", "b": "", "c": ""}}, 413, "labels: expected at most 3 labels, got 4"),
+    ("selector-characters-max", {"selector": "k" * 21}, 413, "selector: expected at most 20 characters, got 21"),
+    ("payload-bytes-max", {"payload": ["x" * 47]}, 413, "payload: expected at most 50 bytes as JSON, got 51"),
+    ("timeout-s-max", {"timeout": 61}, 400, "timeout: expected 0 to 60 seconds, got 61"),
+    ("body-bytes-max", {"payload": "x" * 400}, 413, "expected a body of at most 400 bytes, got more"),
+]
+
+
+@pytest.mark.parametrize(("limit", "values", "status", "detail"), BODIES, ids=[row[0] for row in BODIES])
+def test_limits_of_a_body(small: Server, limit: str, values: dict[str, Any], status: int, detail: str) -> None:
+    assert limit in OF_A_REQUEST
+    answer = small.client.post("/event", json={"event": "e", "actor": "A", **values})
+    assert (answer.status_code, answer.json()["detail"][: len(detail)]) == (status, detail)
+    assert small.pending() == 1
+
+
+def test_at_the_limits_all_is_well(small: Server) -> None:
+    body = {"event": ["12345678", "12"], "actor": "A", "labels": {"a": "", "b": ""}, "payload": "x" * 48, "timeout": 60}
+    assert small.client.post("/event", json={**body, "mates": 0, "selector": "k" * 20}).status_code == 200
+
+
+FULL = [
+    ({"pending-offers-max": 1}, "other", 503, "1 offers are pending, and no more can be"),
+    ({"pending-bytes-max": 1_000}, "other", 503, "and this one is too large to wait"),
+    ({"namespaces-max": 1}, "other", 503, "offers are pending in 1 namespaces"),
+    ({"pending-per-namespace-max": 1}, "first", 429, "1 offers are pending in this namespace, and no more can be"),
+]
+
+
+@pytest.mark.parametrize(("limits", "namespace", "status", "detail"), FULL, ids=[next(iter(row[0])) for row in FULL])
+def test_where_no_more_can_wait(limits: dict[str, int], namespace: str, status: int, detail: str) -> None:
+    """The next is told to come again later; one who lets the waiting go is taken, and so is the next after that."""
+    with (
+        running(*options(limits)) as server,
+        curls(f"{server.url}/event?event=coin&actor=VM&namespace=first") as (curl,),
+    ):
+        server.until_pending(1, "first")
+        body: dict[str, object] = {"event": "tea", "actor": "X", "namespace": namespace, "payload": "x" * 900}
+        refused = server.client.post("/event", json=body)
+        assert (refused.status_code, refused.headers["retry-after"]) == (status, "1")
+        assert refused.json()["detail"].endswith(detail)
+        assert server.pending("first") == 1
+        assert server.client.get("/event?event=coin&actor=CUST&namespace=first").status_code == 200
+        assert curl.communicate()[0]
+        body |= {"timeout": 0, "payload": ""}
+        assert server.client.post("/event", json=body).status_code == 408
+
+
+def test_another_namespace_is_not_concerned() -> None:
+    with (
+        running(*options({"pending-per-namespace-max": 1})) as server,
+        curls(f"{server.url}/event?event=coin&actor=VM&namespace=first"),
+    ):
+        server.until_pending(1, "first")
+        assert server.client.get("/event?event=e&actor=A&timeout=0").status_code == 408
+
+
+def test_the_search_ends_at_its_bound() -> None:
+    with running(*options({"search-steps-max": 1})) as server:
+        apart = f"mates=2&labels=side=1&selector={quote('side!=1')}"
+        urls = [f"{server.url}/event?event=e&actor=A{number}&{apart}" for number in range(3)]
+        with curls(*urls):
+            server.until_pending(3)
+            assert server.client.get("/event?event=e&actor=B&mates=2&timeout=0").status_code == 408
+            assert int(server.client.get("/stats").headers["syncnet-misses"]) > 0
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    with running("--log-format", "none", "--trace-keep", "2", "--limit", "outcomes-max=1") as server:
+        first, second = ("/event?event=e&actor=A&mates=0&id=1", "/event?event=e&actor=A&mates=0&id=2")
+        assert [server.client.get(path).json()["sync"] for path in (first, second, second)] == [1, 2, 2]
+        assert server.client.get(first).json()["sync"] == 3, "the first was forgotten, and so happened anew"
+        assert [sync["sync"] for sync in server.client.get("/trace").json()["syncs"]] == [2, 3]
+
+
+def test_what_is_remembered_is_bounded_by_weight() -> None:
+    with running(*options({"trace-bytes-max": 1_500, "outcomes-bytes-max": 1_500})) as server:
+        for number in (1, 2):
+            body = {"event": "e", "actor": "A", "mates": 0, "id": str(number), "payload": "x" * 900}
+            assert server.client.post("/event", json=body).json()["sync"] == number
+        assert [sync["sync"] for sync in server.client.get("/trace").json()["syncs"]] == [2]
+        assert server.client.post("/event", json={**body, "id": "1"}).json()["sync"] == 3
+
+
+@pytest.mark.parametrize("option", [("--outcome-ttl", "500ms"), ("--limit", "outcome-ttl-s=1")])
+def test_outcomes_are_told_again_for_a_while(option: tuple[str, str]) -> None:
+    with running("--log-format", "none", *option) as server:
+        path = "/event?event=e&actor=A&mates=0&id=1"
+        assert server.client.get(path).json()["sync"] == 1
+        until(lambda: server.client.get(path).json()["sync"] == 2, lambda: "the outcome was never forgotten")
+
+
+def raw(server: Server, sent: bytes) -> bytes:
+    """Return all that comes until the server closes the connection."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(sent)
+        return connection.makefile("rb").read()
+
+
+def test_bodies_and_heads_that_do_not_come() -> None:
+    """One who waits for its mates is on no clock but its own."""
+    with (
+        running(*options({"body-read-s-max": 1, "head-read-s-max": 1})) as server,
+        curls(f"{server.url}/event?event=coin&actor=VM") as (curl,),
+    ):
+        server.until_pending(1)
+        slow = raw(server, b"POST /event HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\nevent=")
+        assert slow.startswith(b"HTTP/1.1 408 ")
+        assert b"urn:syncnet:problem:slow-body" in slow
+        assert raw(server, b"GET /event?ev") == b""
+        assert raw(server, b"") == b""
+        idle = raw(server, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle.startswith(b"HTTP/1.1 200 "), "answered, and closed when no further request came"
+        assert httpx.get(f"{server.url}/event?event=coin&actor=CUST").status_code == 200
+        assert curl.communicate()[0]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [b"A: " + b"a" * 300_000 + b"\r\n", b"A: a\r\n" * 200],
+    ids=["bytes", "number"],
+)
+def test_heads_that_are_too_large(headers: bytes) -> None:
+    with running(*options({"head-bytes-max": 8_192})) as server:
+        answer = raw(server, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_connection_is_closed_after_so_many_requests() -> None:
+    with running(*options({"requests-per-connection-max": 3})) as server:
+        request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        answers = raw(server, request * 3)
+        assert answers.count(b"HTTP/1.1 200 OK\r\n") == 3
+        assert answers.count(b"\r\nconnection: close\r\n") == 1
+        with httpx.Client(base_url=server.url) as client:
+            assert [client.get("/healthz").status_code for _ in range(10)] == [200] * 10
+
+
+def test_every_limit_is_met_in_this_file() -> None:
+    text = Path(__file__).read_text()
+    names = {field.name.replace("_", "-") for field in fields(Limits)}
+    said_otherwise = {"trace-syncs-max": "--trace-keep"}
+    assert {name for name in names - IN_CORE_ONLY if f'"{said_otherwise.get(name, name)}' not in text} == set()

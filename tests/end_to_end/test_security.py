@@ -1,0 +1,284 @@
+"""A real server with tokens, asked by real clients; browsers' headers, Host, SIGHUP, warnings; secrets stay secret."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.end_to_end.running import Server, running, until
+
+SYNCNET = [sys.executable, "-m", "syncnet"]
+
+
+def make_token(name: str, *options: str) -> tuple[str, str]:
+    """Return a token and its entry, as `syncnet token` prints them."""
+    made = subprocess.run([*SYNCNET, "token", name, *options], capture_output=True, text=True, timeout=30, check=True)
+    assert made.stderr.startswith(f"syncnet: the token of {name}, shown this once:\n")
+    secret = made.stderr.splitlines()[-1]
+    assert secret not in made.stdout
+    return secret, made.stdout
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {secret}"}
+
+
+class Tokens:
+    def __init__(self, file: Path) -> None:
+        self.ci, ci = make_token("ci", "--namespace", "ci-*")
+        self.eye, eye = make_token("eye", "--role", "observe")
+        self.root, root = make_token("root", "--role", "admin")
+        self.all = (self.ci, self.eye, self.root)
+        self.file = file
+        file.write_text(ci + eye + root)
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
+    return Tokens(tmp_path_factory.mktemp("tokens") / "tokens.yaml")
+
+
+@pytest.fixture(scope="module")
+def guarded(tokens: Tokens) -> Iterator[Server]:
+    with running("--token-file", str(tokens.file), client={"headers": bearer(tokens.root)}) as server:
+        yield server
+
+
+OFFER = "/event?event=e&actor=A&mates=0&namespace="
+
+
+@pytest.mark.parametrize(
+    ("who", "path", "status"),
+    [
+        ("ci", OFFER + "ci-1", 200),
+        ("ci", OFFER + "default", 403),
+        ("ci", "/stats?namespace=ci-1", 403),
+        ("ci", "/healthz", 200),
+        ("eye", OFFER + "default", 403),
+        ("eye", "/stats", 200),
+        ("eye", "/stats?namespace=ci-1", 200),
+        ("root", OFFER + "default", 200),
+        ("root", "/stats", 200),
+    ],
+)
+def test_what_a_token_may(guarded: Server, tokens: Tokens, who: str, path: str, status: int) -> None:
+    answer = guarded.client.get(path, headers=bearer(getattr(tokens, who)))
+    assert answer.status_code == status
+    if status == 403:
+        assert answer.json()["type"] == "urn:syncnet:problem:forbidden"
+        assert f"got {who} " in answer.json()["detail"]
+
+
+def test_a_body_cannot_name_another_namespace(guarded: Server, tokens: Tokens) -> None:
+    offer = {"event": "e", "actor": "A", "mates": 0, "namespace": "default"}
+    assert guarded.client.post("/event", json=offer, headers=bearer(tokens.ci)).status_code == 403
+    assert guarded.client.post("/event?namespace=ci-1", json=offer, headers=bearer(tokens.ci)).status_code == 400
+    offer["namespace"] = "ci-1"
+    assert guarded.client.post("/event", json=offer, headers=bearer(tokens.ci)).status_code == 200
+
+
+def test_curl_without_and_with_a_token(guarded: Server, tokens: Tokens) -> None:
+    url = f"{guarded.url}{OFFER}ci-1"
+    curl = ["curl", "--silent", "--include", "--max-time", "20"]
+    without = subprocess.run([*curl, url], capture_output=True, text=True, timeout=30, check=True).stdout
+    assert without.startswith("HTTP/1.1 401 Unauthorized")
+    assert '\nwww-authenticate: Bearer realm="syncnet"' in without
+    assert json.loads(without.splitlines()[-1])["type"] == "urn:syncnet:problem:unauthorized"
+    bearing = [*curl, "--oauth2-bearer", tokens.ci, url]
+    assert subprocess.run(bearing, capture_output=True, text=True, timeout=30, check=True).stdout.startswith(
+        "HTTP/1.1 200 OK"
+    )
+
+
+def test_what_is_open_needs_no_token_and_takes_a_wrong_one(guarded: Server) -> None:
+    for authorization in (b"", b"Bearer wrong", b"Bearer \xff\xfe"):
+        headers = [(b"authorization", authorization)] if authorization else []
+        assert httpx.get(f"{guarded.url}/healthz", headers=headers).status_code == 200
+        assert httpx.get(f"{guarded.url}/stats", headers=headers).status_code == 401
+
+
+def test_secrets_are_nowhere(guarded: Server, tokens: Tokens) -> None:
+    """In wrong places, they are neither echoed nor logged; nor are they where they belong."""
+    secret = tokens.ci
+    root = {"authorization": f"Bearer {tokens.root}"}
+    asked: list[dict[str, Any]] = [
+        {"url": "/stats", "headers": {"authorization": f"Bearer {secret}x"}},
+        {"url": "/stats", "headers": {"authorization": secret}},
+        {"url": "/stats", "headers": {"authorization": f"Basic {secret}"}},
+        {"url": "/stats", "headers": {"authorization": f"Bearer {secret}, {secret}"}},
+        {"url": "/stats", "headers": bearer(secret)},
+        {"url": f"/stats?token={secret}", "headers": root},
+        {"url": f"/event?event=e&actor=A&access_token={secret}", "headers": root},
+        {"url": "/event", "method": "POST", "json": {"event": "e", "actor": "A", "token": secret}, "headers": root},
+        {"url": "/event", "method": "POST", "data": {"event": "e", "token": secret}, "headers": root},
+        {"url": "/stats", "headers": {"x-token": secret, "cookie": f"token={secret}"}},
+        {"url": "/event?event=e&actor=A&mates=0&namespace=ci-1", "headers": bearer(secret)},
+    ]
+    for each in asked:
+        answer = guarded.client.request(**{"method": "GET", **each})
+        assert secret not in answer.text, each
+        assert secret not in str(answer.headers), each
+    waiting = ["curl", "--silent", "--oauth2-bearer", secret, f"{guarded.url}/event?event=w&actor=A&namespace=ci-1"]
+    with subprocess.Popen(waiting, stdout=subprocess.PIPE) as curl:
+        guarded.until_pending(1, "ci-1")
+        assert secret not in json.dumps(guarded.stats("ci-1"))
+        curl.kill()
+    guarded.until_pending(0, "ci-1")
+    for token in tokens.all:
+        assert token not in guarded.stderr
+        assert token not in guarded.stdout
+
+
+def test_sighup_reads_the_file_again_and_a_bad_one_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.yaml"
+    old, old_entry = make_token("old")
+    new, new_entry = make_token("new")
+    file.write_text(old_entry)
+
+    def status(secret: str) -> int:
+        return server.client.get(OFFER + "default", headers=bearer(secret)).status_code
+
+    with running("--token-file", str(file)) as server:
+        assert (status(old), status(new)) == (200, 401)
+        file.write_text(new_entry.replace("sha256: ", f"sha256: {old} "))
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: "the tokens stay as they were" in server.stderr, lambda: server.stderr)
+        assert f"{file}: line 2, entry 1: sha256: expected 64 hexadecimal digits" in server.stderr
+        assert old not in server.stderr
+        assert (status(old), status(new)) == (200, 401)
+        file.write_text(new_entry)
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: f"1 token read from {file}" in server.stderr, lambda: server.stderr)
+        assert (status(old), status(new)) == (401, 200)
+        assert server.stop() == 0
+
+
+def test_without_a_token_file_sighup_ends_the_server() -> None:
+    with running() as server:
+        assert server.stop(signal.SIGHUP) == -signal.SIGHUP
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--token-file", "none.yaml"], "Error: --token-file none.yaml: cannot be read: No such file or directory"),
+        (["--cors-origin", "x"], "expected an origin such as https://example.com"),
+        (["--allow-host", "x:1"], "expected the name of a host without a port"),
+        (["--keepalive", "1s"], "expected 3s to 1h, got 1s"),
+        (["--keepalive", "soon"], "expected a duration such as 250ms"),
+    ],
+)
+def test_options_that_do_not_do(options: list[str], message: str) -> None:
+    ended = subprocess.run([*SYNCNET, "127.0.0.1:0", *options], capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode in (1, 2)
+    assert message in ended.stderr
+    assert "serves on" not in ended.stderr
+
+
+def test_a_token_that_cannot_be_made() -> None:
+    for arguments in (["a b"], ["x", "--namespace", "a b"], ["x", "--role", "king"]):
+        ended = subprocess.run([*SYNCNET, "token", *arguments], capture_output=True, text=True, timeout=30, check=False)
+        assert ended.returncode == 2
+        assert ended.stdout == ""
+
+
+# --- browsers ----------------------------------------------------------------------------------------------
+
+
+def test_a_page_of_another_site_can_neither_offer_nor_read(server: Server) -> None:
+    server.client.get("/event?event=e&actor=A&mates=0")
+    for headers in (
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+    ):
+        for path in ("/event?event=e&actor=EVIL", "/event?event=e&actor=EVIL&mates=0", "/stats", "/healthz", "/none"):
+            answer = server.client.get(path, headers=headers)
+            assert answer.status_code == 403
+            assert answer.json()["type"] == "urn:syncnet:problem:cross-site"
+            assert not [name for name in answer.headers if name.startswith("access-control-")]
+        form = {"event": "e", "actor": "EVIL", "mates": "0"}
+        assert server.client.post("/event", data=form, headers=headers).status_code == 403
+        preflight = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+        assert server.client.options("/event", headers=preflight).status_code == 403
+    assert server.pending() == 0
+
+
+def test_its_own_pages_and_typed_addresses_are_let_in(server: Server) -> None:
+    for headers in ({"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}, {"origin": server.url}):
+        answer = server.client.get("/event?event=e&actor=A&mates=0", headers=headers)
+        assert answer.status_code == 200
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+def test_pages_of_an_origin_that_was_named() -> None:
+    there = {"origin": "https://there.example", "sec-fetch-site": "cross-site"}
+    with running("--cors-origin", "https://there.example", "--cors-origin", "http://localhost:3000") as server:
+        asked = {**there, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+        preflight = server.client.options("/event", headers=asked)
+        assert (preflight.status_code, preflight.content) == (204, b"")
+        assert "content-length" not in preflight.headers
+        assert preflight.headers["access-control-allow-origin"] == "https://there.example"
+        assert "POST" in preflight.headers["access-control-allow-methods"]
+        assert "Authorization" in preflight.headers["access-control-allow-headers"]
+        for path, status in (("/event?event=e&actor=A&mates=0", 200), ("/event", 400), ("/none", 404)):
+            answer = server.client.get(path, headers=there)
+            assert answer.status_code == status
+            assert answer.headers["access-control-allow-origin"] == "https://there.example"
+            assert answer.headers["vary"] == "Origin"
+            assert "Syncnet-Rank" in answer.headers["access-control-expose-headers"]
+        refused = server.client.get("/stats", headers={"origin": "https://evil.example"})
+        assert refused.status_code == 403
+        assert "access-control-allow-origin" not in refused.headers
+
+
+def test_no_dns_rebinding_on_the_loopback(server: Server) -> None:
+    for host, status in (
+        ("evil.example", 403),
+        (f"evil.example:{server.port}", 403),
+        ("localhost:1", 200),
+        ("a.localhost", 200),
+    ):
+        answer = server.client.get("/event?event=e&actor=A&mates=0", headers={"host": host})
+        assert answer.status_code == status, host
+        if status == 403:
+            assert answer.json()["type"] == "urn:syncnet:problem:unknown-host"
+
+
+def test_names_that_were_allowed_and_addresses_beyond_the_loopback() -> None:
+    with running("--allow-host", "sync.example.com") as server:
+        assert server.client.get("/healthz", headers={"host": "sync.example.com:80"}).status_code == 200
+        assert server.client.get("/healthz", headers={"host": "evil.example"}).status_code == 403
+    with running(address=":0") as server:
+        assert server.client.get("/healthz", headers={"host": "any.example"}).status_code == 200
+    with running("--allow-host", "sync.example.com", address=":0") as server:
+        assert server.client.get("/healthz", headers={"host": "any.example"}).status_code == 403
+
+
+# --- warnings ----------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_everybody_can_use_says_so() -> None:
+    with running(address=":0") as server:
+        assert server.stderr.count("WARNING") == 4
+        assert f"whoever reaches port {server.port} may do everything" in server.stderr
+        assert "syncnet token NAME >> tokens.yaml" in server.stderr
+    with running() as server:
+        assert "WARNING" not in server.stderr
+
+
+def test_tokens_without_tls_are_warned_of_beyond_the_loopback(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.yaml"
+    file.write_text(make_token("x")[1])
+    with running("--token-file", str(file), address=":0") as server:
+        assert server.stderr.count("WARNING") == 1
+        assert "tokens come in clear over the network" in server.stderr
+    with running("--token-file", str(file)) as server:
+        assert "WARNING" not in server.stderr

@@ -1,0 +1,254 @@
+"""Who is let in, decided without a server: hosts, origins, tokens."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncnet.errors import AccessError
+from syncnet.server.access import Access, Caller, parse_host, parse_origin
+from syncnet.server.tokens import new_token, parse_tokens
+
+
+class Asked:
+    """A request to http://localhost:8000, with the headers given."""
+
+    def __init__(self, headers: Mapping[str, str], method: str = "GET", scheme: str = "http") -> None:
+        self.method, self.scheme = method, scheme
+        self._headers = {"host": "localhost:8000", **headers}
+
+    def header(self, name: str) -> str:
+        return self._headers.get(name, "")
+
+
+def admit(access: Access, headers: Mapping[str, str], method: str = "GET", scheme: str = "http") -> Caller | str:
+    """Return the caller, or the code of the refusal."""
+    try:
+        return access.admit(Asked(headers, method, scheme))
+    except AccessError as error:
+        return error.code
+
+
+HERE = "http://localhost:8000"
+THERE = "https://there.example"
+
+
+@pytest.mark.parametrize(
+    ("headers", "admitted"),
+    [
+        ({}, True),  # curl
+        ({"sec-fetch-site": "none"}, True),  # typed into a browser
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": "same-origin", "origin": HERE}, True),
+        ({"sec-fetch-site": "same-origin", "origin": "https://localhost:8000"}, True),  # behind a proxy with TLS
+        ({"origin": HERE}, True),  # a browser that knows no Sec-Fetch-Site
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "same-site"}, False),
+        ({"sec-fetch-site": "something new"}, False),
+        ({"sec-fetch-site": "cross-site", "origin": HERE}, False),
+        ({"sec-fetch-site": "same-site", "origin": "http://localhost:3000"}, False),
+        ({"sec-fetch-site": "none", "origin": "chrome-extension://abcdef"}, False),
+        ({"origin": THERE}, False),
+        ({"origin": "http://localhost:8001"}, False),
+        ({"origin": "https://localhost:8000"}, False),
+        ({"origin": "http://localhost"}, False),
+        ({"origin": "http://localhost:8000.there.example"}, False),
+        ({"origin": "null"}, False),
+    ],
+)
+def test_pages_of_other_origins_are_refused(headers: dict[str, str], admitted: bool) -> None:
+    assert admit(Access(), headers) == (Caller() if admitted else "cross-site")
+
+
+def test_the_own_origin_has_the_own_scheme() -> None:
+    assert admit(Access(), {"origin": "https://localhost:8000"}, scheme="https") == Caller()
+    assert admit(Access(), {"origin": "http://localhost:8000"}, scheme="https") == "cross-site"
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", ""])
+def test_an_allowed_origin_is_let_in_and_told_so(site: str) -> None:
+    access = Access(origins=[THERE])
+    caller = admit(access, {"origin": THERE, "sec-fetch-site": site})
+    assert isinstance(caller, Caller)
+    assert dict(caller.headers)["access-control-allow-origin"] == THERE
+    assert dict(caller.headers)["vary"] == "Origin"
+    assert "Syncnet-Id" in dict(caller.headers)["access-control-expose-headers"]
+    assert "access-control-allow-credentials" not in dict(caller.headers)
+    assert not caller.is_preflight
+    assert admit(access, {"origin": "https://elsewhere.example", "sec-fetch-site": site}) == "cross-site"
+    assert admit(access, {"origin": "null", "sec-fetch-site": site}) == "cross-site"
+    assert admit(access, {"sec-fetch-site": "cross-site"}) == "cross-site", "nobody knows whose page it is"
+    assert admit(access, {}) == Caller(headers=(("vary", "Origin"),))
+
+
+def test_any_origin() -> None:
+    access = Access(origins=["*"])
+    for headers in ({"origin": THERE}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
+        assert isinstance(admit(access, headers), Caller)
+
+
+def test_an_application_may_see_to_origins_itself() -> None:
+    assert admit(Access(origins=None), {"origin": THERE, "sec-fetch-site": "cross-site"}) == Caller()
+
+
+def test_a_preflight() -> None:
+    asked = {"origin": THERE, "access-control-request-method": "POST"}
+    _, entry = new_token("x", ["*"], ["sync"])
+    caller = admit(Access(parse_tokens(entry.encode()), origins=[THERE]), asked, "OPTIONS")
+    assert isinstance(caller, Caller)
+    assert caller.is_preflight
+    assert dict(caller.headers)["access-control-allow-methods"] == "GET, HEAD, POST, DELETE"
+    assert "Authorization, Content-Type" in dict(caller.headers)["access-control-allow-headers"]
+    assert admit(Access(), asked, "OPTIONS") == "cross-site"
+    later = admit(Access(origins=[THERE]), asked, "GET")
+    assert isinstance(later, Caller)
+    assert not later.is_preflight
+
+
+@pytest.mark.parametrize(
+    ("host", "admitted"),
+    [
+        ("localhost", True),
+        ("localhost:8000", True),
+        ("LocalHost:8000", True),
+        ("localhost.:8000", True),
+        ("app.localhost:1", True),
+        ("127.0.0.1", True),
+        ("127.1.2.3:8000", True),
+        ("[::1]:8000", True),
+        ("sync.example.com:8000", True),
+        ("", True),  # HTTP/1.0; a browser always names one
+        ("evil.example", False),
+        ("evil.example:8000", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("evillocalhost", False),
+        (".localhost", False),
+        ("sync.example.com.evil.example", False),
+        ("x.sync.example.com", False),
+        ("192.168.0.1", False),
+        ("[::2]", False),
+        ("localhost@evil.example", False),
+        ("localhost, evil.example", False),
+        ("localhost:8000:9", False),
+        ("localhost\n", False),
+    ],
+)
+def test_hosts(host: str, admitted: bool) -> None:
+    access = Access(hosts=[parse_host("Sync.Example.com")])
+    for _ in range(2):  # the second time it is remembered
+        assert admit(access, {"host": host}) == (Caller() if admitted else "unknown-host")
+    assert admit(Access(), {"host": host}) == Caller()
+
+
+def test_very_many_names_of_the_loopback() -> None:
+    access = Access(hosts=[])
+    for number in range(1_000):
+        assert admit(access, {"host": f"x{number}.localhost"}) == Caller()
+
+
+HEADER = st.one_of(
+    st.text(max_size=40),
+    st.sampled_from(["localhost", "same-origin", "none", HERE, THERE, "Bearer x", "[::1]:1", "[", ":"]),
+)
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(("host", "origin", "sec-fetch-site", "authorization"), HEADER)))
+def test_any_headers_are_let_in_or_refused(headers: dict[str, str]) -> None:
+    """And never let in where a page of another origin, or a foreign host, stands in them."""
+    secret, entry = "x", f'- {{name: x, sha256: {sha256(b"x").hexdigest()}, namespaces: ["*"], roles: [sync]}}'
+    caller = admit(Access(parse_tokens(entry.encode()), hosts=[]), headers)
+    if isinstance(caller, Caller):
+        assert headers["sec-fetch-site"] in ("", "none", "same-origin")
+        assert (
+            headers["origin"] in ("", f"http://{headers['host'].lower()}") or headers["sec-fetch-site"] == "same-origin"
+        )
+        assert caller.name == "" or headers["authorization"].split(" ")[-1].strip() == secret
+    else:
+        assert caller in ("cross-site", "unknown-host")
+
+
+def test_tokens() -> None:
+    secret, entry = new_token("ci", ["ci-*"], ["sync"])
+    access = Access(parse_tokens(entry.encode()))
+    caller = access.admit(Asked({"authorization": f"bearer {secret}"}))
+    assert caller.name == "ci"
+    caller.require("sync", "ci-1")
+    for role, namespace in (("sync", "default"), ("observe", "ci-1"), ("observe", None)):
+        with pytest.raises(AccessError) as error:
+            caller.require(role, namespace)
+        assert error.value.code == "forbidden"
+        assert secret not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer nonsense",
+        "Basic SECRET",
+        "SECRET",
+        "BearerSECRET",
+        "Bearer SECRETx",
+        "Bearer é",
+    ],
+)
+def test_no_token_or_an_unknown_one(authorization: str) -> None:
+    secret, entry = new_token("ci", ["*"], ["admin"])
+    sent = authorization.replace("SECRET", secret)
+    caller = Access(parse_tokens(entry.encode())).admit(Asked({"authorization": sent}))
+    assert caller.name == ""
+    with pytest.raises(AccessError) as error:
+        caller.require("sync")
+    assert error.value.code == "unauthorized"
+    assert secret not in str(error.value)
+    assert "nonsense" not in str(error.value)
+
+
+def test_without_tokens_everybody_may_do_everything() -> None:
+    caller = Access().admit(Asked({"authorization": "Bearer whatever"}))
+    assert caller.name == ""
+    for role in ("sync", "observe", "admin"):
+        caller.require(role, "any")
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("*", "*"),
+        ("https://a.example", "https://a.example"),
+        ("HTTPS://A.example/", "https://a.example"),
+        ("https://a.example:443", "https://a.example"),
+        ("http://a.example:80", "http://a.example"),
+        ("http://a.example:443", "http://a.example:443"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+        ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+    ],
+)
+def test_origins(text: str, origin: str) -> None:
+    assert parse_origin(text) == origin
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "a.example", "https://", "https://a/b", "https://*.a", "https://u@a", "a b"]
+)
+def test_no_origins(text: str) -> None:
+    with pytest.raises(ValueError, match="expected an origin such as"):
+        parse_origin(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"), [("A.example", "a.example"), ("10.0.0.7", "10.0.0.7"), ("::2", "[::2]"), ("[::2]", "[::2]")]
+)
+def test_names_of_hosts(text: str, host: str) -> None:
+    assert parse_host(text) == host
+
+
+@pytest.mark.parametrize("text", ["", "a:80", "[::2]:80", "*", "*.example", "http://a", "a/b", "a b"])
+def test_no_names_of_hosts(text: str) -> None:
+    with pytest.raises(ValueError, match="expected the name of a host"):
+        parse_host(text)

@@ -1,0 +1,54 @@
+"""No path is open by mistake: what is added to the table of paths wants a role, or stands here."""
+
+import pytest
+
+from syncnet.hub import Hub
+from syncnet.server.access import Access
+from syncnet.server.handler import Handler
+from syncnet.server.tokens import new_token, parse_tokens
+
+OPEN = {"/healthz", "/readyz", "/openapi.json"}
+
+pytestmark = pytest.mark.anyio
+
+
+class Asked:
+    scheme = "http"
+    query = b""
+
+    def __init__(self, method: str, path: str, authorization: str = "") -> None:
+        self.method, self.path, self._authorization = method, path, authorization
+
+    def header(self, name: str) -> str:
+        return self._authorization if name == "authorization" else ""
+
+    async def body(self, bytes_max: int) -> bytes:
+        raise AssertionError("the body of a request that is refused is not read")
+
+    async def disconnected(self) -> None:
+        raise AssertionError("a request that is refused does not wait")
+
+
+async def test_every_path_wants_a_token_unless_it_is_known_to_be_open() -> None:
+    _, entry = new_token("x", ["*"], ["admin"])
+    handler = Handler(Hub(), Access(parse_tokens(entry.encode())))
+    for path, route in handler._routes.items():
+        for method in route.methods:
+            for authorization in ("", "Bearer wrong"):
+                response = await handler.respond(Asked(method, path, authorization))
+                assert response.status == (200 if path in OPEN else 401), (method, path)
+                if path not in OPEN:
+                    assert ("www-authenticate", 'Bearer realm="syncnet"') in response.headers
+
+
+@pytest.mark.parametrize(("role", "other"), [("sync", "observe"), ("observe", "sync")])
+async def test_every_path_wants_its_role(role: str, other: str) -> None:
+    secret, entry = new_token("x", ["*"], [role])
+    handler = Handler(Hub(), Access(parse_tokens(entry.encode())))
+    refused = 0
+    for path, route in handler._routes.items():
+        if route.role in (other, "admin"):
+            refused += 1
+            response = await handler.respond(Asked(next(iter(route.methods)), path, f"Bearer {secret}"))
+            assert response.status == 403, path
+    assert refused
