@@ -10,14 +10,13 @@ It reads only those files and knows nothing of syncnet's code: what it holds aga
 | lost       | the connection was lost and nobody will ask again: the offer has no id                                |
 | withdraws  | it is about to send a DELETE                                                                          |
 | withdrawal | `status`: the answer to that                                                                          |
-| unsure     | a DELETE whose answer was lost may have ended the offer; nobody will ask again                        |
 | aborts     | `by`, `reason`: it is about to send an abort                                                          |
 | trace      | `namespace`, `syncs` (`sync`, `event`, `members` with `id` and `actor`): what GET /trace said         |
 | done       | the client ended in good order: it knows what became of all that it asked                             |
 
 A token is the offer's id where it has one, and the beginning of its payload, up to the first `|`, in any case.
 What nobody could learn is no violation: an offer that was asked by clients only that did not live to write `done`, or
-that is lost or unsure, is a *stray*. Of a stray nothing is wanted but that what is known of it agrees.
+that is lost, is a *stray*. Of a stray nothing is wanted but that what is known of it agrees.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Offer:
     is_stray: bool = True
     may_be_withdrawn: bool = False
     withdrawn: bool = False
-    unsure: bool = False
+    is_lost: bool = False
 
     @property
     def events(self) -> list[str]:
@@ -141,8 +140,8 @@ class Checker:
         match line["what"]:
             case "told":
                 offer.told.append(Told(line["at"], line["status"], line["code"], line["rank"], line["body"]))
-            case "lost" | "unsure":
-                offer.unsure = True
+            case "lost":
+                offer.is_lost = True
             case "withdraws":
                 offer.may_be_withdrawn = True
             case "withdrawal":
@@ -171,7 +170,7 @@ class Checker:
     def judge(self) -> None:
         """Find what is wrong."""
         for offer in self.offers.values():
-            offer.is_stray = offer.is_stray or offer.unsure
+            offer.is_stray = offer.is_stray or offer.is_lost
             self._judge_answers(offer)
         for key in sorted(self.bodies):
             self._judge_sync(key, json.loads(self.bodies[key]))
@@ -193,7 +192,7 @@ class Checker:
             seen = " then ".join(f"{told.status} {told.body.strip()}" for told in outcomes)
             self.wrong("changed", f"{who} was told {seen}")
         is_refused = not offer.named and any(told.code in TRANSIENT_CODES for told in offer.told)
-        if not (outcomes or offer.is_stray or offer.withdrawn or is_refused):
+        if not (outcomes or offer.is_stray or is_refused):
             self.wrong("never-told", f"{who} was never told what became of it")
 
     def _judge_end(self, offer: Offer, told: Told) -> None:
@@ -287,7 +286,7 @@ class Checker:
                     self.wrong("hole", f"nobody was told of the sync {number} of {namespace}: {traced}")
 
     def _judge_time(self) -> None:
-        """No sync has a number above that of one whose members were all told before it was even asked for."""
+        """A sync of which some member was asked for only after another sync had been told has the higher number."""
         asked: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for namespace, number in self.bodies:
             known = [self.offers[token].asked_at for token in self.members[namespace, number] if token in self.offers]

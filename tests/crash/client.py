@@ -10,6 +10,7 @@ knows, over a connection that is kept, by two requests at once, or by curl; with
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -49,7 +50,6 @@ class Offer:
     def __init__(self, token: str, namespace: str, named: bool, parameters: Record) -> None:
         self.token, self.namespace, self.named, self.parameters = token, namespace, named, parameters
         self.is_known = False
-        self.withdrawing = False
 
     @property
     def sent(self) -> Record:
@@ -148,7 +148,7 @@ class Task:
         await asking
 
     async def ask_until_known(self, offer: Offer) -> None:
-        while not offer.withdrawing:
+        while True:
             await self.ask(offer)
             if offer.is_known or not offer.named:
                 return
@@ -194,30 +194,15 @@ class Task:
         return await line.ask(method, path, body, WAIT_S)
 
     async def withdraw(self, offer: Offer, asking: asyncio.Task[None]) -> None:
-        """Send DELETE until it is known what became of an offer.
-
-        Whoever may have withdrawn an offer does not ask for it again: its id may be free, and it would be made anew.
-        """
-        book, path = self.client.book, query("/event", {"id": offer.token, "namespace": offer.namespace})
-        offer.withdrawing = True
-        while not offer.is_known:
-            book.write("withdraws", token=offer.token)
-            try:
+        """Send DELETE until it worked or came too late, or the offer ended otherwise. Asking tells which."""
+        path = query("/event", {"id": offer.token, "namespace": offer.namespace})
+        while not asking.done():
+            self.client.book.write("withdraws", token=offer.token)
+            with contextlib.suppress(LostError):
                 answer = await self.line_of_deletes.ask("DELETE", path, None, WAIT_S)
-            except LostError:
-                answer = Answer(503, "", b"")
-            if answer.status in (204, 404, 409):
-                book.write("withdrawal", token=offer.token, status=answer.status)
-            if answer.status == 409:  # it had ended before
-                offer.withdrawing = False
-                await asking
-                if not offer.is_known:
-                    await self.ask_until_known(offer)
-            elif asking.done() and answer.status == 204:
-                return
-            elif asking.done() and answer.status == 404:  # it never came there, or a DELETE before this one worked
-                book.write("unsure", token=offer.token)
-                return
+                self.client.book.write("withdrawal", token=offer.token, status=answer.status)
+                if answer.status in (204, 409):
+                    return
             await asyncio.wait({asking}, timeout=self.random.uniform(0.005, 0.05))
 
     async def abort(self, offer: Offer) -> None:
@@ -242,8 +227,6 @@ def open_offers(paths: list[str]) -> list[Offer]:
                 case "asks" if line["named"] and line["token"] not in offers:
                     offers[line["token"]] = Offer(line["token"], line["namespace"], True, line["parameters"])
                 case "told" if line["token"] in offers and (line["status"] == 200 or line["code"] in OUTCOME_CODES):
-                    offers[line["token"]].is_known = True
-                case "withdraws":  # it may have been withdrawn: it must not be made anew
                     offers[line["token"]].is_known = True
     return [offer for offer in offers.values() if not offer.is_known]
 

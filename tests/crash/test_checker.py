@@ -87,8 +87,12 @@ def good() -> Files:
     story.asks("a", "a8", named=False)
     story.write("a", "lost", token="a8")
     story.asks("a", "a9")
+    story.told("a", "a9", 409, "replaced")
     story.write("a", "withdraws", token="a9")
-    story.write("a", "unsure", token="a9")
+    story.write("a", "withdrawal", token="a9", status=404)
+    story.write("a", "withdraws", token="a9")
+    story.write("a", "withdrawal", token="a9", status=204)
+    story.told("a", "a9", 410, "withdrawn")
     story.asks("b", "b9", named=False)
     story.asks("c", "c9")
     story.sync(4, "coin", "b9", "c9")
@@ -141,6 +145,13 @@ def told_too(files: Files, client: str, token: str, status: int, code: str, **bo
     )
 
 
+def retold(files: Files, client: str, token: str, code: str) -> None:
+    """Let a client be told nothing but this of an offer."""
+    files[client] = [
+        each for each in files[client] if (each["what"], each.get("token")) != ("told", token) or each["code"] == code
+    ]
+
+
 def without(files: Files, client: str, what: str, token: str) -> Files:
     files[client].remove(line(files, client, what, token))
     return files
@@ -188,6 +199,7 @@ PLANTED: list[tuple[str, Callable[[Files], object]]] = [
     ("lost-member", lambda f: without(f, "c", "told", "c9")),
     ("never-told", lambda f: without(f, "a", "told", "a4")),
     ("never-told", lambda f: without(f, "a", "lost", "a8")),
+    ("never-told", lambda f: retold(f, "a", "a9", "replaced")),
     ("other-bytes", lambda f: retell(f, "b", "b1", lambda sync: sync.update(payloads={}))),
     ("other-bytes", lambda f: line(f, "b", "told", "b1").update(body='{"event": "coin", "sy')),
     ("other-number", lambda f: copied_sync(f, 4, 5)),
