@@ -19,6 +19,7 @@ from benchmarks.processes import BenchmarkError
 
 _SECTIONS: Final = {
     "matching": "benchmarks.matching",
+    "in-process": "benchmarks.in_process",
     "http": "benchmarks.over_http",
     "memory": "benchmarks.memory",
     "startup": "benchmarks.startup",

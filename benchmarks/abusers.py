@@ -2,8 +2,7 @@
 
 - `slowloris`: a thousand connections, each of which sends its head one byte a second, and comes again when closed.
 - `flood`: requests past every limit of one request, on many connections, so many a second; those that the server closes
-  come again. With them offers past the limit of a namespace (start the server with `--limit
-  pending-per-namespace-max=…`).
+  come again. Before them offers that fill a namespace (start the server with `--limit pending-per-namespace-max=100`).
 - `never-reading`: pairs that meet with payloads far above what the buffers of a socket hold, ask for more on the same
   connection, and read nothing; they come again with new connections all the time.
 
@@ -26,6 +25,8 @@ __all__ = ["KINDS", "get"]
 
 _SLOW_CONNECTIONS: Final = 1_000
 _FLOOD_CONNECTIONS: Final = 64
+_FLOOD_WAITING: Final = 150
+_FLOOD_ANSWER_S_MAX: Final = 2.0
 _FLOOD_REQUESTS_PER_S: Final = 1_000
 _UNREAD_PAIRS: Final = 16
 _UNREAD_FOR_S: Final = 1.0
@@ -92,27 +93,30 @@ def _past_the_limits() -> Iterator[bytes]:
         yield _post_json("/event", b'{"event":"e","actor":"A","payload":"%s"}' % (b"x" * 270_000))
         yield b"POST /event HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999999\r\n\r\n"
         for _ in range(10):
-            yield get(f"/event?event=flood-{next(names)}&actor=A&namespace=flood&timeout=1s")
+            yield get(f"/event?event=flood-{next(names)}&actor=A&namespace=flood")
 
 
 async def _flood(port: int, ready: Callable[[], None]) -> None:
+    """Fill a namespace with offers that wait, so that all others in it are refused; and send on, at an even pace."""
+    loop = asyncio.get_running_loop()
     requests = _past_the_limits()
+    every_s = _FLOOD_CONNECTIONS / _FLOOD_REQUESTS_PER_S
 
-    async def one() -> None:
+    async def one(waits: bool) -> None:
         while True:
             reader, writer = await _connected(port)
-            with contextlib.suppress(OSError):
-                while True:
-                    writer.write(next(requests))
-                    await asyncio.sleep(_FLOOD_CONNECTIONS / _FLOOD_REQUESTS_PER_S)
-                    with contextlib.suppress(TimeoutError):
-                        if await asyncio.wait_for(reader.read(65_536), 2.0) == b"":
-                            break
+            at_s = loop.time()
+            with contextlib.suppress(OSError, TimeoutError):
+                while not reader.at_eof():
+                    writer.write(get("/event?event=wait&actor=A&namespace=flood") if waits else next(requests))
+                    await asyncio.wait_for(reader.read(65_536), None if waits else _FLOOD_ANSWER_S_MAX)
+                    at_s += _AGAIN_S if waits else every_s
+                    await asyncio.sleep(at_s - loop.time())
             writer.close()
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(_FLOOD_CONNECTIONS):
-            group.create_task(one())
+        for number in range(_FLOOD_WAITING + _FLOOD_CONNECTIONS):
+            group.create_task(one(number < _FLOOD_WAITING))
         ready()
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import uvloop
 
+from syncnet.core.limits import LIMITS
 from syncnet.server.address import Address, listen
-from syncnet.server.serve import _Granian
+from syncnet.server.serve import Granian
 
 
 class _Fixed:
@@ -31,7 +32,7 @@ class _Fixed:
 async def _serve(body: bytes, headers: list[tuple[str, str]]) -> None:
     listener = listen(Address("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    serving = asyncio.create_task(_Granian(_Fixed(body, headers), listener).serve())  # type: ignore[arg-type]
+    serving = asyncio.create_task(Granian(_Fixed(body, headers), listener, LIMITS).serve())  # type: ignore[arg-type]
     print(f"ceiling: serves on http://127.0.0.1:{port}", file=sys.stderr, flush=True)
     await serving
 

@@ -382,27 +382,27 @@ async def test_who_asks_again_before_the_first_has_gone_keeps_an_offer_without_l
     assert log.flush() == [Withdraw]
 
 
-async def test_g6_a_hub_is_settled_when_nothing_that_was_asked_for_may_still_happen() -> None:
+async def test_g6_a_hub_is_quiet_when_nothing_that_was_asked_for_may_still_happen() -> None:
     log = LaterLog()
     hub = Hub(log)
 
-    def is_settled() -> bool:
-        return hub.is_settled
+    def is_quiet() -> bool:
+        return hub.is_quiet
 
-    assert is_settled()
+    assert is_quiet()
     vm = Waiter(hub, offer("VM"))
-    assert not is_settled()
+    assert not is_quiet()
     log.flush()
-    assert is_settled()
+    assert is_quiet()
     hub.withdraw("default", "nobody", lambda _: None)
-    assert not is_settled()
+    assert not is_quiet()
     log.flush()
     cust = Waiter(hub, offer("CUST"))
     cust.leave()
     hub.drain()
-    assert not is_settled()  # who left may be in a sync, too
+    assert not is_quiet()  # who left may be in a sync, too
     log.flush()
-    assert is_settled()
+    assert is_quiet()
     assert isinstance(await vm.outcome(), Synced)
     assert hub.send_away() == 0
 

@@ -21,9 +21,10 @@ MAY_IMPORT = {
     "log": {"errors", "core", "wire"},
     "hub": {"errors", "core", "wire", "log"},
     "server": {"errors", "core", "wire", "log", "hub"},
+    "local": {"errors", "core", "wire", "log", "hub"},
     "view": {"core"},
     "cli": {"", "errors", "core", "wire", "log", "hub", "server", "view"},
-    "": {"errors", "core", "wire", "log", "hub", "server"},  # the public names
+    "": {"errors", "core", "wire", "log", "hub", "local", "server"},  # the public names
     "__main__": {"cli"},
 }
 PURE = {"core": "the standard library", "view": "the standard library"}
@@ -110,13 +111,22 @@ def test_the_public_names_are_pinned() -> None:
 
     assert sorted(syncnet.__all__) == [
         "ASGIApp",
+        "AbortedError",
         "DrainingError",
         "Hub",
         "LabelError",
+        "Member",
+        "Offer",
         "ParameterError",
+        "RefusedError",
         "SelectorError",
+        "Sync",
+        "Syncnet",
         "SyncnetError",
+        "TimedOutError",
+        "UnavailableError",
         "UsageError",
+        "WithdrawnError",
         "WorldError",
         "__version__",
     ]

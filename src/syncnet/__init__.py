@@ -1,33 +1,76 @@
 """The place where processes meet: synchronous events for any number of parties.
 
-What is imported from here is public; `ASGIApp` puts syncnet into an application of yours.
+What is imported from here is public. `Syncnet` is a world inside a program; `ASGIApp` puts syncnet into an application
+of yours. A name is loaded when it is first used, so that a program pays for what it uses.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from syncnet.errors import (
+    AbortedError,
     DrainingError,
     LabelError,
     ParameterError,
+    RefusedError,
     SelectorError,
     SyncnetError,
+    TimedOutError,
+    UnavailableError,
     UsageError,
+    WithdrawnError,
     WorldError,
 )
-from syncnet.hub import Hub
-from syncnet.server.asgi import ASGIApp
+
+if TYPE_CHECKING:
+    from syncnet.hub import Hub
+    from syncnet.local import Offer, Syncnet
+    from syncnet.server.asgi import ASGIApp
+    from syncnet.wire.results import Member, Sync
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ASGIApp",
+    "AbortedError",
     "DrainingError",
     "Hub",
     "LabelError",
+    "Member",
+    "Offer",
     "ParameterError",
+    "RefusedError",
     "SelectorError",
+    "Sync",
+    "Syncnet",
     "SyncnetError",
+    "TimedOutError",
+    "UnavailableError",
     "UsageError",
+    "WithdrawnError",
     "WorldError",
     "__version__",
 ]
+
+_LOADED_WHEN_USED: Final = {
+    "ASGIApp": "syncnet.server.asgi",
+    "Hub": "syncnet.hub",
+    "Member": "syncnet.wire.results",
+    "Offer": "syncnet.local",
+    "Sync": "syncnet.wire.results",
+    "Syncnet": "syncnet.local",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LOADED_WHEN_USED.get(name)
+    if module is None:
+        raise AttributeError(f"module 'syncnet' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(module), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(__all__) | globals().keys())

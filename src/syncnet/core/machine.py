@@ -45,17 +45,18 @@ from syncnet.core.effects import (
     Withdrawn,
 )
 from syncnet.core.groups import Group, Shape, add
-from syncnet.core.limits import LIMITS, PRESENT_OFFERS_MAX, Limits
+from syncnet.core.limits import LABEL_NAME_CHARACTERS_MAX, LIMITS, PRESENT_OFFERS_MAX, WORD_BYTES, Limits
 from syncnet.core.matching import Matcher, Standing, weight_bytes
 from syncnet.core.outcomes import Outcomes, is_kept
 from syncnet.core.snapshot import Snapshot, WorldSnapshot
+from syncnet.core.terms import Pair
 from syncnet.core.trace import Trace
 
-__all__ = ["Machine"]
+__all__ = ["Machine", "World"]
 
 
 @dataclass(slots=True)
-class _World:
+class World:
     """One namespace."""
 
     matcher: Matcher
@@ -74,7 +75,7 @@ class Machine:
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self._limits = limits
-        self._worlds: dict[str, _World] = {}
+        self._worlds: dict[str, World] = {}
         self._outcomes = Outcomes(limits)
         self._trace = Trace(limits)
         self._pending_offers = 0
@@ -168,6 +169,30 @@ class Machine:
         """How many offers are pending, over all namespaces."""
         return self._pending_offers
 
+    # --- what the lane asks (core/lane.py) -----------------------------------------------------------------
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds of this machine."""
+        return self._limits
+
+    def quiet_world(self, namespace: str, event: str) -> World | None:
+        """Return the world of a namespace that is known and in which no offer stands under an event; else None."""
+        world = self._worlds.get(namespace)
+        return world if world is not None and world.matcher.is_quiet(event) else None
+
+    def room_for_plain(self) -> int:
+        """Return how many further plain offers could be pending, of whatever namespace."""
+        limits = self._limits
+        offers = min(limits.pending_offers_max, limits.pending_per_namespace_max) - self._pending_offers
+        return min(offers, (limits.pending_bytes_max - self._pending_bytes) // _plain_bytes_max(limits))
+
+    def note(self, pairs: Iterable[Pair]) -> None:
+        """Put syncs of the lane into the trace."""
+        self._trace.add_pairs(pairs)
+
+    # --- inside --------------------------------------------------------------------------------------------
+
     def _offer(self, offer: Offer) -> tuple[Effect, ...]:
         self._outcomes.forget(offer.at_ns)
         world = self._worlds.get(offer.namespace)
@@ -204,7 +229,7 @@ class Machine:
         effects.append(synced)
         return tuple(effects)
 
-    def _asked_again(self, world: _World | None, offer: Offer) -> Attached | Retold | Refused | None:
+    def _asked_again(self, world: World | None, offer: Offer) -> Attached | Retold | Refused | None:
         """Return what an offer comes to whose id is known; None where it is not."""
         standing = world.standing.get(offer.id) if world else None
         if standing is not None:
@@ -218,7 +243,7 @@ class Machine:
             return Retold(offer, known[1])
         return Refused(offer, "id-reused", f"the id {offer.id} is that of another offer, which has come to an end")
 
-    def _full(self, world: _World, newcomer: Standing) -> Refused | None:
+    def _full(self, world: World, newcomer: Standing) -> Refused | None:
         """Return why no further offer can wait; None where one can."""
         limits, offer = self._limits, newcomer.offer
         if self._pending_offers >= limits.pending_offers_max:
@@ -234,7 +259,7 @@ class Machine:
             return Refused(offer, "quota", f"{of_owner} offers of this token are pending, and no more can be")
         return None
 
-    def _let_stand(self, world: _World, newcomer: Standing) -> None:
+    def _let_stand(self, world: World, newcomer: Standing) -> None:
         world.standing[newcomer.offer.id] = newcomer
         world.matcher.add(newcomer)
         self._pending_offers += 1
@@ -262,9 +287,9 @@ class Machine:
         if self._worlds[namespace].is_blank(self._syncs_forgotten):
             del self._worlds[namespace]
 
-    def _new_world(self, namespace: str) -> _World:
+    def _new_world(self, namespace: str) -> World:
         matcher = Matcher(self._limits.search_steps_max)
-        world = self._worlds[namespace] = _World(matcher, syncs=self._syncs_forgotten)
+        world = self._worlds[namespace] = World(matcher, syncs=self._syncs_forgotten)
         return world
 
     def _make_room_for(self, namespace: str) -> bool:
@@ -325,6 +350,11 @@ class Machine:
 
 def _weight_bytes(outcome: Remembered) -> int:
     return sum(map(weight_bytes, outcome.members if isinstance(outcome, Synced) else (outcome.offer,)))
+
+
+def _plain_bytes_max(limits: Limits) -> int:
+    """Return what a plain offer weighs at most, its payload apart, which is the program's own."""
+    return limits.event_characters_max + 4 * LABEL_NAME_CHARACTERS_MAX + 8 * WORD_BYTES
 
 
 class _Surroundings:

@@ -259,21 +259,24 @@ class Handler:
     async def _stats(self, request: Request, caller: Caller) -> Response:
         namespace = read_namespace(self._query(request))
         caller.require("observe", namespace)
-        machine = self._hub.machine
-        pending, syncs, misses = machine.totals(namespace)
+        with self._hub.reading:  # threads of this program may share the world
+            machine = self._hub.machine
+            pending, syncs, misses = machine.totals(namespace)
+            offers = machine.pending(namespace)
         headers = _headers("application/json")
         headers += [
             ("syncnet-pending", str(pending)),
             ("syncnet-syncs", str(syncs)),
             ("syncnet-misses", str(misses)),
         ]
-        body = await asyncio.to_thread(encode_pending, machine.pending(namespace))
+        body = await asyncio.to_thread(encode_pending, offers)
         return Response(200, headers, body)
 
     async def _trace(self, request: Request, caller: Caller) -> Response:
         wanted = read_trace(self._query(request))
         caller.require("observe", wanted.namespace)
-        syncs = self._hub.machine.trace(wanted.namespace, wanted.after, wanted.syncs_max)
+        with self._hub.reading:
+            syncs = self._hub.machine.trace(wanted.namespace, wanted.after, wanted.syncs_max)
         body = await asyncio.to_thread(encode_trace, wanted.namespace, syncs)
         return Response(200, _headers("application/json"), body)
 

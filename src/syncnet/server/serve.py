@@ -22,7 +22,7 @@ from typing import Final
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.net import SocketHolder
-from granian.server.embed import Server as GranianServer
+from granian.server.embed import Server as EmbeddedServer
 
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.hub import Hub
@@ -32,12 +32,12 @@ from syncnet.server.handler import Handler
 from syncnet.server.rsgi import RSGIApp
 from syncnet.server.tls import TLS
 
-__all__ = ["serve"]
+__all__ = ["Granian", "serve"]
 
 _REQUESTS_MAX: Final = 1_000_000  # above what the limit on open files can let in
 _FLUSH_S: Final = 1.0  # how long the last answers may take to leave
-_SETTLE_S: Final = 5.0  # how long a journal may take to write what was asked for before the end
-_SETTLE_STEP_S: Final = 0.002
+_QUIET_S: Final = 5.0  # how long a journal may take to write what was asked for before the end
+_QUIET_STEP_S: Final = 0.002
 _TURNS_TO_START: Final = 3  # of the loop, after which granian has aborted the process over a file of TLS, or will not
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -68,7 +68,7 @@ async def serve(
     if on_hangup is not None:
         loop.add_signal_handler(signal.SIGHUP, on_hangup)
     app = RSGIApp(Handler(hub, access, limits), limits.requests_per_connection_max)
-    server = _Granian(app, listener, limits, tls)
+    server = Granian(app, listener, limits, tls)
     serving = asyncio.create_task(server.serve())
     for _turn in range(_TURNS_TO_START):
         await asyncio.sleep(0)
@@ -84,7 +84,7 @@ async def serve(
 
     hub.drain()
     await asyncio.wait((serving,), timeout=drain_s)
-    await _settled(hub)
+    await _until_quiet(hub)
     waiting = hub.send_away()
     server.stop()
     with contextlib.suppress(TimeoutError):
@@ -92,18 +92,18 @@ async def serve(
     return waiting
 
 
-async def _settled(hub: Hub) -> None:
+async def _until_quiet(hub: Hub) -> None:
     """Wait until nothing is on its way through the log, but not for ever: a disk may hang."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_SETTLE_S):
-            while not hub.is_settled:  # noqa: ASYNC110 - the hub knows of no loop that it could wake
-                await asyncio.sleep(_SETTLE_STEP_S)
+        async with asyncio.timeout(_QUIET_S):
+            while not hub.is_quiet:  # noqa: ASYNC110 - the hub knows of no loop that it could wake
+                await asyncio.sleep(_QUIET_STEP_S)
 
 
-class _Granian(GranianServer):  # type: ignore[misc]
+class Granian(EmbeddedServer):  # type: ignore[misc]
     """Granian's embedded server, on a socket of ours."""
 
-    def __init__(self, app: RSGIApp, listener: socket.socket, limits: Limits, tls: TLS | None) -> None:
+    def __init__(self, app: RSGIApp, listener: socket.socket, limits: Limits, tls: TLS | None = None) -> None:
         self._listener = listener
         super().__init__(
             app,

@@ -1,0 +1,188 @@
+"""How many pairs a second meet inside one program: syncnet beside what programs use for that without it.
+
+Two parties meet again and again, both waiting for the other: two tasks of one loop of asyncio (the stock one, and
+uvloop), two tasks of trio, two threads. Beside syncnet, which hands both the payload of the other, the names of the
+members and a number, are measured
+
+- `asyncio.Barrier(2)`, which hands over a number from 0 to 1;
+- `Chan` of aiochan and anyio's memory object stream, one task putting and the other taking;
+- trio's memory channel of size 0, one task sending and the other receiving;
+- `threading.Barrier(2)`.
+
+Every round measures all of them one after the other, begins with another one, and a ratio is taken within its round;
+printed are the medians. Not measured: more than two parties, many events, offers with selectors, contention.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import statistics
+import threading
+import warnings
+from collections.abc import Awaitable, Callable, Coroutine
+from time import perf_counter
+from typing import Any, Final, NamedTuple
+
+import anyio
+import trio
+import uvloop
+
+from syncnet import Syncnet
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it was written for an earlier Python
+    import aiochan
+
+__all__ = ["report"]
+
+_PAIRS_PER_ROUND: Final = 5_000
+_WARM_UP_PAIRS: Final = 500
+_ROUNDS: Final = 15
+
+_Step = Callable[[], Awaitable[object]]
+
+
+class _Side(NamedTuple):
+    """One row: `measure` lets so many pairs meet, and returns how many seconds that took."""
+
+    group: str
+    name: str
+    measure: Callable[[int], float]
+
+
+async def _time_tasks(one: _Step, other: _Step, pairs: int) -> float:
+    async def run(step: _Step) -> None:
+        for _ in range(pairs):
+            await step()
+
+    tasks = [asyncio.ensure_future(run(step)) for step in (one, other)]
+    began = perf_counter()
+    await asyncio.gather(*tasks)
+    return perf_counter() - began
+
+
+async def _barrier(pairs: int) -> float:
+    barrier = asyncio.Barrier(2)
+    return await _time_tasks(barrier.wait, barrier.wait, pairs)
+
+
+async def _aiochan(pairs: int) -> float:
+    chan: Any = aiochan.Chan()
+    return await _time_tasks(lambda: chan.put(1), chan.get, pairs)
+
+
+async def _anyio_stream(pairs: int) -> float:
+    send, receive = anyio.create_memory_object_stream[int](0)
+    async with send, receive:
+        return await _time_tasks(lambda: send.send(1), receive.receive, pairs)
+
+
+async def _syncnet(pairs: int) -> float:
+    async with Syncnet() as net:
+        return await _time_tasks(lambda: net.sync("coin", actor="VM"), lambda: net.sync("coin", actor="CUST"), pairs)
+
+
+async def _time_trio_tasks(one: _Step, other: _Step, pairs: int) -> float:
+    async def run(step: _Step) -> None:
+        for _ in range(pairs):
+            await step()
+
+    began = perf_counter()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run, one)
+        nursery.start_soon(run, other)
+    return perf_counter() - began
+
+
+async def _trio_channel(pairs: int) -> float:
+    send, receive = trio.open_memory_channel[int](0)
+    return await _time_trio_tasks(lambda: send.send(1), receive.receive, pairs)
+
+
+async def _trio_syncnet(pairs: int) -> float:
+    async with Syncnet() as net:
+        one, other = (lambda: net.sync("coin", actor="VM")), (lambda: net.sync("coin", actor="CUST"))
+        return await _time_trio_tasks(one, other, pairs)
+
+
+def _time_threads(one: Callable[[], object], other: Callable[[], object], pairs: int) -> float:
+    def run(step: Callable[[], object]) -> None:
+        for _ in range(pairs):
+            step()
+
+    threads = [threading.Thread(target=run, args=(step,)) for step in (one, other)]
+    began = perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return perf_counter() - began
+
+
+def _threading_barrier(pairs: int) -> float:
+    barrier = threading.Barrier(2)
+    return _time_threads(barrier.wait, barrier.wait, pairs)
+
+
+def _thread_syncnet(pairs: int) -> float:
+    with Syncnet() as net:
+        vm, cust = net.blocking.actor("VM"), net.blocking.actor("CUST")
+        return _time_threads(lambda: vm.sync("coin"), lambda: cust.sync("coin"), pairs)
+
+
+def _asyncio(measure: Callable[[int], Coroutine[Any, Any, float]]) -> Callable[[int], float]:
+    return lambda pairs: asyncio.run(measure(pairs))
+
+
+def _uvloop(measure: Callable[[int], Coroutine[Any, Any, float]]) -> Callable[[int], float]:
+    return lambda pairs: uvloop.run(measure(pairs))
+
+
+_SYNCNET: Final = "syncnet"
+_SIDES: Final = (
+    _Side("asyncio", _SYNCNET, _asyncio(_syncnet)),
+    _Side("asyncio", "asyncio.Barrier", _asyncio(_barrier)),
+    _Side("asyncio", "aiochan.Chan", _asyncio(_aiochan)),
+    _Side("asyncio", "anyio stream", _asyncio(_anyio_stream)),
+    _Side("uvloop", _SYNCNET, _uvloop(_syncnet)),
+    _Side("uvloop", "asyncio.Barrier", _uvloop(_barrier)),
+    _Side("uvloop", "aiochan.Chan", _uvloop(_aiochan)),
+    _Side("uvloop", "anyio stream", _uvloop(_anyio_stream)),
+    _Side("trio", _SYNCNET, lambda pairs: trio.run(_trio_syncnet, pairs)),
+    _Side("trio", "trio channel", lambda pairs: trio.run(_trio_channel, pairs)),
+    _Side("threads", _SYNCNET, _thread_syncnet),
+    _Side("threads", "threading.Barrier", _threading_barrier),
+)
+
+
+def report() -> str:
+    """Measure (about half a minute) and return the table as text."""
+    rates: dict[tuple[str, str], list[float]] = {(side.group, side.name): [] for side in _SIDES}
+    for side in _SIDES:
+        side.measure(_WARM_UP_PAIRS)
+    for round_ in range(_ROUNDS):
+        first = round_ % len(_SIDES)
+        for side in _SIDES[first:] + _SIDES[:first]:
+            rates[side.group, side.name].append(_PAIRS_PER_ROUND / side.measure(_PAIRS_PER_ROUND))
+    lines = [_machine(), "", f"{'':<10}{'':<20}{'pairs/s':>10}{'syncnet is':>14}   lowest to highest"]
+    for (group, name), of_side in rates.items():
+        rate = statistics.median(of_side)
+        if name == _SYNCNET:
+            lines.append(f"{group:<10}{name:<20}{rate:>10,.0f}")
+            continue
+        ratios = [ours / theirs for ours, theirs in zip(rates[group, _SYNCNET], of_side, strict=True)]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        lines.append(f"{group:<10}{name:<20}{rate:>10,.0f}{statistics.median(ratios):>8.2f} times   {spread}")
+    ratios = [
+        ours / theirs for ours, theirs in zip(rates["asyncio", _SYNCNET], rates["trio", "trio channel"], strict=True)
+    ]
+    lines.append(f"syncnet on asyncio beside trio's channel on trio: {statistics.median(ratios):.2f} times")
+    return "\n".join(lines)
+
+
+def _machine() -> str:
+    load = f"{_ROUNDS} rounds of {_PAIRS_PER_ROUND:,} pairs"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"in-process: {load}; {python}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"

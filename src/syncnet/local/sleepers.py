@@ -1,0 +1,118 @@
+"""How those who wait for an offer sleep and are woken: tasks of asyncio, tasks of trio, and threads.
+
+A sleeper is woken once, from any thread, by a function that takes it; nothing happens where it has woken by itself.
+Where it sleeps on the very loop that wakes it, it is woken directly, which costs a fraction of a message from another
+thread.
+"""
+
+from __future__ import annotations
+
+from _thread import LockType
+from asyncio import AbstractEventLoop, Future, _get_running_loop, current_task, get_running_loop
+from collections.abc import Callable
+from sys import modules
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import trio
+
+__all__ = ["TrioSleeper", "loop_here", "trio_lowlevel", "wake_asyncio", "wake_thread", "wake_trio"]
+
+
+def wake_asyncio(future: Future[None]) -> None:
+    """Wake the task that awaits `future`."""
+    loop = future.get_loop()
+    if _get_running_loop() is loop:
+        if not future.done():
+            future.set_result(None)
+        return
+    _hand_over(loop, future)
+
+
+def _hand_over(loop: AbstractEventLoop, future: Future[None]) -> None:
+    try:
+        loop.call_soon_threadsafe(_set, future)
+    except RuntimeError:  # the loop was closed, and all its tasks with it
+        return
+
+
+def _set(future: Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def wake_thread(lock: LockType) -> None:
+    """Wake the thread that waits to acquire `lock`."""
+    lock.release()
+
+
+def loop_here() -> AbstractEventLoop | None:
+    """Return the loop of asyncio whose task runs here; None in a task of trio.
+
+    Nothing is imported to find out: who uses trio has imported it. It may run as a guest on a loop of asyncio, but
+    then no task of that loop runs at the same moment.
+
+    :raises RuntimeError: neither is the case.
+    """
+    loop = _get_running_loop()
+    if loop is not None and ("trio" not in modules or current_task(loop) is not None):
+        return loop
+    trio = modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return None
+    return get_running_loop()
+
+
+def trio_lowlevel() -> ModuleType:
+    """Return `trio.lowlevel`; only called where a task of trio runs, or ran."""
+    lowlevel: ModuleType = modules["trio.lowlevel"]
+    return lowlevel
+
+
+class TrioSleeper:
+    """A task of trio, the one that makes this, which is to sleep until it is rescheduled."""
+
+    __slots__ = ("_abandon", "_sleeps", "_task", "_token")
+
+    def __init__(self, abandon: Callable[[], object]) -> None:
+        lowlevel = trio_lowlevel()
+        self._token = lowlevel.current_trio_token()
+        self._task = lowlevel.current_task()
+        self._sleeps = True
+        self._abandon = abandon
+
+    def abort(self, _: object) -> trio.lowlevel.Abort:
+        """Let a task that was cancelled sleep no longer."""
+        self._sleeps = False
+        self._abandon()
+        aborted: trio.lowlevel.Abort = trio_lowlevel().Abort.SUCCEEDED
+        return aborted
+
+    def wake(self) -> None:
+        """Reschedule the task; to be called in its own run of trio."""
+        if self._sleeps:
+            self._sleeps = False
+            trio_lowlevel().reschedule(self._task)
+
+    def is_here(self) -> bool:
+        """Tell whether the task's own run of trio is what runs in this thread."""
+        try:
+            return trio_lowlevel().current_trio_token() is self._token
+        except RuntimeError:  # no run of trio is here
+            return False
+
+    def hand_over(self) -> None:
+        """Have the task rescheduled, from anywhere."""
+        try:
+            self._token.run_sync_soon(self.wake)
+        except modules["trio"].RunFinishedError:  # and its tasks are gone
+            return
+
+
+def wake_trio(sleeper: TrioSleeper) -> None:
+    """Wake the task that sleeps."""
+    if sleeper.is_here():
+        sleeper.wake()
+    else:
+        sleeper.hand_over()
