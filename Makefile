@@ -38,8 +38,9 @@ sim: $(READY) ## the random comparisons of matchers, nightly size (some minutes)
 fuzz: $(READY) ## random requests and random bytes at a real server, nightly size (some ten minutes)
 	SYNCNET_FUZZ_EXAMPLES=1500 $(BIN)/pytest -q tests/end_to_end/test_openapi.py tests/end_to_end/test_raw_bytes.py
 
-soak: $(READY) ## a million offers of every kind of end, memory must come back (some twenty minutes)
+soak: $(READY) ## a million offers of every kind of end, and 300 kills of servers (some forty minutes)
 	SYNCNET_SOAK_OFFERS=1000000 $(BIN)/pytest -q tests/core/test_soak.py tests/end_to_end/test_soak.py
+	SYNCNET_KILLS=$${SYNCNET_KILLS:-200} $(BIN)/pytest -q -s tests/crash
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

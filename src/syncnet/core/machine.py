@@ -47,7 +47,7 @@ from syncnet.core.effects import (
 from syncnet.core.groups import Group, Shape, add
 from syncnet.core.limits import LABEL_NAME_CHARACTERS_MAX, LIMITS, PRESENT_OFFERS_MAX, WORD_BYTES, Limits
 from syncnet.core.matching import Matcher, Standing, weight_bytes
-from syncnet.core.outcomes import Outcomes
+from syncnet.core.outcomes import Outcomes, is_kept
 from syncnet.core.snapshot import Snapshot, WorldSnapshot
 from syncnet.core.terms import Pair
 from syncnet.core.trace import Trace
@@ -88,9 +88,8 @@ class Machine:
         match command:
             case Offer():
                 return self._offer(command)
-            case Withdraw(at_ns, namespace, id, cause):
-                standing = self._take(namespace, id)
-                return (Withdrawn(at_ns, standing.offer, cause),) if standing else ()
+            case Withdraw():
+                return self._withdraw(command)
             case Expire():
                 return self._expire(command)
             case Abort():
@@ -303,6 +302,15 @@ class Machine:
             return False
         self._syncs_forgotten = max(self._syncs_forgotten, self._worlds.pop(eldest).syncs)
         return True
+
+    def _withdraw(self, command: Withdraw) -> tuple[Effect, ...]:
+        standing = self._take(command.namespace, command.id)
+        if standing is None:
+            return ()
+        withdrawn = Withdrawn(command.at_ns, standing.offer, command.cause)
+        if is_kept(withdrawn):
+            self._outcomes.remember(withdrawn, standing.weight_bytes)
+        return (withdrawn,)
 
     def _expire(self, command: Expire) -> tuple[Effect, ...]:
         world = self._worlds.get(command.namespace)

@@ -226,7 +226,10 @@ class Handler:
         effects = await self._effects(lambda done: self._hub.withdraw(namespace, id, done))
         if effects:
             return Response(204, [("cache-control", "no-store")], b"")
-        if self._hub.machine.outcome_of(namespace, id, self._hub.now_ns()):
+        known = self._hub.machine.outcome_of(namespace, id, self._hub.now_ns())
+        if known and isinstance(known[1], Withdrawn):  # by a DELETE before this one, whose answer may have been lost
+            return Response(204, [("cache-control", "no-store")], b"")
+        if known:
             return _problem("already-over", f"the offer {id} has come to an end; asking again by its id tells which")
         return _problem("unknown-id", f"no offer {id} is pending in the namespace {namespace}")
 
