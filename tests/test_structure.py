@@ -19,11 +19,12 @@ MAY_IMPORT = {
     "core": {"errors"},
     "wire": {"errors", "core"},
     "log": {"errors", "core", "wire"},
+    "client": {"errors", "wire"},
     "hub": {"errors", "core", "wire", "log"},
     "server": {"errors", "core", "wire", "log", "hub"},
     "view": {"core"},
-    "cli": {"", "errors", "core", "wire", "log", "hub", "server", "view"},
-    "": {"errors", "core", "wire", "log", "hub", "server"},  # the public names
+    "cli": {"", "errors", "core", "wire", "client", "log", "hub", "server", "view"},
+    "": {"errors", "core", "wire", "client", "log", "hub", "server"},  # the public names
     "__main__": {"cli"},
 }
 PURE = {"core": "the standard library", "view": "the standard library"}
@@ -110,15 +111,25 @@ def test_the_public_names_are_pinned() -> None:
 
     assert sorted(syncnet.__all__) == [
         "ASGIApp",
+        "AbortedError",
+        "AsyncClient",
+        "Client",
         "DrainingError",
         "Hub",
         "LabelError",
+        "Member",
         "ParameterError",
+        "RefusedError",
         "SelectorError",
+        "Sync",
         "SyncnetError",
+        "TimedOutError",
+        "UnavailableError",
         "UsageError",
+        "WithdrawnError",
         "WorldError",
         "__version__",
+        "connect",
     ]
     assert all(hasattr(syncnet, name) for name in syncnet.__all__)
 
