@@ -40,6 +40,9 @@ class Stream:
     async def send(self, data: bytes, until_s: float | None) -> None:
         """Send all of `data`."""
         try:
+            if until_s is None:
+                await self._stream.send(data)
+                return
             with _deadline(until_s):
                 await self._stream.send(data)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
