@@ -22,9 +22,10 @@ MAY_IMPORT = {
     "client": {"errors", "wire"},
     "hub": {"errors", "core", "wire", "log"},
     "server": {"errors", "core", "wire", "log", "hub"},
+    "local": {"errors", "core", "wire", "log", "hub"},
     "view": {"core"},
     "cli": {"", "errors", "core", "wire", "client", "log", "hub", "server", "view"},
-    "": {"errors", "core", "wire", "client", "log", "hub", "server"},  # the public names
+    "": {"errors", "core", "wire", "client", "log", "hub", "local", "server"},  # the public names
     "__main__": {"cli"},
 }
 PURE = {"core": "the standard library", "view": "the standard library"}
@@ -118,10 +119,12 @@ def test_the_public_names_are_pinned() -> None:
         "Hub",
         "LabelError",
         "Member",
+        "Offer",
         "ParameterError",
         "RefusedError",
         "SelectorError",
         "Sync",
+        "Syncnet",
         "SyncnetError",
         "TimedOutError",
         "UnavailableError",

@@ -1,32 +1,34 @@
 """The place where processes meet: synchronous events for any number of parties.
 
-What is imported from here is public. `connect` gives a program its world, in-process or over the network; `ASGIApp`
-puts syncnet into an application of yours. Nothing is loaded before it is asked for.
+What is imported from here is public. `Syncnet` is a world inside a program, `AsyncClient` and `Client` come to that of a
+server, and `connect` gives the one or the other; `ASGIApp` puts syncnet into an application of yours. A name is loaded when it is first used, so that a program pays for what it uses.
 """
 
 from __future__ import annotations
 
-import importlib
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
+
+from syncnet.errors import (
+    AbortedError,
+    DrainingError,
+    LabelError,
+    ParameterError,
+    RefusedError,
+    SelectorError,
+    SyncnetError,
+    TimedOutError,
+    UnavailableError,
+    UsageError,
+    WithdrawnError,
+    WorldError,
+)
 
 if TYPE_CHECKING:
     from syncnet.client.aio.client import AsyncClient
     from syncnet.client.threads.client import Client
-    from syncnet.errors import (
-        AbortedError,
-        DrainingError,
-        LabelError,
-        ParameterError,
-        RefusedError,
-        SelectorError,
-        SyncnetError,
-        TimedOutError,
-        UnavailableError,
-        UsageError,
-        WithdrawnError,
-        WorldError,
-    )
     from syncnet.hub import Hub
+    from syncnet.local import Offer, Syncnet
     from syncnet.server.asgi import ASGIApp
     from syncnet.wire.results import Member, Sync
 
@@ -41,10 +43,12 @@ __all__ = [
     "Hub",
     "LabelError",
     "Member",
+    "Offer",
     "ParameterError",
     "RefusedError",
     "SelectorError",
     "Sync",
+    "Syncnet",
     "SyncnetError",
     "TimedOutError",
     "UnavailableError",
@@ -55,22 +59,28 @@ __all__ = [
     "connect",
 ]
 
-_HOMES: Final = {
+_LOADED_WHEN_USED: Final = {
     "ASGIApp": "syncnet.server.asgi",
     "AsyncClient": "syncnet.client.aio.client",
     "Client": "syncnet.client.threads.client",
     "Hub": "syncnet.hub",
     "Member": "syncnet.wire.results",
+    "Offer": "syncnet.local",
     "Sync": "syncnet.wire.results",
+    "Syncnet": "syncnet.local",
 }
-"""Where a public name is at home; those not listed are in `errors`."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(_HOMES.get(name, "syncnet.errors")), name)
+    module = _LOADED_WHEN_USED.get(name)
+    if module is None:
+        raise AttributeError(f"module 'syncnet' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(module), name)
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(__all__) | globals().keys())
 
 
 def connect(url: str | None = None, **options: Any) -> Any:
@@ -82,7 +92,9 @@ def connect(url: str | None = None, **options: Any) -> Any:
     :raises ParameterError: the URL or an option does not do.
     """
     if url is None:
-        return importlib.import_module("syncnet.local").Syncnet(**options)
+        from syncnet.local import Syncnet
+
+        return Syncnet(**options)
     from syncnet.client.aio.client import AsyncClient
 
     return AsyncClient(url, **options)

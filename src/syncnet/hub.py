@@ -10,7 +10,9 @@ Laws
 1. Whoever makes an offer is told exactly once: its outcome, or the error that ended the wait (`Told`).
 2. One waits for an offer at a time. Who asks again by its id takes the place of the one before, who is told so.
 3. An offer whose waiter left stays for its linger, and is withdrawn when that is over; without a linger, at once.
-4. Functions to be told by, and observers, are called in the order of the log and under the lock of the hub, on
+4. An offer of the lane (core/lane.py) is as pending as any other. Before a command is applied and before the machine is
+   read the lane is emptied, so that nobody can tell.
+5. Functions to be told by, and observers, are called in the order of the log and under the lock of the hub, on
    whichever thread caused it. They must be quick, must not raise, and must not call the hub.
 """
 
@@ -26,13 +28,16 @@ from typing import Protocol, TypeAlias
 
 from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, Withdraw
 from syncnet.core.effects import Attached, Effect, Missed, Outcome, Pending, Retold, Synced
+from syncnet.core.lane import Lane
+from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
+from syncnet.core.terms import Plain
 from syncnet.errors import DrainingError, ReplacedError, SyncnetError, WorldError
 from syncnet.log import Log
 from syncnet.log.memory import MemoryLog
 
-__all__ = ["Done", "Hub", "Observer", "Tell", "Told"]
+__all__ = ["Done", "Hub", "Observer", "Passing", "Tell", "Told"]
 
 Observer: TypeAlias = Callable[[Effect], None]
 
@@ -45,6 +50,16 @@ Done: TypeAlias = Callable[[tuple[Effect, ...] | WorldError], None]
 _ID_DIGITS = 16
 _AGAIN_S = 0.5
 _IDS_AT_ONCE = 256  # asking the system for randomness costs the same for many as for one
+
+
+class Passing(Plain, Protocol):
+    """An offer that may rest in the lane, and stand in the machine should somebody look."""
+
+    def core_offer(self) -> Offer:
+        """Return it as the machine takes it; called once at most."""
+
+    def tell(self, told: Told) -> None:
+        """Be told what became of it."""
 
 
 class _Timer(Protocol):
@@ -99,6 +114,7 @@ class Hub:
         self._unused_ids: list[str] = []
         self._draining = False
         self._latest_ns = 0
+        self._lane: Lane[Passing] = Lane(self._machine)
         self._log.open(self)
         self._take_over()
 
@@ -118,7 +134,17 @@ class Hub:
     @property
     def machine(self) -> Machine:
         """The state, to be read only, and under no other thread's feet: see `reading`."""
+        if self._lane.resting:
+            self._settle()
         return self._machine
+
+    @property
+    def lane(self) -> Lane[Passing] | None:
+        """The lane, to be entered only by who holds `reading`, and while the hub takes offers.
+
+        None where every offer must be seen: by a log that keeps them, or by observers.
+        """
+        return self._lane if isinstance(self._log, MemoryLog) and not self._observers else None
 
     @property
     def reading(self) -> threading.RLock:
@@ -165,9 +191,17 @@ class Hub:
         """Append an abort; `done` is told its effects, one for each offer that it ended."""
         self._command(abort, done)
 
+    def settle(self) -> None:
+        """Let the offers of the lane stand in the machine; needed only where a timeout of one is near."""
+        with self._lock:
+            self._settle()
+
     def drain(self) -> None:
         """Take no more offers."""
-        self._draining = True
+        with self._lock:
+            self._settle()
+            self._lane.close()
+            self._draining = True
 
     def send_away(self) -> int:
         """Take no more offers, and end every wait with `DrainingError`; return how many were waiting.
@@ -175,7 +209,7 @@ class Hub:
         The offers stay in the log and in the machine: a durable log has them when the server is back.
         """
         with self._lock:
-            self._draining = True
+            self.drain()
             waiting = [tell for _, tell in self._asking.values() if tell]
             for place in self._places.values():
                 place.cancel_timers()
@@ -198,6 +232,10 @@ class Hub:
         """Take on a state of before."""
         self._machine.restore(snapshot)
 
+    def change_limits(self, limits: Limits) -> None:
+        """Go on under other limits than those of the state that was restored."""
+        self._machine.change_limits(limits)
+
     def snapshot(self) -> Snapshot:
         """Return the state after all that was delivered."""
         return self._machine.snapshot()
@@ -210,6 +248,7 @@ class Hub:
     def deliver(self, command: Command) -> tuple[Effect, ...]:
         """Apply a command, and tell those whom its effects concern."""
         with self._lock:
+            self._settle()
             effects = self._machine.apply(command)
             for effect in effects:
                 for observe in self._observers:
@@ -252,6 +291,12 @@ class Hub:
         with self._lock:
             self._commanding[id(command)] = (command, done)
             self._log.append(command)
+
+    def _settle(self) -> None:
+        for passing in self._lane.leave_all():
+            offer = passing.core_offer()
+            self._asking[id(offer)] = (offer, passing.tell)
+            self._log.append(offer)
 
     def _take_over(self) -> None:
         """Take charge of the offers of before. Nobody waits for them any more, as if all their clients had left."""

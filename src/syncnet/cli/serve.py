@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import resource
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -17,11 +19,15 @@ from syncnet.cli.terminal import TerminalLog
 from syncnet.core.effects import Effect
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
+from syncnet.errors import JournalError, ParameterError
 from syncnet.hub import Hub
+from syncnet.log.journal import Journal
+from syncnet.log.memory import MemoryLog
 from syncnet.server.address import Address, AddressError, listen, parse_address
 from syncnet.server.serve import serve as serve_hub
 from syncnet.view.json_log import json_line
 from syncnet.view.lanes import Lanes
+from syncnet.wire.durations import parse_duration_s
 
 __all__ = ["serve"]
 
@@ -47,6 +53,16 @@ class _AddressType(click.ParamType[Address]):
             self.fail(str(error), param, ctx)
 
 
+class _DurationType(click.ParamType[float]):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return value if isinstance(value, float) else parse_duration_s("", value)
+        except ParameterError as error:
+            self.fail(str(error).removeprefix(": "), param, ctx)
+
+
 @click.command()
 @click.argument("address", type=_AddressType(), default=":8000")
 @click.option(
@@ -57,13 +73,26 @@ class _AddressType(click.ParamType[Address]):
     help="What standard output shows: lanes for people, JSON lines for programs, or nothing.",
 )
 @click.option(
+    "--journal",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep all in this folder, on disk before anybody is answered: a crash or a restart loses nothing.",
+)
+@click.option(
+    "--drain",
+    type=_DurationType(),
+    default="0s",
+    show_default=True,
+    help="How long those who wait are kept after SIGTERM, while /readyz already says 503.",
+)
+@click.option(
     "--pending-max",
     type=click.IntRange(1, LIMITS.pending_offers_max),
     default=LIMITS.pending_offers_max,
     show_default=True,
     help="How many offers may wait at once; the next gets 503. Each takes a connection, and so an open file.",
 )
-def serve(address: Address, log_format: str, pending_max: int) -> None:
+def serve(address: Address, log_format: str, journal: Path | None, drain: float, pending_max: int) -> None:
     """Serve on ADDRESS: :8000 (all of this machine's), 127.0.0.1:8000, [::1]:8000; port 0 is any free one.
 
     Ends at Ctrl-C or SIGTERM; those who still wait then get 503.
@@ -79,12 +108,21 @@ def serve(address: Address, log_format: str, pending_max: int) -> None:
 
     started = f"{syncnet.__version__} serves on {_url(listener)}"
 
+    limits = Limits(pending_offers_max=pending_max)
+
     async def run() -> int:
-        hub = Hub(machine=Machine(Limits(pending_offers_max=pending_max)), observers=[log] if log else [])
-        return await serve_hub(hub, listener, lambda: _say(started))
+        hand_over = asyncio.get_running_loop().call_soon_threadsafe
+        kept = Journal(journal, hand_over, limits) if journal else MemoryLog()
+        hub = Hub(kept, Machine(limits), observers=[log] if log else [])
+        try:
+            return await serve_hub(hub, listener, lambda: _say(started), limits=limits, drain_s=drain)
+        finally:
+            hub.close()
 
     try:
         waiting = uvloop.run(run())
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None
     finally:
         if log:
             log.close()

@@ -28,7 +28,7 @@ A full machine still takes an offer that syncs at once: it makes room, and those
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syncnet.core.commands import DEFAULT_NAMESPACE, Abort, Command, Expire, Offer, Withdraw
 from syncnet.core.effects import (
@@ -45,10 +45,11 @@ from syncnet.core.effects import (
     Withdrawn,
 )
 from syncnet.core.groups import Group, Shape, add
-from syncnet.core.limits import LIMITS, PRESENT_OFFERS_MAX, Limits
+from syncnet.core.limits import LABEL_NAME_CHARACTERS_MAX, LIMITS, PRESENT_OFFERS_MAX, WORD_BYTES, Limits
 from syncnet.core.matching import Matcher, Standing
 from syncnet.core.outcomes import Outcomes
 from syncnet.core.snapshot import Snapshot, WorldSnapshot
+from syncnet.core.terms import Plain
 from syncnet.core.trace import Trace
 
 __all__ = ["Machine"]
@@ -107,10 +108,13 @@ class Machine:
             )
             for namespace, world in self._worlds.items()
         )
-        return Snapshot(self._syncs_forgotten, tuple(worlds), tuple(self._outcomes.all()), tuple(self._trace.all()))
+        return Snapshot(
+            self._limits, self._syncs_forgotten, tuple(worlds), tuple(self._outcomes.all()), tuple(self._trace.all())
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take on a state; this machine has none yet."""
+        """Take on a state, and the limits under which it came about, in place of those that there are."""
+        self.__init__(snapshot.limits)  # type: ignore[misc]
         self._syncs_forgotten = snapshot.syncs_forgotten
         for outcome in snapshot.outcomes:
             self._outcomes.remember(outcome)
@@ -131,6 +135,11 @@ class Machine:
         """Return how many offers are pending in a namespace, how many syncs and how many misses it has seen."""
         world = self._worlds.get(namespace)
         return (len(world.standing), world.syncs, world.misses) if world else (0, 0, 0)
+
+    def change_limits(self, limits: Limits) -> None:
+        """Go on under other limits. What is pending stays, and of the past what is above them is forgotten."""
+        if limits != self._limits:
+            self.restore(replace(self.snapshot(), limits=limits))
 
     def trace(self, namespace: str, after: int, syncs_max: int) -> list[Synced]:
         """Return the syncs of a namespace with numbers above `after`, by number, at most so many."""
@@ -158,6 +167,30 @@ class Machine:
     def pending_total(self) -> int:
         """How many offers are pending, over all namespaces."""
         return self._pending_offers
+
+    # --- what the lane asks (core/lane.py) -----------------------------------------------------------------
+
+    def is_quiet(self, key: tuple[str, str]) -> bool:
+        """Tell whether a namespace is known and no offer is pending under an event of it."""
+        namespace, event = key
+        world = self._worlds.get(namespace)
+        return world is not None and world.matcher.is_quiet(event)
+
+    def room_for_plain(self) -> int:
+        """Return how many further plain offers could be pending, of whatever namespace."""
+        limits = self._limits
+        offers = min(limits.pending_offers_max, limits.pending_per_namespace_max) - self._pending_offers
+        return min(offers, (limits.pending_bytes_max - self._pending_bytes) // _plain_bytes_max(limits))
+
+    def pair(self, key: tuple[str, str], at_ns: int, first: Plain, second: Plain) -> int:
+        """Note that two plain offers synced that were never pending here; return the number of the sync."""
+        world = self._worlds[key[0]]
+        world.arrivals += 2
+        world.syncs = number = world.syncs + 1
+        self._trace.add_pair(at_ns, number, first, second)
+        return number
+
+    # --- inside --------------------------------------------------------------------------------------------
 
     def _offer(self, offer: Offer) -> tuple[Effect, ...]:
         self._outcomes.forget(offer.at_ns)
@@ -300,6 +333,11 @@ class Machine:
             self._outcomes.remember(aborted)
             effects.append(aborted)
         return tuple(effects)
+
+
+def _plain_bytes_max(limits: Limits) -> int:
+    """Return what a plain offer weighs at most, its payload apart, which is the program's own."""
+    return limits.event_characters_max + 4 * LABEL_NAME_CHARACTERS_MAX + 8 * WORD_BYTES
 
 
 class _Surroundings:

@@ -79,6 +79,10 @@ class Matcher:
         if not self._books:
             self._books.clear()  # gives the memory back
 
+    def is_quiet(self, event: str) -> bool:
+        """Tell whether no offer stands under an event."""
+        return event not in self._books
+
     def find(self, newcomer: Standing) -> Found:
         """Return the set that the newcomer, who does not stand yet, completes (rules 2 to 6)."""
         missed: list[str] = []

@@ -14,7 +14,7 @@ from syncnet.core.effects import Remembered, Synced
 from syncnet.core.limits import OUTCOMES_FORGOTTEN_AT_ONCE_MAX, Limits
 from syncnet.core.matching import weight_bytes
 
-__all__ = ["Outcomes"]
+__all__ = ["Outcomes", "is_named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,11 @@ class _Entry:
     outcome: Remembered
     named: tuple[Offer, ...]
     weight_bytes: int
+
+
+def is_named(outcome: Remembered) -> bool:
+    """Tell whether somebody can ask again for an outcome: one of its offers has an id that its client chose."""
+    return any(offer.named for offer in (outcome.members if isinstance(outcome, Synced) else (outcome.offer,)))
 
 
 class Outcomes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Remembered, Synced
+from syncnet.core.limits import Limits
 
 __all__ = ["Snapshot", "WorldSnapshot"]
 
@@ -29,9 +30,11 @@ class WorldSnapshot:
 class Snapshot:
     """All that a machine knows; every tuple has the eldest first.
 
+    `limits` are those under which it came about: a machine with others would have decided otherwise.
     `syncs_forgotten` is the highest number of a sync in a namespace that was forgotten.
     """
 
+    limits: Limits
     syncs_forgotten: int
     worlds: tuple[WorldSnapshot, ...]
     outcomes: tuple[Remembered, ...]

@@ -1,18 +1,35 @@
 """The trace: the syncs of all namespaces in the order in which they happened, the latest so many of them.
 
 Bounded by number (`--trace-keep`) and by weight; the eldest are forgotten first. A sync keeps its number for ever.
+
+Payloads that are objects of the program are not kept, lest the trace keep them alive: nobody could say how large they
+are. A sync of the lane is kept in brief, and written out when somebody asks for it: most syncs are forgotten unseen.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from syncnet.core.effects import Synced
 from syncnet.core.limits import Limits
 from syncnet.core.matching import weight_bytes
+from syncnet.core.terms import Plain, Terms
 
 __all__ = ["Trace"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    synced: Synced
+    weight_bytes: int
+
+
+_Pair = tuple[int, int, Terms, str, int, Terms, str, int]
+"""When, the number, and of both members the terms, the id and the moment. Payloads of the lane are not kept."""
+
+_PAIR_BYTES = 1_024  # about what a brief entry takes; its terms are shared
 
 
 class Trace:
@@ -20,22 +37,45 @@ class Trace:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._syncs: deque[tuple[Synced, int]] = deque()
+        self._syncs: deque[_Entry | _Pair] = deque()
         self._weight_bytes = 0
 
     def add(self, synced: Synced) -> None:
         """Put a sync at the end, and forget what is above the bounds."""
-        weight = sum(map(weight_bytes, synced.members))
-        self._syncs.append((synced, weight))
-        self._weight_bytes += weight
-        while len(self._syncs) > self._limits.trace_syncs_max or self._weight_bytes > self._limits.trace_bytes_max:
-            self._weight_bytes -= self._syncs.popleft()[1]
+        if any(type(offer.payload) is not bytes for offer in synced.members):
+            synced = replace(synced, members=tuple(replace(offer, payload=b"") for offer in synced.members))
+        entry = _Entry(synced, sum(map(weight_bytes, synced.members)))
+        self._syncs.append(entry)
+        self._weight_bytes += entry.weight_bytes
+        self._forget()
+
+    def add_pair(self, at_ns: int, number: int, first: Plain, second: Plain) -> None:
+        """Put a sync of two plain offers at the end, and forget what is above the bounds."""
+        self._syncs.append((at_ns, number, first.terms, first.id, first.at_ns, second.terms, second.id, second.at_ns))
+        self._weight_bytes += _PAIR_BYTES
+        if len(self._syncs) > self._limits.trace_syncs_max or self._weight_bytes > self._limits.trace_bytes_max:
+            self._forget()
 
     def all(self) -> list[Synced]:
         """Return the syncs that are kept, the eldest first."""
-        return [synced for synced, _ in self._syncs]
+        return [entry.synced if isinstance(entry, _Entry) else _written_out(entry) for entry in self._syncs]
 
     def of(self, namespace: str, after: int, syncs_max: int) -> list[Synced]:
         """Return the syncs of a namespace whose numbers are above `after`, the eldest first, at most so many."""
-        later = (synced for synced, _ in self._syncs if synced.namespace == namespace and synced.sync > after)
+        later = (synced for synced in self.all() if synced.namespace == namespace and synced.sync > after)
         return list(islice(later, syncs_max))
+
+    def _forget(self) -> None:
+        limits = self._limits
+        while len(self._syncs) > limits.trace_syncs_max or self._weight_bytes > limits.trace_bytes_max:
+            eldest = self._syncs.popleft()
+            self._weight_bytes -= eldest.weight_bytes if isinstance(eldest, _Entry) else _PAIR_BYTES
+
+
+def _written_out(pair: _Pair) -> Synced:
+    at_ns, number, first, first_id, first_ns, second, second_id, second_ns = pair
+    members = (
+        replace(first.template, id=first_id, at_ns=first_ns),
+        replace(second.template, id=second_id, at_ns=second_ns),
+    )
+    return Synced(at_ns, first.template.namespace, first.template.events[0], number, members)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from syncnet.core.commands import Command
 from syncnet.core.effects import Effect
+from syncnet.core.limits import Limits
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import WorldError
 
@@ -16,7 +17,10 @@ class Keeper(Protocol):
     """Who keeps the state that the commands of a log make; a hub is one."""
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take on a state of before; called at most once, and before anything is delivered."""
+        """Take on a state of before; called before anything is delivered."""
+
+    def change_limits(self, limits: Limits) -> None:
+        """Go on under other limits than those of the state that was restored."""
 
     def replay(self, command: Command) -> tuple[Effect, ...]:
         """Apply a command of before: its effects were told when it happened, and are told to nobody now."""

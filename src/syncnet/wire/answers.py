@@ -17,16 +17,20 @@ from syncnet.core.commands import Offer
 from syncnet.core.effects import Aborted, Synced, TimedOut
 from syncnet.core.times import rfc3339
 from syncnet.errors import PROBLEMS
+from syncnet.wire.payloads import json_of
 
 __all__ = [
     "MEDIA_TYPES",
     "PROBLEM_MEDIA_TYPE",
+    "aborted_detail",
     "aborted_problem",
     "encode_pending",
     "encode_problem",
     "encode_sync",
     "encode_trace",
+    "timed_out_detail",
     "timed_out_problem",
+    "waited_s",
 ]
 
 MEDIA_TYPES: Final = {"json": "application/json", "yaml": "application/yaml"}
@@ -50,7 +54,7 @@ class _Sync(msgspec.Struct):
 
 def encode_sync(synced: Synced, output: str) -> bytes:
     """Return the answer that every member of a sync gets, as `json` or `yaml`, with a line end."""
-    payloads = [msgspec.Raw(offer.payload) for offer in synced.members]
+    payloads = [msgspec.Raw(json_of(offer.payload)) for offer in synced.members]
     body = _line(
         _Sync(
             event=synced.event,
@@ -79,31 +83,42 @@ def encode_problem(code: str, detail: str, **members: object) -> bytes:
     )
 
 
+def waited_s(outcome: TimedOut) -> float:
+    """Return how many seconds an offer waited, to the millisecond."""
+    return round(max(0, outcome.at_ns - outcome.offer.at_ns) / 1e9, 3)
+
+
+def timed_out_detail(outcome: TimedOut) -> str:
+    """Return in a sentence how long an offer waited, for what, who was there, and who or how many were not."""
+    offer = outcome.offer
+    missing = ", ".join(outcome.missing_actors) or str(outcome.missing)
+    return (
+        f"{offer.actor} waited {waited_s(outcome):g} s for {' or '.join(offer.events)}; "
+        f"present: {', '.join(outcome.present) or 'nobody'}; missing: {missing}"
+    )
+
+
 def timed_out_problem(outcome: TimedOut) -> bytes:
     """Return the problem document of an offer that timed out: how long it waited, for what, and who was there."""
-    offer = outcome.offer
-    waited_s = round(max(0, outcome.at_ns - offer.at_ns) / 1e9, 3)
     members: dict[str, object] = {
-        "waited_s": waited_s,
+        "waited_s": waited_s(outcome),
         "present": outcome.present,
         "missing": outcome.missing,
     }
-    missing = str(outcome.missing)
     if outcome.missing_actors:
         members["missing_actors"] = outcome.missing_actors
-        missing = ", ".join(outcome.missing_actors)
-    detail = (
-        f"{offer.actor} waited {waited_s:g} s for {' or '.join(offer.events)}; "
-        f"present: {', '.join(outcome.present) or 'nobody'}; missing: {missing}"
-    )
-    return encode_problem("timed-out", detail, **members)
+    return encode_problem("timed-out", timed_out_detail(outcome), **members)
+
+
+def aborted_detail(outcome: Aborted) -> str:
+    """Return in a sentence by whom an offer was aborted, and why."""
+    who = f" by {outcome.by}" if outcome.by else ""
+    return f"the offer was aborted{who}: {outcome.reason}"
 
 
 def aborted_problem(outcome: Aborted) -> bytes:
     """Return the problem document of an offer that was aborted: by whom, and why."""
-    who = f" by {outcome.by}" if outcome.by else ""
-    members = {"by": outcome.by, "reason": outcome.reason}
-    return encode_problem("aborted", f"the offer was aborted{who}: {outcome.reason}", **members)
+    return encode_problem("aborted", aborted_detail(outcome), by=outcome.by, reason=outcome.reason)
 
 
 def encode_trace(namespace: str, syncs: Iterable[Synced]) -> bytes:

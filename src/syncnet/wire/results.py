@@ -1,16 +1,19 @@
-"""What a sync is to a program that took part in it: the same small values in a program and over the network."""
+"""What a sync is to a program that took part in it: the same small values in a program and over the network.
+
+They are frozen structures of msgspec, because making one takes a seventh of the time of a frozen dataclass.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 __all__ = ["Member", "Sync"]
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """One offer of a sync."""
 
     id: str
@@ -19,8 +22,7 @@ class Member:
     payload: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Sync:
+class Sync(msgspec.Struct, frozen=True):
     """It happened: `event`, as the `number`-th sync of its namespace (1, 2, 3 …).
 
     `members` are in order of arrival, and `payloads` maps their actors to their payloads; where two bear one name, the

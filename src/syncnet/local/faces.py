@@ -1,0 +1,215 @@
+"""The two faces of a world inside a program: `Syncnet` for tasks, `Blocking` for threads, with the same methods.
+
+One world serves tasks of several loops of asyncio, tasks of trio, and threads, all at the same time.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Unpack
+
+from syncnet.core.limits import LIMITS, Limits
+from syncnet.hub import Hub
+from syncnet.local.offers import Offer
+from syncnet.local.sleepers import in_trio
+from syncnet.local.world import More, World
+from syncnet.wire.results import Sync
+
+__all__ = ["Actor", "Blocking", "BlockingActor", "Syncnet"]
+
+
+class Syncnet:
+    """A world inside this program; its methods are awaited by tasks of asyncio and trio.
+
+    `async with Syncnet() as net:` or `with Syncnet() as net:` closes it at the end: whoever waits then gets
+    `UnavailableError`. `limits` are those of a server (docs/limits.md).
+    """
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self._world = World(limits)
+
+    @property
+    def blocking(self) -> Blocking:
+        """The same world with the same methods for threads: they return when the wait is over."""
+        return Blocking(self)
+
+    @property
+    def hub(self) -> Hub:
+        """What a server is given that shall share this world: `ASGIApp(net.hub)`."""
+        return self._world.hub
+
+    def send(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Offer:
+        """Make an offer of `actor` for an event, or for whichever of several can happen first; return it at once.
+
+        `payload` is any object; every member of the sync gets that very object. `More` says what else there is.
+
+        :raises ParameterError: a value does not do; it names the parameter.
+        """
+        return self._world.send(events, actor, payload, more)
+
+    async def sync(self, event: str, *, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
+        """Make an offer and wait for its sync. Cancelling the task withdraws the offer.
+
+        :raises ParameterError: a value does not do; it names the parameter.
+        :raises TimedOutError: the timeout has passed; it says who was there, and who or how many were not.
+        :raises WithdrawnError: somebody withdrew it by its id.
+        :raises AbortedError: somebody aborted it.
+        :raises RefusedError: the id is that of another offer, or another call took it over.
+        :raises UnavailableError: the world takes no more offers, or was closed.
+        """
+        if in_trio():
+            await sys.modules["trio"].lowlevel.checkpoint_if_cancelled()
+            return await self._world.send((event,), actor, payload, more).wait()
+        offer = self._world.send((event,), actor, payload, more)
+        return offer.outcome() if offer.done() else await offer.wait()
+
+    async def choose(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
+        """Make one offer for several events, and wait for the one that happens first. Raises what `sync` raises."""
+        if in_trio():
+            await sys.modules["trio"].lowlevel.checkpoint_if_cancelled()
+        return await self._world.send(events, actor, payload, more).wait()
+
+    async def withdraw(self, id: str, *, namespace: str = "default") -> bool:
+        """Take back the pending offer of that id; tell whether there was one."""
+        return self._world.withdraw(namespace, id)
+
+    async def abort(
+        self,
+        *,
+        event: str | None = None,
+        actor: str | None = None,
+        id: str | None = None,
+        reason: str,
+        by: str = "",
+        namespace: str = "default",
+    ) -> int:
+        """End every pending offer of an event, of an actor, or of an id (one of the three); return how many.
+
+        Those who wait get `AbortedError` with `reason` and `by`.
+
+        :raises ParameterError: a value does not do, or not one of the three is given.
+        """
+        return self._world.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
+
+    async def stats(self, namespace: str = "default") -> dict[str, Any]:
+        """Return what is pending: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`."""
+        return self._world.stats(namespace)
+
+    def actor(self, name: str) -> Actor:
+        """Return a handle that fills in the actor."""
+        return Actor(self, name)
+
+    def close(self) -> None:
+        """End all waits with `UnavailableError`, and take no more offers. Closing twice does nothing more."""
+        self._world.close()
+
+    async def __aenter__(self) -> Syncnet:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __enter__(self) -> Syncnet:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Blocking:
+    """The world of a `Syncnet` for threads: the same methods, which wait by blocking.
+
+    Not for a thread in which an event loop runs: nothing else would happen there while it waits.
+    """
+
+    def __init__(self, net: Syncnet) -> None:
+        self._net = net
+        self._world = net._world
+        self.send = net.send
+
+    def sync(self, event: str, *, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
+        """Make an offer and wait for its sync; see `Syncnet.sync`. Whatever ends the wait withdraws the offer."""
+        return _result(self._world.send((event,), actor, payload, more))
+
+    def choose(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
+        """Make one offer for several events, and wait for the one that happens first; see `Syncnet.choose`."""
+        return _result(self._world.send(events, actor, payload, more))
+
+    def withdraw(self, id: str, *, namespace: str = "default") -> bool:
+        """Take back the pending offer of that id; tell whether there was one."""
+        return self._world.withdraw(namespace, id)
+
+    def abort(
+        self,
+        *,
+        event: str | None = None,
+        actor: str | None = None,
+        id: str | None = None,
+        reason: str,
+        by: str = "",
+        namespace: str = "default",
+    ) -> int:
+        """End every pending offer of an event, of an actor, or of an id; see `Syncnet.abort`."""
+        return self._world.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
+
+    def stats(self, namespace: str = "default") -> dict[str, Any]:
+        """Return what is pending; see `Syncnet.stats`."""
+        return self._world.stats(namespace)
+
+    def actor(self, name: str) -> BlockingActor:
+        """Return a handle that fills in the actor."""
+        return BlockingActor(self, name)
+
+
+class Actor:
+    """One actor of a `Syncnet`: its methods, with the actor filled in."""
+
+    def __init__(self, net: Syncnet, name: str) -> None:
+        self._net = net
+        self.name = name
+
+    def send(self, *events: str, payload: Any = "", **more: Unpack[More]) -> Offer:
+        """See `Syncnet.send`."""
+        return self._net.send(*events, actor=self.name, payload=payload, **more)
+
+    def sync(self, event: str, *, payload: Any = "", **more: Unpack[More]) -> Coroutine[Any, Any, Sync]:
+        """See `Syncnet.sync`; to be awaited."""
+        return self._net.sync(event, actor=self.name, payload=payload, **more)
+
+    def choose(self, *events: str, payload: Any = "", **more: Unpack[More]) -> Coroutine[Any, Any, Sync]:
+        """See `Syncnet.choose`; to be awaited."""
+        return self._net.choose(*events, actor=self.name, payload=payload, **more)
+
+
+class BlockingActor:
+    """One actor of a `Blocking`: its methods, with the actor filled in."""
+
+    def __init__(self, net: Blocking, name: str) -> None:
+        self._net = net
+        self.name = name
+
+    def send(self, *events: str, payload: Any = "", **more: Unpack[More]) -> Offer:
+        """See `Syncnet.send`."""
+        return self._net.send(*events, actor=self.name, payload=payload, **more)
+
+    def sync(self, event: str, *, payload: Any = "", **more: Unpack[More]) -> Sync:
+        """See `Blocking.sync`."""
+        return self._net.sync(event, actor=self.name, payload=payload, **more)
+
+    def choose(self, *events: str, payload: Any = "", **more: Unpack[More]) -> Sync:
+        """See `Blocking.choose`."""
+        return self._net.choose(*events, actor=self.name, payload=payload, **more)
+
+
+def _result(offer: Offer) -> Sync:
+    try:
+        return offer.result()
+    except BaseException:
+        offer.withdraw()  # an interrupt by the keyboard; all else has ended it
+        raise

@@ -1,0 +1,233 @@
+"""An offer in a program: awaited by tasks of asyncio and trio, waited for by threads, withdrawn by anybody.
+
+Laws
+
+1. An offer is told once (`tell`), under the lock of its world, by whoever causes it; and never changes after that.
+2. Whoever waits is woken once told. Any number may wait for one offer, each in its own way.
+3. A task that is cancelled while it awaits an offer withdraws it. Where it has been told already nothing is undone: a
+   sync stands, and the offer, if somebody kept it, still tells it (G6).
+"""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from asyncio import get_running_loop
+from collections.abc import Callable, Generator
+from threading import TIMEOUT_MAX
+from typing import TYPE_CHECKING, Any
+
+from syncnet.core.commands import Offer as CoreOffer
+from syncnet.core.effects import Synced
+from syncnet.core.terms import Terms
+from syncnet.hub import Told
+from syncnet.local.sleepers import TrioSleeper, in_trio, wake_asyncio, wake_thread, wake_trio
+from syncnet.local.told import Happening, error_of
+from syncnet.wire.payloads import Held
+from syncnet.wire.results import Sync
+
+if TYPE_CHECKING:
+    from syncnet.local.timers import Timer
+    from syncnet.local.world import World
+
+__all__ = ["Offer"]
+
+_Wake = Callable[[Any], None]
+
+
+class Offer:
+    """One offer of this program, pending or over. `await` it, or call `result` from a thread.
+
+    `id` names it among the members of its sync; `payload` is the object that was handed in.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_sleeper",
+        "_told",
+        "_wake",
+        "_world",
+        "at_ns",
+        "id",
+        "payload",
+        "terms",
+        "timer",
+    )
+
+    def __init__(self, world: World, terms: Terms, payload: Any, id: str, at_ns: int) -> None:
+        self._world = world
+        self.terms = terms
+        self.payload = payload
+        self.id = id
+        self.at_ns = at_ns
+        self._told: Told | Sync | Happening | None = None
+        self._wake: _Wake | None = None
+        self._sleeper: Any = None
+        self.timer: Timer | None = None
+
+    # --- for everybody -------------------------------------------------------------------------------------
+
+    @property
+    def actor(self) -> str:
+        """Who made it."""
+        return self.terms.actor
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The event that it is for; several where it is a choice."""
+        return self.terms.template.events
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that it is in."""
+        return self.terms.template.namespace
+
+    def done(self) -> bool:
+        """Tell whether it has come to an end, by a sync or otherwise."""
+        return self._told is not None
+
+    def withdraw(self) -> bool:
+        """Take the offer back, from any thread or task; whoever waits for it gets `WithdrawnError`.
+
+        Return True if it was pending, and is now in no later sync (G6); False where it was over before.
+        """
+        return self._world.withdraw_offer(self)
+
+    def __await__(self) -> Generator[Any, Any, Sync]:
+        """Wait, in a task of asyncio or trio, and return the sync. Cancelling the task withdraws the offer.
+
+        :raises TimedOutError: its timeout has passed.
+        :raises WithdrawnError: it was withdrawn.
+        :raises AbortedError: somebody aborted it.
+        :raises RefusedError: its id is that of another offer, or another took its place by its id.
+        :raises UnavailableError: the world takes no more offers, or was closed.
+        """
+        return self.wait().__await__()
+
+    def result(self, timeout: float | None = None) -> Sync:
+        """Wait, in a thread, and return the sync; raises what `await` raises.
+
+        `timeout`, in seconds, ends this wait and nothing else, as in `concurrent.futures`: the offer stays pending, and
+        `result` may be called again. The timeout that ends the offer is the one it was made with.
+
+        :raises TimeoutError: the wait ended before the offer did.
+        """
+        if self._told is None and not self._sleep_in_thread(timeout):
+            raise TimeoutError(f"{self!r} is still pending after {timeout:g} s")
+        return self.outcome()
+
+    def __repr__(self) -> str:
+        events = "|".join(self.events)
+        told = self._told
+        if told is None:
+            state = "pending"
+        elif isinstance(told, Sync | Happening):
+            state = "synced"
+        else:
+            state = type(told).__name__
+        return f"<Offer {self.actor}:{events} {state}>"
+
+    # --- for the world that it is in -----------------------------------------------------------------------
+
+    def is_synced(self) -> bool:
+        """Tell whether it has come to an end by a sync."""
+        return isinstance(self._told, Sync | Happening)
+
+    def core_offer(self) -> CoreOffer:
+        """Return it as the machine takes it."""
+        terms = self.terms.template
+        if self.timer is not None:
+            self.timer.cancel()  # from here on the hub keeps the deadline
+            self.timer = None
+        return CoreOffer(
+            self.at_ns,
+            terms.namespace,
+            self.id,
+            terms.events,
+            terms.actor,
+            terms.mates,
+            terms.roster,
+            terms.labels,
+            terms.selector,
+            Held(self.payload),
+            terms.timeout_ns,
+            terms.linger_ns,
+            terms.named,
+        )
+
+    def tell(self, told: Told | Sync) -> None:
+        """Be told what became of it; under the lock of the world."""
+        self._told = self._world.happening(told) if type(told) is Synced else told
+        if self.timer is not None:
+            self.timer.cancel()
+        if self._wake is not None:
+            self._wake(self._sleeper)
+
+    def fall_asleep(self, wake: _Wake, sleeper: Any) -> bool:
+        """Have `wake(sleeper)` called when this is told; False where it was told already."""
+        with self._world.lock:
+            if self._told is not None:
+                return False
+            if self._wake is None:
+                self._wake, self._sleeper = wake, sleeper
+            elif self._wake is _wake_all:
+                self._sleeper.append((wake, sleeper))
+            else:
+                self._wake, self._sleeper = _wake_all, [(self._wake, self._sleeper), (wake, sleeper)]
+            return True
+
+    async def wait(self) -> Sync:
+        """Wait, in a task, and return the sync; see `__await__`."""
+        if in_trio():
+            trio_sleeper = TrioSleeper()
+            if self.fall_asleep(wake_trio, trio_sleeper):
+                await trio_sleeper.sleep(self.withdraw)
+            else:
+                await trio_sleeper.let_others_run()
+        elif self._told is None:
+            future = get_running_loop().create_future()
+            if self.fall_asleep(wake_asyncio, future):
+                try:
+                    await future
+                except BaseException:  # cancelled; or the loop is closed over it
+                    self.withdraw()
+                    raise
+        return self.outcome()
+
+    def outcome(self) -> Sync:
+        """Return the sync, or raise what ended the offer instead; it is over."""
+        told = self._told
+        if type(told) is Sync:
+            return told
+        if isinstance(told, Happening):
+            with self._world.lock:
+                sync = self._told = told.seen_by(self.id)
+            return sync
+        raise RuntimeError("the offer is pending") if told is None else error_of(told)
+
+    def _sleep_in_thread(self, timeout_s: float | None) -> bool:
+        """Sleep until told, and return True; or until so many seconds are over, and return False."""
+        lock = allocate_lock()
+        lock.acquire()
+        if not self.fall_asleep(wake_thread, lock):
+            return True
+        try:
+            if lock.acquire(True, -1 if timeout_s is None else min(max(0.0, timeout_s), TIMEOUT_MAX)):
+                return True
+        finally:
+            self._wake_no_more(lock)
+        return self._told is not None
+
+    def _wake_no_more(self, sleeper: object) -> None:
+        """Forget a sleeper that woke by itself."""
+        with self._world.lock:
+            if self._told is not None or self._wake is None:
+                return
+            if self._wake is _wake_all:
+                self._sleeper = [each for each in self._sleeper if each[1] is not sleeper]
+            elif self._sleeper is sleeper:
+                self._wake = None
+
+
+def _wake_all(sleepers: list[tuple[_Wake, Any]]) -> None:
+    for wake, sleeper in sleepers:
+        wake(sleeper)
