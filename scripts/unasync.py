@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 _CLIENT: Final = Path(__file__).parent.parent / "src" / "syncnet" / "client"
+_NAME_FOR_RUFF: Final = str(_CLIENT / "threads" / "twin.py")  # by which it finds the configuration
 _FILES: Final = ("http.py", "client.py")
 _MARK: Final = "# Made by scripts/unasync.py of {source}; change that one.\n"
 _WORDS: Final = (
@@ -43,8 +44,7 @@ def unasync(text: str, source: str) -> str:
 
 
 def _ruff(*arguments: str, text: str) -> str:
-    name = str(_CLIENT / "threads" / "twin.py")
-    command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", name, "-"]
+    command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", _NAME_FOR_RUFF, "-"]
     return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
 
 

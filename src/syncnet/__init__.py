@@ -1,7 +1,8 @@
 """The place where processes meet: synchronous events for any number of parties.
 
-What is imported from here is public. `Syncnet` is a world inside a program, `AsyncClient` and `Client` come to that of a
-server, and `connect` gives the one or the other; `ASGIApp` puts syncnet into an application of yours. A name is loaded when it is first used, so that a program pays for what it uses.
+What is imported from here is public. `Syncnet` is a world inside a program, `AsyncClient` and `Client` come to that of
+a server, and `connect` gives the one or the other; `ASGIApp` puts syncnet into an application of yours. A name is
+loaded when it is first used, so that a program pays for what it uses.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from syncnet.client.threads.client import Client
 from syncnet.errors import (
     AbortedError,
     ParameterError,
+    RefusedError,
     SyncnetError,
     TimedOutError,
     UnavailableError,
@@ -139,7 +140,8 @@ def asking() -> Iterator[None]:
 
 def fail(error: SyncnetError) -> NoReturn:
     """Say what went wrong, and end with the status for it."""
-    click.echo(f"Error: {error}", err=True)
+    code = f" ({error.code})" if isinstance(error, RefusedError) else ""
+    click.echo(f"Error: {error}{code}", err=True)
     raise SystemExit(next((status for kind, status in _STATUSES if isinstance(error, kind)), 1))
 
 

@@ -102,7 +102,9 @@ def event(ctx: click.Context, /, events: tuple[str, ...], is_json: bool, output:
     command = ctx.meta.get("syncnet.command")
     if command == []:
         raise click.UsageError("expected a command after --, got none")
-    actor = options.pop("actor") or default_actor()
+    actor = options.pop("actor")
+    if actor is None:
+        actor = default_actor()
     with asking():
         if is_json:
             options["payload"] = _from_json(options["payload"])

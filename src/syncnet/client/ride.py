@@ -27,7 +27,7 @@ CONNECT_S_MAX: Final = 10.0
 _GRACES_S: Final = (5.0, 1.0)
 _STOOD_S: Final = 1.0
 _DELAY_FIRST_S: Final = 0.025
-_DELAY_S_MAX: Final = 2.0
+_DELAY_S_MAX: Final = 1.0
 _DOUBLINGS_MAX: Final = 16
 
 
