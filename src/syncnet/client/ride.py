@@ -79,6 +79,11 @@ class Ride:
         """Tell whether a server may know of it."""
         return self._asked_s is not None or self._broken > 0
 
+    @property
+    def has_broken(self) -> bool:
+        """Tell whether a request was sent whose end is not known."""
+        return self._broken > 0
+
     def answered(self) -> None:
         """Note that the request has come to an end by an answer, whatever it said."""
         self._asked_s = None

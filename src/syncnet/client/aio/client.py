@@ -38,6 +38,9 @@ _COMMANDS_AT_ONCE_MAX: Final = 16
 _UNKNOWN_DELAYS_S: Final = (0.01, 0.05, 0.2)
 """When to say again that an offer is withdrawn which the server does not know: it may be on its way still."""
 
+_SETTLED_S: Final = 0.05
+"""How often to look whether a withdrawal that is under way has come to something."""
+
 
 class AsyncClient:
     """The world that the server at `url` keeps.
@@ -197,6 +200,10 @@ class AsyncClient:
     async def _sync(self, call: _Call) -> Sync:
         ride = call.ride
         while True:
+            while call.is_being_taken_back and not call.is_over:
+                await call.over.wait(_SETTLED_S)  # asked again now, it could be made anew behind the withdrawal
+            if call.is_over:
+                raise WithdrawnError("the offer was withdrawn")
             try:
                 answer = await self._ask(call.document.request, ride, call.exchange)
                 if answer.status == 200:
@@ -304,8 +311,8 @@ class AsyncClient:
                 answer = await self._command(request, self._ride(timeout_s))
                 if _already_over(answer):
                     return False
-                if answer.status != 404 or delay_s is None:
-                    break
+                if delay_s is None or (answer.status != 404 and not call.ride.has_broken):
+                    break  # else a request may be on its way still that makes the offer anew
                 await Event().wait(delay_s)
         call.over.set()
         return True
@@ -396,8 +403,12 @@ class AsyncOffer:
         """
         if self.done():
             return False
-        if not await self._client._take_back(self._call):
-            return False
+        self._call.is_being_taken_back = True
+        try:
+            if not await self._client._take_back(self._call):
+                return False
+        finally:
+            self._call.is_being_taken_back = False
         if not await self._ended.wait(_GOODBYE_S):
             await self._call.exchange.aclose()
         return True
@@ -445,6 +456,7 @@ class _Call:
         self.ride = ride
         self.exchange = AsyncExchange()
         self.over = Event()
+        self.is_being_taken_back = False
 
     @property
     def is_over(self) -> bool:
