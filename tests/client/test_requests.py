@@ -39,6 +39,7 @@ def test_where_a_server_is(url: str, host: str, port: int, path: str, header: st
         "http://x?a=b",
         "http://x/#f",
         "http://[",
+        "http://x y",
     ],
 )
 def test_what_is_no_url(url: str) -> None:

@@ -211,7 +211,15 @@ def _split(url: str) -> Any:
         raise ParameterError("url", f"{wanted}, got {url!r}") from None
     if parts.username is not None or parts.password is not None:
         raise ParameterError("url", f"{wanted}, got one with a name or a password (not shown); use a token")
-    if parts.scheme not in _PORTS or not parts.hostname or port == 0 or parts.query or parts.fragment:
+    is_readable = url.isprintable() and " " not in url
+    if (
+        not is_readable
+        or parts.scheme not in _PORTS
+        or not parts.hostname
+        or port == 0
+        or parts.query
+        or parts.fragment
+    ):
         raise ParameterError("url", f"{wanted}, got {url!r}")
     return parts
 
