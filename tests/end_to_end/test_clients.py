@@ -81,16 +81,16 @@ async def test_a_client_that_is_closed_withdraws_what_waits(server: Server) -> N
 
 
 @pytest.mark.anyio
-async def test_g1_a_thousand_wait_at_once(server: Server) -> None:
+async def test_g1_hundreds_wait_at_once(server: Server) -> None:
     """G1: and the connections that are not needed any more are ended."""
     async with AsyncClient(server.url, connections_kept=10) as net:
-        offers = [net.send("start", actor=f"A{number}", mates=1_000, namespace="many") for number in range(1_000)]
-        await until_pending(net, 1_000, "many")
-        sync = await net.sync("start", actor="LAST", mates=1_000, namespace="many")
+        offers = [net.send("start", actor=f"A{number}", mates=300, namespace="many") for number in range(300)]
+        await until_pending(net, 300, "many")
+        sync = await net.sync("start", actor="LAST", mates=300, namespace="many")
         ranks = [(await offer).rank for offer in offers]
         assert len(net._connections._idle) <= 10
-    assert sync.rank == 1_000
-    assert sorted(ranks) == list(range(1_000))
+    assert sync.rank == 300
+    assert sorted(ranks) == list(range(300))
 
 
 def test_threads_of_one_client_meet(server: Server) -> None:

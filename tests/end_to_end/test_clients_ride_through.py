@@ -350,6 +350,21 @@ def test_one_can_take_back_what_waits_for_a_server(restarted: Restarted) -> None
         restarted.server.until_pending(0)
 
 
+def test_who_closes_without_a_server_does_not_wait_for_it_once_for_each_offer() -> None:
+    with running("--log-format", "none") as server:
+        net = Client(server.url)
+        offers = [net.send("coin", actor="VM") for _ in range(40)]
+        server.until_pending(40)
+        server.stop(signal.SIGKILL)
+    closing = threading.Thread(target=net.close)
+    closing.start()
+    closing.join(PATIENCE_S / 2)
+    assert not closing.is_alive()
+    for offer in offers:
+        with pytest.raises(WithdrawnError):
+            offer.result(PATIENCE_S)
+
+
 def test_a_command_that_is_killed_leaves_its_offer_for_its_linger_only(server: Server) -> None:
     """G6."""
     command = [sys.executable, "-m", "syncnet", "event", "coin", "--actor", "VM", "--linger", "0", "--namespace", "k9"]

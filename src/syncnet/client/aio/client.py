@@ -86,8 +86,10 @@ class AsyncClient:
     async def aclose(self) -> None:
         """Withdraw what still waits, and end all connections."""
         with shielded():
+            patience_s = _GOODBYE_S
             for call in list(self._calls):
-                await self._say_goodbye(call)
+                if not await self._say_goodbye(call, patience_s):
+                    patience_s = 0.0  # no server is there: it is waited for once, not once for each offer
             await self._connections.aclose_idle()
 
     # --- offers --------------------------------------------------------------------------------------------
@@ -253,6 +255,8 @@ class AsyncClient:
         exchange = AsyncExchange()
         try:
             async with self._commands:
+                if ride.is_late(now_s()):
+                    raise TimeoutError("other commands have waited for a server for all of the time")
                 while True:
                     try:
                         answer = await self._ask(request, ride, exchange)
@@ -317,12 +321,15 @@ class AsyncClient:
         call.over.set()
         return True
 
-    async def _say_goodbye(self, call: _Call) -> None:
-        """Withdraw the offer of a call as well as it goes, and end its connection."""
+    async def _say_goodbye(self, call: _Call, patience_s: float = _GOODBYE_S) -> bool:
+        """Withdraw the offer of a call as well as it goes, and end its connection; tell whether a server knows."""
+        is_known = False
         with contextlib.suppress(OSError, SyncnetError):
-            await self._take_back(call, _GOODBYE_S)
+            await self._take_back(call, patience_s)
+            is_known = True
         call.over.set()
         await call.exchange.aclose()
+        return is_known
 
 
 class AsyncOffer:

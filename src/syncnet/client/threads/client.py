@@ -87,8 +87,10 @@ class Client:
     def close(self) -> None:
         """Withdraw what still waits, and end all connections."""
         with shielded():
+            patience_s = _GOODBYE_S
             for call in list(self._calls):
-                self._say_goodbye(call)
+                if not self._say_goodbye(call, patience_s):
+                    patience_s = 0.0  # no server is there: it is waited for once, not once for each offer
             self._connections.close_idle()
 
     # --- offers --------------------------------------------------------------------------------------------
@@ -254,6 +256,8 @@ class Client:
         exchange = Exchange()
         try:
             with self._commands:
+                if ride.is_late(now_s()):
+                    raise TimeoutError("other commands have waited for a server for all of the time")
                 while True:
                     try:
                         answer = self._ask(request, ride, exchange)
@@ -318,12 +322,15 @@ class Client:
         call.over.set()
         return True
 
-    def _say_goodbye(self, call: _Call) -> None:
-        """Withdraw the offer of a call as well as it goes, and end its connection."""
+    def _say_goodbye(self, call: _Call, patience_s: float = _GOODBYE_S) -> bool:
+        """Withdraw the offer of a call as well as it goes, and end its connection; tell whether a server knows."""
+        is_known = False
         with contextlib.suppress(OSError, SyncnetError):
-            self._take_back(call, _GOODBYE_S)
+            self._take_back(call, patience_s)
+            is_known = True
         call.over.set()
         call.exchange.close()
+        return is_known
 
 
 class Offer:
