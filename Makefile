@@ -18,15 +18,17 @@ serve: $(READY) ## serve on :8000 (or ADDRESS=host:port)
 test: $(READY) ## run the tests
 	$(BIN)/pytest
 
-check: $(READY) ## ruff, strict mypy, and the tests of the structure
+check: $(READY) ## ruff, strict mypy, the generated clients, and the tests of the structure
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/unasync.py --check
 	$(BIN)/pytest -q tests/test_structure.py
 
 fix: $(READY) ## format, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python scripts/unasync.py
 
 bench: $(READY) ## measure, side by side in one run (or one section: SECTION=http)
 	$(BIN)/python -m benchmarks $(SECTION)

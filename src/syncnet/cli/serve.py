@@ -24,7 +24,6 @@ from syncnet.core.machine import Machine
 from syncnet.errors import JournalError, ParameterError
 from syncnet.hub import Hub
 from syncnet.log.journal import Journal
-from syncnet.log.memory import MemoryLog
 from syncnet.server.address import Address, AddressError, listen, parse_address
 from syncnet.server.serve import serve as serve_hub
 from syncnet.view.json_log import json_line
@@ -112,15 +111,15 @@ def serve(
 
     async def run() -> int:
         hand_over = asyncio.get_running_loop().call_soon_threadsafe
-        kept = Journal(journal, hand_over, limits) if journal else MemoryLog()
-        hub = Hub(kept, Machine(limits), observers=[log] if log else [])
+        on_disk = Journal(journal, hand_over, limits) if journal else None
+        hub = Hub(on_disk, Machine(limits), observers=[log] if log else [])
         serving = serve_hub(hub, listener, lambda: _say(started), limits=limits, drain_s=drain, **security.of(listener))
         try:
             return await serving
         finally:
             hub.close()
-            if isinstance(kept, Journal):
-                _say(f"the journal took {kept.commands_total} commands in {kept.commits_total} commits")
+            if on_disk is not None:
+                _say(f"the journal took {on_disk.commands_total} commands in {on_disk.commits_total} commits")
 
     try:
         waiting = uvloop.run(run())
