@@ -119,6 +119,8 @@ def serve(
             return await serving
         finally:
             hub.close()
+            if isinstance(kept, Journal):
+                _say(f"the journal took {kept.commands_total} commands in {kept.commits_total} commits")
 
     try:
         waiting = uvloop.run(run())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from granian.rsgi import ProtocolClosed, ProtocolError
 
 from syncnet.errors import BadBodyError
 from syncnet.server.handler import BodyTooLargeError, Handler
+from syncnet.server.sweep import Sweep
 
 __all__ = ["RSGIApp", "RequestCounts"]
 
@@ -18,14 +20,15 @@ _COUNTED_CONNECTIONS = 10_000
 class _RSGIRequest:
     """A request as RSGI brings it: `scope` says what, `protocol` has the body and the connection."""
 
-    __slots__ = ("_headers", "_protocol", "_scope", "left_unread", "method", "path", "query")
+    __slots__ = ("_headers", "_protocol", "_scope", "_sweep", "left_unread", "method", "path", "query")
 
-    def __init__(self, scope: Any, protocol: Any) -> None:
+    def __init__(self, scope: Any, protocol: Any, sweep: Sweep) -> None:
         self.method: str = scope.method
         self.path: str = scope.path
         self.query: bytes = scope.query_string.encode()
         self.left_unread = self.method == "POST"  # a body, until somebody has read it
         self._scope = scope
+        self._sweep = sweep
         self._headers = scope.headers
         self._protocol = protocol
 
@@ -54,7 +57,16 @@ class _RSGIRequest:
         return body
 
     async def disconnected(self) -> None:
-        await self._protocol.client_disconnect()
+        client = self._scope.client
+        watching = self._sweep.watch(client)
+        try:
+            await self._protocol.client_disconnect()
+        except asyncio.CancelledError:
+            if not self._sweep.forget(client):
+                raise
+            watching.uncancel()
+        else:
+            self._sweep.forget(client)
 
 
 class RequestCounts:
@@ -94,11 +106,12 @@ class RSGIApp:
     def __init__(self, handler: Handler, requests_per_connection_max: int) -> None:
         self._handler = handler
         self._counts = RequestCounts(requests_per_connection_max)
+        self._sweep = Sweep()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request. The answer is handed over, not waited for, so a slow reader delays nobody."""
         is_last = self._counts.is_last(scope.client)
-        request = _RSGIRequest(scope, protocol)
+        request = _RSGIRequest(scope, protocol, self._sweep)
         response = await self._handler.respond(request)
         if is_last or request.left_unread:  # granian ends the latter by itself, which a client must know
             response.headers.append(("connection", "close"))
