@@ -25,7 +25,7 @@ from tests.end_to_end.running import READY, until
 ROOT = Path(__file__).parent.parent.parent
 SNAPSHOT_COMMANDS = 50
 TRACE_PAGE_SYNCS = 1_000
-END_S = 120
+END_S = 60
 """How long clients may take to learn what became of all that they asked, once they make no more offers."""
 
 
