@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from syncnet.core.limits import Limits
+from syncnet.server.rsgi import RequestCounts
 from tests.end_to_end.running import Server, curls, running, until
 
 OF_A_REQUEST = {
@@ -227,3 +228,14 @@ def test_every_limit_is_met_in_this_file() -> None:
     names = {field.name.replace("_", "-") for field in fields(Limits)}
     said_otherwise = {"trace-syncs-max": "--trace-keep"}
     assert {name for name in names - IN_CORE_ONLY if f'"{said_otherwise.get(name, name)}' not in text} == set()
+
+
+def test_counts_of_connections_are_bounded_and_a_busy_one_is_not_forgotten() -> None:
+    counts = RequestCounts(1_000)
+    last = []
+    for number in range(1_000):
+        last.append(counts.is_last("busy"))
+        for other in range(99):
+            assert not counts.is_last(f"once-{number}-{other}")
+    assert last == [False] * 999 + [True]
+    assert len(counts) < 10_000

@@ -12,7 +12,7 @@ from syncnet.server.handler import BodyTooLargeError, Handler
 __all__ = ["RSGIApp", "RequestCounts"]
 
 _LENGTH_DIGITS_MAX = 20
-_COUNTED_CONNECTIONS = 10_000
+_COUNTED_CONNECTIONS = 4_096
 
 
 class _RSGIRequest:
@@ -63,6 +63,9 @@ class RequestCounts:
         self._requests_max = requests_max
         self._young: dict[str, int] = {}
         self._old: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
 
     def is_last(self, client: str) -> bool:
         """Count a request of `client`; tell whether its connection is to be closed after the answer."""
