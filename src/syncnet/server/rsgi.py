@@ -11,6 +11,7 @@ from syncnet.server.handler import BodyTooLargeError, Handler
 
 __all__ = ["RSGIApp", "RequestCounts"]
 
+_ERRORS = 400  # the lowest status of an answer that may come before the body was read
 _LENGTH_DIGITS_MAX = 20
 _COUNTED_CONNECTIONS = 4_096
 
@@ -18,7 +19,7 @@ _COUNTED_CONNECTIONS = 4_096
 class _RSGIRequest:
     """A request as RSGI brings it: `scope` says what, `protocol` has the body and the connection."""
 
-    __slots__ = ("_headers", "_protocol", "method", "path", "query")
+    __slots__ = ("_body_read", "_headers", "_protocol", "method", "path", "query")
 
     def __init__(self, scope: Any, protocol: Any) -> None:
         self.method: str = scope.method
@@ -26,6 +27,7 @@ class _RSGIRequest:
         self.query: bytes = scope.query_string.encode()
         self._headers = scope.headers
         self._protocol = protocol
+        self._body_read = False
 
     def header(self, name: str) -> str:
         value: str = self._headers.get(name, "")
@@ -44,7 +46,13 @@ class _RSGIRequest:
             body: bytes = await self._protocol()
         except (ProtocolClosed, ProtocolError):
             raise BadBodyError("the body broke off") from None
+        self._body_read = True
         return body
+
+    def leaves_a_body(self) -> bool:
+        """Tell whether a body was not read: granian then closes the connection, and the client must be told."""
+        brings_body = self.header("content-length").lstrip("0") or self.header("transfer-encoding")
+        return bool(brings_body) and not self._body_read
 
     async def disconnected(self) -> None:
         await self._protocol.client_disconnect()
@@ -94,6 +102,8 @@ class RSGIApp:
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request. The answer is handed over, not waited for, so a slow reader delays nobody."""
         is_last = self._counts.is_last(scope.client)
-        response = await self._handler.respond(_RSGIRequest(scope, protocol))
-        headers = [*response.headers, ("connection", "close")] if is_last else response.headers
+        request = _RSGIRequest(scope, protocol)
+        response = await self._handler.respond(request)
+        closes = is_last or (response.status >= _ERRORS and request.leaves_a_body())
+        headers = [*response.headers, ("connection", "close")] if closes else response.headers
         protocol.response_bytes(response.status, headers, response.body)
