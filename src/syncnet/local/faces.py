@@ -122,6 +122,10 @@ class Syncnet:
         """End all waits with `UnavailableError`, and take no more offers. Closing twice does nothing more."""
         self._world.close()
 
+    async def aclose(self) -> None:
+        """Do what `close` does; a client has this method too."""
+        self.close()
+
     async def __aenter__(self) -> Syncnet:
         return self
 
@@ -182,6 +186,18 @@ class Blocking:
     def actor(self, name: str) -> BlockingActor:
         """Return a handle that fills in the actor."""
         return BlockingActor(self, name)
+
+    def close(self) -> None:
+        """Close the world, for its other face too; see `Syncnet.close`."""
+        self._world.close()
+
+    def __enter__(self) -> Blocking:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class Actor:

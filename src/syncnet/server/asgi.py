@@ -63,9 +63,14 @@ class _ASGIRequest:
 
 
 class ASGIApp:
-    """An ASGI application that serves one hub; with none given it makes its own, on the memory log."""
+    """An ASGI application that serves one hub; with none given it makes its own, on the memory log.
+
+    `ASGIApp(net.hub)` shares the world of a `Syncnet`: clients meet the tasks and threads of this program. A hub that
+    was given lives on when the server ends.
+    """
 
     def __init__(self, hub: Hub | None = None) -> None:
+        self._owns_hub = hub is None
         self.hub = Hub() if hub is None else hub
         self._handler = Handler(self.hub)
 
@@ -87,5 +92,6 @@ class ASGIApp:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self.hub.send_away()
+        if self._owns_hub:
+            self.hub.send_away()
         await send({"type": "lifespan.shutdown.complete"})
