@@ -180,7 +180,7 @@ async def test_a_bad_parameter_is_named(more: dict[str, Any], message: str) -> N
             with pytest.raises(ParameterError, match=message):
                 await net.sync("coin", actor="VM", **more)
         with pytest.raises(TypeError, match="no parameter 'mate'"):
-            net.send("coin", actor="VM", mate=1)  # type: ignore[arg-type]
+            net.send("coin", actor="VM", mate=1)  # type: ignore[call-arg]
 
 
 async def test_handles_fill_in_the_actor() -> None:

@@ -14,7 +14,7 @@ import uvicorn
 import uvloop
 
 from syncnet import ASGIApp, Sync, Syncnet
-from syncnet.server.address import bind
+from syncnet.server.address import listen, parse_address
 from syncnet.server.serve import serve
 from tests.end_to_end.running import curls, until
 from tests.local.waiters import Wait
@@ -29,8 +29,11 @@ class Unheard:
         return "<unheard of>"
 
 
-def pending(net: Syncnet) -> int:
-    return net.hub.machine.totals("default")[0]
+def until_pending(net: Syncnet, offers: int) -> None:
+    def pending() -> int:
+        return net.hub.machine.totals("default")[0]
+
+    until(lambda: pending() == offers, lambda: f"{pending()} offers are pending, not {offers}")
 
 
 def meet_all(net: Syncnet, url: str, ways: dict[str, Wait]) -> None:
@@ -41,7 +44,8 @@ def meet_all(net: Syncnet, url: str, ways: dict[str, Wait]) -> None:
         payload = Unheard()
         offers = {each: net.send(event, actor=each, mates=3, payload=payload) for each in first}
         with curls(f"{url}/event?event={event}&actor=curl&mates=3&payload=hello") as (curl,):
-            until(lambda: pending(net) == len(first) + 1, lambda: "curl does not wait")  # noqa: B023
+            if others:
+                until_pending(net, len(first) + 1)
             offers |= {each: net.send(event, actor=each, mates=3, payload=payload) for each in others}
             waiters = {each: ways[each](offer) for each, offer in offers.items()}
             syncs = {each: waiter.outcome() for each, waiter in waiters.items()}
@@ -78,7 +82,7 @@ def test_four_kinds_meet_through_uvicorn(ways: dict[str, Wait]) -> None:
 def test_four_kinds_meet_through_granian(ways: dict[str, Wait]) -> None:
     """The server of the command line, on the main thread, because it listens to signals."""
     with Syncnet() as net:
-        listener = bind("127.0.0.1:0")
+        listener = listen(parse_address("127.0.0.1:0"))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         failed: list[BaseException] = []
 
@@ -104,7 +108,7 @@ def test_curl_is_told_of_an_abort_by_a_thread_and_a_thread_of_one_by_curl() -> N
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
             with curls(f"{url}/event?event=coin&actor=VM") as (curl,):
-                until(lambda: pending(net) == 1, lambda: "curl does not wait")
+                until_pending(net, 1)
                 assert net.blocking.abort(actor="VM", reason="closed", by="MINT") == 1
                 assert json.loads(curl.communicate()[0])["reason"] == "closed"
             waiting = net.send("coin", actor="VM", payload=object())
@@ -124,8 +128,7 @@ def test_two_loops_a_run_of_trio_and_a_thread_in_pairs(run: Any) -> None:
         seen: list[int] = []
 
         async def in_trio() -> None:
-            for _ in range(200):
-                seen.append((await net.sync("coin", actor="trio")).number)
+            seen.extend([(await net.sync("coin", actor="trio")).number for _ in range(200)])
 
         async def here() -> list[int]:
             return [(await net.sync("coin", actor="task")).number for _ in range(200)]
