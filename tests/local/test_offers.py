@@ -237,6 +237,36 @@ def test_a_cancelled_task_of_trio_makes_no_offer() -> None:
         assert net.hub.machine.totals("default")[1] == 0
 
 
+def test_a_task_of_trio_that_is_a_guest_on_a_loop_of_asyncio() -> None:
+    """It waits in the manner of trio, and is woken though its loop is asyncio's; the host's tasks meet it."""
+    ended: list[int] = []
+
+    async def guest(net: Syncnet) -> None:
+        for _ in range(3):
+            ended.append((await net.sync("coin", actor="guest")).number)  # noqa: PERF401 - seen one by one
+        with trio.move_on_after(0.001) as scope:
+            await net.sync("coin", actor="guest")
+        assert scope.cancelled_caught
+
+    async def host() -> None:
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+        async with Syncnet() as net:
+            trio.lowlevel.start_guest_run(
+                guest,
+                net,
+                run_sync_soon_threadsafe=loop.call_soon_threadsafe,
+                done_callback=lambda outcome: over.set_result(outcome.unwrap()),
+            )
+            for number in (1, 2, 3):
+                assert (await net.sync("coin", actor="host")).number == number
+            await over
+            assert await net.stats() == {}
+
+    asyncio.run(host())
+    assert ended == [1, 2, 3]
+
+
 def test_neither_a_loop_nor_trio_is_said_plainly() -> None:
     with Syncnet() as net:
         waiting = net.sync("coin", actor="VM")
