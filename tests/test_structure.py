@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "hub": {"errors", "core", "wire", "log"},
     "server": {"errors", "core", "wire", "log", "hub"},
     "local": {"errors", "core", "wire", "log", "hub"},
+    "testing": {"", "local"},
     "view": {"core"},
     "cli": {"", "errors", "core", "wire", "client", "log", "hub", "server", "view"},
     "": {"errors", "core", "wire", "client", "log", "hub", "local", "server"},  # the public names

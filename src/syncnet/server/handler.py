@@ -7,6 +7,7 @@ gets back. The handler never raises: whatever goes wrong becomes a problem docum
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import OrderedDict
@@ -338,7 +339,8 @@ def _handing_over(future: asyncio.Future[_T]) -> Callable[[_T], None]:
         if threading.get_ident() == thread:
             set_result(result)
         else:
-            loop.call_soon_threadsafe(set_result, result)
+            with contextlib.suppress(RuntimeError):  # the loop was closed, and nobody waits there any more
+                loop.call_soon_threadsafe(set_result, result)
 
     return hand_over
 
