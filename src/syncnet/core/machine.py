@@ -126,7 +126,7 @@ class Machine:
             world = self._new_world(saved.namespace)
             world.arrivals, world.syncs, world.misses = saved.arrivals, saved.syncs, saved.misses
             for arrival, offer in saved.standing:
-                self._let_stand(world, world.matcher.standing(arrival, offer))
+                self._let_stand(world, Standing(arrival, offer))
 
     def pending(self, namespace: str) -> list[Offer]:
         """Return the pending offers of a namespace, by arrival; none of a namespace that is not known."""
@@ -203,7 +203,7 @@ class Machine:
             if not self._make_room_for(offer.namespace):
                 return (Refused(offer, "full", f"offers are pending in {self._limits.namespaces_max} namespaces"),)
             world = self._new_world(offer.namespace)
-        newcomer = world.matcher.standing(world.arrivals + 1, offer)
+        newcomer = Standing(world.arrivals + 1, offer)
         found = world.matcher.find(newcomer)
         if not found.members and (refused := self._full(world, newcomer)):
             self._forget_if_blank(offer.namespace)

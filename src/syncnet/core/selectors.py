@@ -27,7 +27,7 @@ from syncnet.core.labels import Labels, check_key, check_value, shown
 from syncnet.core.limits import LIMITS
 from syncnet.errors import LabelError, SelectorError
 
-__all__ = ["EVERYTHING", "Requirement", "Selector", "not_actor", "parse_selector"]
+__all__ = ["EVERYTHING", "Requirement", "Selector", "is_not_actor", "not_actor", "parse_selector"]
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _INTEGER_MAX: Final = 2**63 - 1
@@ -118,6 +118,14 @@ EVERYTHING: Final = Selector(())
 def not_actor(actor: str) -> Selector:
     """Return the default selector of an offer of `actor`: "not with another request of mine"."""
     return Selector((Requirement("actor", "!=", (actor,)),))
+
+
+def is_not_actor(selector: Selector, actor: str) -> bool:
+    """Tell whether a selector is the default one of an offer of `actor`."""
+    if len(selector.requirements) != 1:
+        return False
+    requirement = selector.requirements[0]
+    return requirement.operator == "!=" and requirement.key == "actor" and requirement.values == (actor,)
 
 
 def parse_selector(text: str, characters_max: int = LIMITS.selector_characters_max) -> Selector:
