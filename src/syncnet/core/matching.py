@@ -45,16 +45,16 @@ from syncnet.core.selectors import Requirement
 __all__ = ["Found", "Matcher", "Standing", "weight_bytes"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Found:
     """What a search came to: `members` (by arrival, the newcomer last) of the smallest set, or none.
 
     `missed` are the events in which the bound of steps was hit, so that a set may be there that was not found.
     """
 
-    event: str = ""
-    members: tuple[Standing, ...] = ()
-    missed: tuple[str, ...] = ()
+    event: Final[str] = ""
+    members: Final[tuple[Standing, ...]] = ()
+    missed: Final[tuple[str, ...]] = ()
 
 
 class Matcher:

@@ -38,16 +38,16 @@ _CACHE_ENTRIES_MAX: Final = 4_096
 _CACHED_CHARACTERS_MAX: Final = 128
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(slots=True, unsafe_hash=True, order=True)
 class Requirement:
     """One part of a selector: a key, an operator and the values that it is compared with, sorted.
 
     The operators are `=`, `!=`, `in`, `notin`, `>`, `<`, `exists` and `!`.
     """
 
-    key: str
-    operator: str
-    values: tuple[str, ...] = ()
+    key: Final[str]
+    operator: Final[str]
+    values: Final[tuple[str, ...]] = ()
 
     def matches(self, labels: Labels) -> bool:
         """Tell whether `labels` meet this requirement."""
@@ -95,11 +95,11 @@ _MEANINGS: Final[dict[str, Callable[[str | None, tuple[str, ...]], bool]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Selector:
     """A set of requirements that must all be met, in canonical order; the empty one matches everything."""
 
-    requirements: tuple[Requirement, ...]
+    requirements: Final[tuple[Requirement, ...]]
 
     def matches(self, labels: Labels) -> bool:
         """Tell whether `labels` meet every requirement."""
