@@ -1,8 +1,8 @@
 """The indexed matcher against a plain scan of the same rules: thousands of random offers and withdrawals.
 
 A world has a style of its own: how many events, actors and labels there are, which selectors are in fashion, how often
-a roster or a choice is made. `SYNCNET_WORLDS` says how many worlds; `make sim` runs many. A world is named by its seed,
-and `SYNCNET_SEED` is that of the first.
+a roster or a choice is made, how many offers ask for no more than the defaults. `SYNCNET_WORLDS` says how many worlds;
+`make sim` runs many. A world is named by its seed, and `SYNCNET_SEED` is that of the first.
 """
 
 import os
@@ -35,6 +35,7 @@ class Style:
         self.roster_rate = pick([0, 0, 0.1, 0.5, 0.9])
         self.rosters = [self.chance.sample(self.actors, min(len(self.actors), pick([1, 2, 3, 4]))) for _ in range(8)]
         self.choice_rate = pick([0, 0.3])
+        self.plain_rate = pick([0, 0.3, 0.8, 0.95])
         self.gone_rate = pick([0, 0.1, 0.4])
         self.selectors = [self.selector() for _ in range(pick([1, 3, 10]))]
 
@@ -51,6 +52,8 @@ class Style:
 
     def offer(self, id: str) -> Offer:
         chance = self.chance
+        if chance.random() < self.plain_rate:
+            return offer(chance.choice(self.actors), chance.choice(self.events), id=id)
         many = chance.random() < self.choice_rate
         events = chance.sample(self.events, chance.randint(1, len(self.events)) if many else 1)
         labels = {key: chance.choice(self.values) for key in self.keys if chance.random() < 0.7}

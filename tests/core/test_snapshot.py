@@ -2,6 +2,7 @@
 
 import os
 import random
+from dataclasses import fields
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.core.test_matching_against_a_plain_scan import FIRST_SEED, Style
 
 WORLDS = int(os.environ.get("SYNCNET_WORLDS", "40"))
 COMMANDS = 300
+LOWEST: int = next(field for field in fields(Limits) if field.name == "search_steps_max").metadata["lowest"]
 
 
 def commands(seed: int) -> list[Command]:
@@ -58,7 +60,7 @@ def commands(seed: int) -> list[Command]:
 def test_g4_a_restored_machine_goes_on_as_the_other(seed: int) -> None:
     chance = random.Random(seed)
     limits = Limits(
-        search_steps_max=chance.choice([3, 10, 30, 100_000]),
+        search_steps_max=chance.choice([LOWEST, LOWEST + 2, 30, 100_000]),
         outcomes_max=chance.choice([3, 20, 1_000]),
         outcome_ttl_s=chance.choice([20, 600]),
         trace_syncs_max=chance.choice([1, 10, 1_000]),

@@ -1,6 +1,10 @@
 """Parameters come in as texts or values, and are read, or refused with what was expected, what came, and where."""
 
+from urllib.parse import parse_qsl
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from syncnet.errors import BadBodyError, ParameterError
 from syncnet.wire.bodies import Texts, decode_body, decode_form
@@ -164,6 +168,29 @@ def test_values_that_are_refused(fields: bytes, parameter: str, message: str) ->
         read("", body)
     assert caught.value.parameter == parameter
     assert message in str(caught.value)
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "=", "&", ";", "+", "%41", "%", "%ff", " ", "\n", "é", "/", "x=1"])).map(
+        "".join
+    )
+)
+def test_a_form_is_read_as_the_standard_library_reads_it(text: str) -> None:
+    """Also where a short way is taken, because nothing in it is escaped."""
+    expected: dict[str, list[str]] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True, errors="surrogateescape"):
+        expected.setdefault(name, []).append(value)
+    try:
+        assert decode_form(text) == expected
+    except ParameterError:
+        assert "%ff" in text
+
+
+@pytest.mark.parametrize("text", ["a=1&b=2&c=3", "a=%31&b=2&c=3", "&&", "%20&&"])
+def test_more_parameters_than_there_may_be(text: str) -> None:
+    assert len(decode_form(text, 3)) <= 3
+    with pytest.raises(BadBodyError, match="expected at most 2 parameters, got more"):
+        decode_form(text, 2)
 
 
 def test_a_parameter_in_the_query_and_in_the_body_is_given_twice() -> None:

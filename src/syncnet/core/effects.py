@@ -10,7 +10,7 @@ where the first is pending, and `Retold` where it has come to an end.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from syncnet.core.commands import Cause, Offer
 
@@ -30,23 +30,23 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Pending:
     """`offer` arrived and stands, the `arrival`-th of its namespace (1, 2, 3 …)."""
 
-    offer: Offer
-    arrival: int
+    offer: Final[Offer]
+    arrival: Final[int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Synced:
     """`members`, in order of arrival, happened together: the `sync`-th entry of the namespace's trace (1, 2, 3 …)."""
 
-    at_ns: int
-    namespace: str
-    event: str
-    sync: int
-    members: tuple[Offer, ...]
+    at_ns: Final[int]
+    namespace: Final[str]
+    event: Final[str]
+    sync: Final[int]
+    members: Final[tuple[Offer, ...]]
 
 
 @dataclass(frozen=True, slots=True)

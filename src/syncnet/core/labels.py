@@ -13,12 +13,12 @@ from typing import Final, TypeAlias
 from syncnet.core.limits import LABEL_NAME_CHARACTERS_MAX, LABEL_PREFIX_CHARACTERS_MAX
 from syncnet.errors import LabelError
 
-__all__ = ["Labels", "check_key", "check_value", "readable", "shown"]
+__all__ = ["Labels", "check_key", "check_value", "is_name", "readable", "shown"]
 
 Labels: TypeAlias = Mapping[str, str]
 """The labels of one offer; nobody changes them after the offer was made."""
 
-_NAME: Final = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_NAME: Final = re.compile(rf"[A-Za-z0-9](?:[-A-Za-z0-9_.]{{0,{LABEL_NAME_CHARACTERS_MAX - 2}}}[A-Za-z0-9])?")
 _SUBDOMAIN_PART: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN: Final = re.compile(rf"{_SUBDOMAIN_PART}(?:\.{_SUBDOMAIN_PART})*")
 _NAME_RULE: Final = (
@@ -38,8 +38,9 @@ def shown(text: str) -> str:
     return f'"{readable(text)}"'
 
 
-def _is_name(text: str) -> bool:
-    return len(text) <= LABEL_NAME_CHARACTERS_MAX and _NAME.fullmatch(text) is not None
+def is_name(text: str) -> bool:
+    """Tell whether `text` is a label value that is not empty, which is also the form of names of actors."""
+    return _NAME.fullmatch(text) is not None
 
 
 def check_value(value: str, what: str = "a label value") -> str:
@@ -49,7 +50,7 @@ def check_value(value: str, what: str = "a label value") -> str:
 
     :raises LabelError: it is not.
     """
-    if value and not _is_name(value):
+    if value and not is_name(value):
         raise LabelError(f"expected {what} ({_NAME_RULE}), got {shown(value)}")
     return value
 
@@ -65,6 +66,6 @@ def check_key(key: str) -> str:
             f"expected a label key whose prefix is a DNS subdomain of at most {LABEL_PREFIX_CHARACTERS_MAX} "
             f"characters, got {shown(key)}"
         )
-    if not _is_name(name):
+    if not is_name(name):
         raise LabelError(f"expected a label key ({_NAME_RULE}; a DNS subdomain and '/' before it), got {shown(key)}")
     return key

@@ -138,6 +138,7 @@ class Limits:
         "stays pending, and the miss is counted, logged and visible (G3).",
         100_000_000,
         "The offer waits.",
+        10,  # above what the search for a plain offer takes among plain ones, see matching.py
     )
     outcome_ttl_s: int = _limit(
         600,

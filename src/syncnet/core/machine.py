@@ -46,7 +46,7 @@ from syncnet.core.effects import (
 )
 from syncnet.core.groups import Group, Shape, add
 from syncnet.core.limits import LABEL_NAME_CHARACTERS_MAX, LIMITS, PRESENT_OFFERS_MAX, WORD_BYTES, Limits
-from syncnet.core.matching import Matcher, Standing, weight_bytes
+from syncnet.core.matching import Found, Matcher, Standing, weight_bytes
 from syncnet.core.outcomes import Outcomes, is_kept
 from syncnet.core.snapshot import Snapshot, WorldSnapshot
 from syncnet.core.terms import Pair
@@ -125,7 +125,7 @@ class Machine:
             world = self._new_world(saved.namespace)
             world.arrivals, world.syncs, world.misses = saved.arrivals, saved.syncs, saved.misses
             for arrival, offer in saved.standing:
-                self._let_stand(world, world.matcher.standing(arrival, offer))
+                self._let_stand(world, Standing(arrival, offer))
 
     def pending(self, namespace: str) -> list[Offer]:
         """Return the pending offers of a namespace, by arrival; none of a namespace that is not known."""
@@ -196,38 +196,45 @@ class Machine:
     def _offer(self, offer: Offer) -> tuple[Effect, ...]:
         self._outcomes.forget(offer.at_ns)
         world = self._worlds.get(offer.namespace)
-        if (again := self._asked_again(world, offer)) is not None:
+        may_be_known = offer.named or (world is not None and offer.id in world.standing)
+        if may_be_known and (again := self._asked_again(world, offer)):
             return (again,)
         if world is None:
             if not self._make_room_for(offer.namespace):
                 return (Refused(offer, "full", f"offers are pending in {self._limits.namespaces_max} namespaces"),)
             world = self._new_world(offer.namespace)
-        newcomer = world.matcher.standing(world.arrivals + 1, offer)
+        newcomer = Standing(world.arrivals + 1, offer)
         found = world.matcher.find(newcomer)
         if not found.members and (refused := self._full(world, newcomer)):
             self._forget_if_blank(offer.namespace)
             return (refused,)
 
         world.arrivals += 1
-        world.misses += len(found.missed)
-        effects: list[Effect] = [Pending(offer, newcomer.arrival)]
-        effects += [Missed(offer.at_ns, offer, event, self._limits.search_steps_max) for event in found.missed]
-        if not found.members:
-            self._let_stand(world, newcomer)
-            return tuple(effects)
+        effects: tuple[Effect, ...] = (Pending(offer, newcomer.arrival),)
+        if found.missed:
+            world.misses += len(found.missed)
+            steps = self._limits.search_steps_max
+            effects += tuple(Missed(offer.at_ns, offer, event, steps) for event in found.missed)
+        if found.members:
+            return (*effects, self._sync(world, newcomer, found))
+        self._let_stand(world, newcomer)
+        return effects
 
+    def _sync(self, world: World, newcomer: Standing, found: Found) -> Synced:
+        """Take the members out of the state, and put their sync into the trace."""
         world.syncs += 1
         weight_bytes = 0
+        members = []
         for member in found.members:
             weight_bytes += member.weight_bytes
+            members.append(member.offer)
             if member is not newcomer:
-                self._take(offer.namespace, member.offer.id)
-        members = tuple(member.offer for member in found.members)
-        synced = Synced(offer.at_ns, offer.namespace, found.event, world.syncs, members)
+                self._let_go(world, member)
+        offer = newcomer.offer
+        synced = Synced(offer.at_ns, offer.namespace, found.event, world.syncs, tuple(members))
         self._outcomes.remember(synced, weight_bytes)
         self._trace.add(synced, weight_bytes)
-        effects.append(synced)
-        return tuple(effects)
+        return synced
 
     def _asked_again(self, world: World | None, offer: Offer) -> Attached | Retold | Refused | None:
         """Return what an offer comes to whose id is known; None where it is not."""
@@ -270,9 +277,15 @@ class Machine:
     def _take(self, namespace: str, id: str) -> Standing | None:
         """Take a pending offer out of the state, and return it."""
         world = self._worlds.get(namespace)
-        standing = world.standing.pop(id, None) if world else None
+        standing = world.standing.get(id) if world else None
         if world is None or standing is None:
             return None
+        self._let_go(world, standing)
+        self._forget_if_blank(namespace)
+        return standing
+
+    def _let_go(self, world: World, standing: Standing) -> None:
+        del world.standing[standing.offer.id]
         world.matcher.remove(standing)
         if not world.standing:
             world.standing.clear()  # an empty dict keeps the memory of its fullest day until it is told
@@ -280,8 +293,6 @@ class Machine:
         self._pending_bytes -= standing.weight_bytes
         if standing.offer.owner:
             add(self._pending_by_owner, standing.offer.owner, -1)
-        self._forget_if_blank(namespace)
-        return standing
 
     def _forget_if_blank(self, namespace: str) -> None:
         if self._worlds[namespace].is_blank(self._syncs_forgotten):

@@ -17,6 +17,12 @@ What keeps the walk short, and why nothing is lost by it:
   and where an elder led nowhere, a younger one of its kind will not lead anywhere either.
 - Where a member wants labels, only those who have them are walked on.
 
+Most events see plain offers only (`Standing.is_plain`): one mate, and nothing asked of it but to be another actor. As
+long as that is so, all that stand under an event are of one actor, because two of different ones would have met (G3).
+Then there is nothing to search: the eldest goes with the next plain offer of somebody else (rule 4). So they stand in
+a queue, and the moment any other offer comes to be searched or added there, a book is made of the queue. Nobody can
+tell a queue from a book of the same offers: a search in that takes 4 steps, less than the lowest bound.
+
 The walk is a loop with its own stack. Every kind or offer that is looked at is a step, one with a long selector is
 several, and the steps of one arrival are bounded, over all the events of a choice together.
 """
@@ -24,31 +30,31 @@ several, and the steps of one arrival are bounded, over all the events of a choi
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
-from syncnet.core.books import Book, Kind, Standing
+from syncnet.core.books import Book, Kind, Standing, weight_bytes
 from syncnet.core.commands import Offer
 from syncnet.core.groups import Group, Shape, compatible
-from syncnet.core.limits import WORD_BYTES
 from syncnet.core.selectors import Requirement
 
 __all__ = ["Found", "Matcher", "Standing", "weight_bytes"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Found:
     """What a search came to: `members` (by arrival, the newcomer last) of the smallest set, or none.
 
     `missed` are the events in which the bound of steps was hit, so that a set may be there that was not found.
     """
 
-    event: str = ""
-    members: tuple[Standing, ...] = ()
-    missed: tuple[str, ...] = ()
+    event: Final[str] = ""
+    members: Final[tuple[Standing, ...]] = ()
+    missed: Final[tuple[str, ...]] = ()
 
 
 class Matcher:
@@ -57,34 +63,49 @@ class Matcher:
     def __init__(self, steps_max: int) -> None:
         self._steps_max: Final = steps_max
         self._books: dict[str, Book] = {}
-
-    def standing(self, arrival: int, offer: Offer) -> Standing:
-        """Return an offer as the other methods take it."""
-        return Standing(arrival, offer, Shape(offer), weight_bytes(offer))
+        self._queues: dict[str, _Queue] = {}  # an event has either a queue or a book
 
     def add(self, standing: Standing) -> None:
         """Let an offer stand under each of its events; its arrival number is higher than any before."""
+        if standing.is_plain and self._join_queue(standing):
+            return
         for event in standing.offer.events:
-            if event not in self._books:
-                self._books[event] = Book()
-            self._books[event].add(standing)
+            book = self._book(event)
+            if book is None:
+                book = self._books[event] = Book()
+            book.add(standing)
 
     def remove(self, standing: Standing) -> None:
         """Take an offer from under each of its events."""
+        if standing.is_plain and (queue := self._queues.get(standing.offer.events[0])):
+            del queue[standing.arrival]
+            if not queue:
+                del self._queues[standing.offer.events[0]]
+            if not self._queues:
+                self._queues.clear()  # gives the memory back
+            return
         for event in standing.offer.events:
             book = self._books[event]
             book.remove(standing)
             if not book.offers_by_mates:
                 del self._books[event]
         if not self._books:
-            self._books.clear()  # gives the memory back
+            self._books.clear()
 
     def is_quiet(self, event: str) -> bool:
         """Tell whether no offer stands under an event."""
-        return event not in self._books
+        return event not in self._books and event not in self._queues
 
     def find(self, newcomer: Standing) -> Found:
         """Return the set that the newcomer, who does not stand yet, completes (rules 2 to 6)."""
+        if newcomer.is_plain:
+            event = newcomer.offer.events[0]
+            queue = self._queues.get(event)
+            if queue is not None:
+                eldest = next(iter(queue.values()))
+                return _NOBODY if eldest.offer.actor == newcomer.offer.actor else Found(event, (eldest, newcomer))
+            if event not in self._books:
+                return _NOBODY
         missed: list[str] = []
         steps = _Steps(self._steps_max)
         for event in newcomer.offer.events:
@@ -102,6 +123,8 @@ class Matcher:
 
         Looks at so many kinds at most, and returns so many offers at most.
         """
+        if event in self._queues:
+            return []  # all are of one actor, and none of them goes with another
         kinds = islice(self._books[event].acquaintances(standing), offers_max)
         members = (
             member
@@ -119,11 +142,38 @@ class Matcher:
         """
         if newcomer.shape.mates == 0:
             return []
-        book = self._books.get(event)
+        book = self._book(event)
         if book is None:
             return None
         return _Search(book, newcomer, steps).smallest_set()
 
+    def _book(self, event: str) -> Book | None:
+        """Return the book of an event, made of the queue if there is one; None where nothing stands there."""
+        queue = self._queues.pop(event, None)
+        if queue is not None:
+            book = self._books[event] = Book()
+            for standing in queue.values():
+                book.add(standing)
+        return self._books.get(event)
+
+    def _join_queue(self, standing: Standing) -> bool:
+        """Put a plain offer at the end of the queue of its event, if there may be one there."""
+        event = standing.offer.events[0]
+        queue = self._queues.get(event)
+        if queue is None:
+            if event in self._books:
+                return False
+            queue = self._queues[event] = OrderedDict()
+        elif next(iter(queue.values())).offer.actor != standing.offer.actor:
+            return False  # they did not meet, because a search in a book hit its bound, and the book was restored
+        queue[standing.arrival] = standing
+        return True
+
+
+_Queue: TypeAlias = OrderedDict[int, Standing]
+"""Plain offers of one event and one actor, by arrival; a plain dict is slow to find its first after many removals."""
+
+_NOBODY: Final = Found()
 
 _FEW: Final = 16
 """Candidates that are walked through sooner than chosen among."""
@@ -252,18 +302,6 @@ def _largest_mates(offers_by_mates: dict[int, int], mates: int) -> int:
         if offers >= max(wanted, mates):
             largest = max(wanted, mates)
     return largest
-
-
-def weight_bytes(offer: Offer) -> int:
-    """Return what an offer weighs; its events count under each of them, as `/stats` tells them."""
-    characters = len(offer.payload) + sum(map(len, offer.events)) * len(offer.events) + sum(map(len, offer.roster))
-    words = 1 + len(offer.events) + len(offer.roster) + len(offer.labels)
-    for key, value in offer.labels.items():
-        characters += len(key) + len(value)
-    for requirement in offer.selector.requirements:
-        characters += len(requirement.key) + sum(map(len, requirement.values))
-        words += 1 + len(requirement.values)
-    return characters + words * WORD_BYTES
 
 
 def _arrival(standing: Standing) -> int:

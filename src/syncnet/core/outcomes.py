@@ -60,10 +60,10 @@ class Outcomes:
         `weight_bytes` is what all of its offers weigh.
         """
         members = outcome.members if isinstance(outcome, Synced) else (outcome.offer,)
-        named = tuple(offer for offer in members if offer.named)
+        named = [offer for offer in members if offer.named]
         if not named:
             return
-        entry = _Entry(outcome, named, weight_bytes)
+        entry = _Entry(outcome, tuple(named), weight_bytes)
         self._entries.append(entry)
         self._weight_bytes += entry.weight_bytes
         for offer in named:
@@ -80,6 +80,8 @@ class Outcomes:
 
     def forget(self, now_ns: int) -> None:
         """Forget some of what is too old at `now_ns`: a bounded number, and more of them the next time."""
+        if not self._entries:
+            return
         for _ in range(OUTCOMES_FORGOTTEN_AT_ONCE_MAX):
             if not self._entries or not self._is_too_old(self._entries[0].outcome, now_ns):
                 return

@@ -27,7 +27,7 @@ from syncnet.core.labels import Labels, check_key, check_value, shown
 from syncnet.core.limits import LIMITS
 from syncnet.errors import LabelError, SelectorError
 
-__all__ = ["EVERYTHING", "Requirement", "Selector", "not_actor", "parse_selector"]
+__all__ = ["EVERYTHING", "Requirement", "Selector", "is_not_actor", "not_actor", "parse_selector"]
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _INTEGER_MAX: Final = 2**63 - 1
@@ -38,16 +38,16 @@ _CACHE_ENTRIES_MAX: Final = 4_096
 _CACHED_CHARACTERS_MAX: Final = 128
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(slots=True, unsafe_hash=True, order=True)
 class Requirement:
     """One part of a selector: a key, an operator and the values that it is compared with, sorted.
 
     The operators are `=`, `!=`, `in`, `notin`, `>`, `<`, `exists` and `!`.
     """
 
-    key: str
-    operator: str
-    values: tuple[str, ...] = ()
+    key: Final[str]
+    operator: Final[str]
+    values: Final[tuple[str, ...]] = ()
 
     def matches(self, labels: Labels) -> bool:
         """Tell whether `labels` meet this requirement."""
@@ -95,11 +95,11 @@ _MEANINGS: Final[dict[str, Callable[[str | None, tuple[str, ...]], bool]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Selector:
     """A set of requirements that must all be met, in canonical order; the empty one matches everything."""
 
-    requirements: tuple[Requirement, ...]
+    requirements: Final[tuple[Requirement, ...]]
 
     def matches(self, labels: Labels) -> bool:
         """Tell whether `labels` meet every requirement."""
@@ -118,6 +118,14 @@ EVERYTHING: Final = Selector(())
 def not_actor(actor: str) -> Selector:
     """Return the default selector of an offer of `actor`: "not with another request of mine"."""
     return Selector((Requirement("actor", "!=", (actor,)),))
+
+
+def is_not_actor(selector: Selector, actor: str) -> bool:
+    """Tell whether a selector is the default one of an offer of `actor`."""
+    if len(selector.requirements) != 1:
+        return False
+    requirement = selector.requirements[0]
+    return requirement.operator == "!=" and requirement.key == "actor" and requirement.values == (actor,)
 
 
 def parse_selector(text: str, characters_max: int = LIMITS.selector_characters_max) -> Selector:

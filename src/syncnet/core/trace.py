@@ -20,7 +20,7 @@ from syncnet.core.terms import Pair
 __all__ = ["Trace"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Entry:
     synced: Synced
     weight_bytes: int
@@ -39,8 +39,10 @@ class Trace:
 
     def add(self, synced: Synced, weight_bytes: int) -> None:
         """Put a sync, whose members weigh so much, at the end, and forget what is above the bounds."""
-        if any(type(offer.payload) is not bytes for offer in synced.members):
-            synced = replace(synced, members=tuple(replace(offer, payload=b"") for offer in synced.members))
+        for offer in synced.members:
+            if type(offer.payload) is not bytes:
+                synced = replace(synced, members=tuple(replace(each, payload=b"") for each in synced.members))
+                break
         self._syncs.append(_Entry(synced, weight_bytes))
         self._weight_bytes += weight_bytes
         self._forget()

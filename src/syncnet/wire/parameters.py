@@ -8,7 +8,6 @@ A parameter comes as text (from a query or a form) or as a value (from JSON or Y
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
@@ -54,8 +53,7 @@ STATS_PARAMETERS: Final = ("namespace",)
 TRACE_PARAMETERS: Final = ("namespace", "after", "limit")
 
 
-@dataclass(frozen=True, slots=True)
-class OfferRequest:
+class OfferRequest(NamedTuple):
     """The offer that a request makes, and in which format its client wants the answer (None: as `Accept` says)."""
 
     offer: Offer
@@ -204,6 +202,8 @@ def _from_values(given: Values, known: Iterable[str], limits: Limits) -> Values:
 
 def _merged(query: Texts, body: Texts | Values, known: Iterable[str], limits: Limits) -> Values:
     values = _from_texts(query, known, limits)
+    if not body:
+        return values
     for name in body:
         if name in values:
             raise ParameterError(readable(name), "expected once, got it both in the query and in the body")
