@@ -91,7 +91,7 @@ class Task:
             if self.client.stopping.is_set():
                 break
             offer = self.roster_offer(count) if self.number == "0" else self.any_offer(count)
-            if self.number == "1" and self.random.random() < 0.3:
+            if self.number in "123" and self.random.random() < 0.3:
                 await self.abort(offer)
             await self.see_through(offer)
             if offer.is_known and offer.named:

@@ -3,19 +3,21 @@
 `python -m tests.crash.server SNAPSHOT_COMMANDS ARGUMENT…`
 """
 
-import functools
 import importlib
 import sys
+from typing import Any
 
 from syncnet.cli import main
 from syncnet.log.journal import Journal
 
+SNAPSHOT_COMMANDS = int(sys.argv.pop(1)) if __name__ == "__main__" else 50
 
-def run(snapshot_commands: int) -> None:
-    serve = importlib.import_module("syncnet.cli.serve")
-    setattr(serve, "Journal", functools.partial(Journal, snapshot_commands=snapshot_commands))  # noqa: B010
-    main()
+
+class OftenSnapped(Journal):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named, snapshot_commands=SNAPSHOT_COMMANDS)
 
 
 if __name__ == "__main__":
-    run(int(sys.argv.pop(1)))
+    importlib.import_module("syncnet.cli.serve").Journal = OftenSnapped  # type: ignore[attr-defined]
+    main()
