@@ -419,3 +419,24 @@ async def test_time_does_not_go_back_when_a_clock_did() -> None:
             keeper.restore(before.snapshot())
 
     assert Hub(Restored()).now_ns() == LIVE_NS + 5
+
+
+async def test_g6_an_expiry_or_withdrawal_on_its_way_is_not_for_the_next_offer_of_that_id() -> None:
+    """All in one commit: the linger ends, the client makes the offer anew, and the old timeout passes."""
+    log = LaterLog()
+    hub = Hub(log, call_later=lambda _, __: asyncio.get_running_loop().call_later(3600, print))
+    first = Waiter(hub, offer("VM", id="v", named=True, linger_s=1, timeout_s=5, at_ns=1))
+    log.flush()
+    first.leave()
+    (place,) = hub._places.values()
+    hub._let_go(place)
+    second = Waiter(hub, offer("VM", id="v", named=True, linger_s=1, timeout_s=5, at_ns=2))
+    hub._expire(place)
+    assert log.flush() == [Withdraw, Offer, Expire]
+    assert not second.told
+    assert hub.machine.pending_total == 1
+    done: list[tuple[Effect, ...] | WorldError] = []
+    hub.withdraw("default", "v", done.append, owner="somebody else")
+    hub.withdraw("default", "v", done.append, owner="")
+    log.flush()
+    assert [len(effects) for effects in done if isinstance(effects, tuple)] == [0, 1]

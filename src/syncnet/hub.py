@@ -193,9 +193,12 @@ class Hub:
                 place.tell = None
                 self._linger(place)
 
-    def withdraw(self, namespace: str, id: str, done: Done) -> None:
-        """Append the withdrawal of a pending offer; `done` is told its effects, none where no such offer is pending."""
-        self._command(Withdraw(self.now_ns(), namespace, id, Cause.WITHDRAWN), done)
+    def withdraw(self, namespace: str, id: str, done: Done, *, owner: str | None = None) -> None:
+        """Append the withdrawal of a pending offer; `done` is told its effects, none where no such offer is pending.
+
+        With `owner` only an offer of the token of that name is taken back.
+        """
+        self._command(Withdraw(self.now_ns(), namespace, id, Cause.WITHDRAWN, owner=owner), done)
 
     def abort(self, abort: Abort, done: Done) -> None:
         """Append an abort; `done` is told its effects, one for each offer that it ended."""
@@ -365,12 +368,13 @@ class Hub:
                 place.is_overdue = (offer.namespace, offer.id) in self._on_their_way
                 if place.is_overdue:  # its client is not gone, or goes once more
                     return
-                self._log.append(Withdraw(self.now_ns(), offer.namespace, offer.id, Cause.DISCONNECTED))
+                self._log.append(Withdraw(self.now_ns(), offer.namespace, offer.id, Cause.DISCONNECTED, offer.at_ns))
 
     def _expire(self, place: _Place) -> None:
         with self._lock:
             if self._stands(place):
-                self._log.append(Expire(self.now_ns(), place.offer.namespace, place.offer.id))
+                offer = place.offer
+                self._log.append(Expire(self.now_ns(), offer.namespace, offer.id, offer.at_ns))
 
     def _stands(self, place: _Place) -> bool:
         return self._places.get((place.offer.namespace, place.offer.id)) is place

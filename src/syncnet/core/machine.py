@@ -314,20 +314,27 @@ class Machine:
         self._syncs_forgotten = max(self._syncs_forgotten, self._worlds.pop(eldest).syncs)
         return True
 
+    def _meant(self, command: Withdraw | Expire) -> Standing | None:
+        """Return the pending offer that a command means; None where it is there no more."""
+        world = self._worlds.get(command.namespace)
+        standing = world.standing.get(command.id) if world else None
+        return standing if standing and command.made_ns in (None, standing.offer.at_ns) else None
+
     def _withdraw(self, command: Withdraw) -> tuple[Effect, ...]:
-        standing = self._take(command.namespace, command.id)
-        if standing is None:
+        standing = self._meant(command)
+        if standing is None or command.owner not in (None, standing.offer.owner):
             return ()
+        self._take(command.namespace, command.id)
         withdrawn = Withdrawn(command.at_ns, standing.offer, command.cause)
         if is_kept(withdrawn):
             self._outcomes.remember(withdrawn, standing.weight_bytes)
         return (withdrawn,)
 
     def _expire(self, command: Expire) -> tuple[Effect, ...]:
-        world = self._worlds.get(command.namespace)
-        standing = world.standing.get(command.id) if world else None
-        if world is None or standing is None:
+        standing = self._meant(command)
+        if standing is None:
             return ()
+        world = self._worlds[command.namespace]
         around = _Surroundings(standing.offer)
         for event in standing.offer.events:
             around.look(world.matcher.compatible_with(standing, event, PRESENT_OFFERS_MAX))
