@@ -127,7 +127,9 @@ class Hub:
 
     def now_ns(self) -> int:
         """Return the time that commands bear: nanoseconds since the Unix epoch, never less than before."""
-        self._latest_ns = max(self._latest_ns, time.time_ns())
+        now_ns = time.time_ns()
+        if now_ns > self._latest_ns:
+            self._latest_ns = now_ns
         return self._latest_ns
 
     def new_id(self) -> str:
@@ -274,28 +276,25 @@ class Hub:
     def deliver(self, command: Command) -> tuple[Effect, ...]:
         """Apply a command, and tell those whom its effects concern."""
         with self._lock:
-            self._settle()
+            if self._lane.is_used:
+                self._settle()
             effects = self._machine.apply(command)
             for effect in effects:
                 for observe in self._observers:
                     observe(effect)
-                match effect:
-                    case Synced():
-                        for member in effect.members:
-                            self._end(member, effect)
-                    case Pending(offer):
-                        self._places[offer.namespace, offer.id] = _Place(offer, self._arrived(offer))
-                    case Missed():
-                        pass
-                    case Attached(offer):
-                        self._attach(offer)
-                    case Retold(offer, outcome):
-                        self._answer(offer, outcome)
-                    case _:
-                        self._end(effect.offer, effect)
-            if isinstance(command, Offer):
-                self._begin_to_wait(command)
-            elif id(command) in self._commanding:
+                if isinstance(effect, Synced):
+                    for member in effect.members:
+                        self._end(member, effect)
+                elif isinstance(effect, Pending):
+                    if not isinstance(effects[-1], Synced):  # else it is told at once, and takes no place
+                        self._begin_to_wait(_Place(effect.offer, self._arrived(effect.offer)))
+                elif isinstance(effect, Attached):
+                    self._attach(effect.offer)
+                elif isinstance(effect, Retold):
+                    self._answer(effect.offer, effect.outcome)
+                elif not isinstance(effect, Missed):
+                    self._end(effect.offer, effect)
+            if self._commanding and id(command) in self._commanding:
                 self._commanding.pop(id(command))[1](effects)
             return effects
 
@@ -337,11 +336,10 @@ class Hub:
             self._set_deadline(place)
             self._linger(place)
 
-    def _begin_to_wait(self, offer: Offer) -> None:
-        """Set the timers of an offer that has just been delivered, if it stands."""
-        place = self._places.get((offer.namespace, offer.id))
-        if place is None or place.offer is not offer:
-            return
+    def _begin_to_wait(self, place: _Place) -> None:
+        """Note an offer that stands from now on, and set its timers."""
+        offer = place.offer
+        self._places[offer.namespace, offer.id] = place
         if offer.timeout_ns is not None:
             self._set_deadline(place)
         if place.tell is None:  # it left while the log was writing

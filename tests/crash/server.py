@@ -19,5 +19,5 @@ class OftenSnapped(Journal):
 
 
 if __name__ == "__main__":
-    importlib.import_module("syncnet.cli.serve").Journal = OftenSnapped  # type: ignore[attr-defined]
+    importlib.import_module("syncnet.log.journal").Journal = OftenSnapped  # type: ignore[attr-defined]
     main()

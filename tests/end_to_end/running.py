@@ -35,7 +35,13 @@ class Server:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "syncnet", address, *options], stdout=out, stderr=err, preexec_fn=preexec
             )
-        self.url = until(self._said_url, lambda: f"the server did not start: {self.stderr}")
+        try:
+            self.url = until(self._said_url, lambda: f"the server did not start: {self.stderr}")
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            self._files.cleanup()
+            raise
         self.port = int(self.url.rpartition(":")[2])
         self.client = httpx.Client(base_url=self.url, timeout=30, **client)
 

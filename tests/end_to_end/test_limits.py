@@ -143,11 +143,11 @@ def test_another_namespace_is_not_concerned() -> None:
 
 
 def test_the_search_ends_at_its_bound() -> None:
-    with running(*options({"search-steps-max": 1})) as server:
+    with running(*options({"search-steps-max": 10})) as server:
         apart = f"mates=2&labels=side=1&selector={quote('side!=1')}"
-        urls = [f"{server.url}/event?event=e&actor=A{number}&{apart}" for number in range(3)]
+        urls = [f"{server.url}/event?event=e&actor=A{number}&{apart}" for number in range(12)]
         with curls(*urls):
-            server.until_pending(3)
+            server.until_pending(12)
             assert server.client.get("/event?event=e&actor=B&mates=2&timeout=0").status_code == 408
             assert int(server.client.get("/stats").headers["syncnet-misses"]) > 0
 

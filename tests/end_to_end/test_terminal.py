@@ -39,7 +39,7 @@ def test_what_a_slow_reader_missed_is_counted_and_the_picture_begins_anew(monkey
         for effect in machine.apply(offer(f"A{number}", f"e{number}")):
             log(effect)
     gate.set()
-    until(lambda: log._queue.qsize() == 0, lambda: "the queue is not emptied")
+    until(lambda: len(log._queue) == 0, lambda: "the queue is not emptied")
     for effect in (*machine.apply(offer("LATE", "e19")), *machine.apply(offer("AFTER", "new"))):
         log(effect)
     log.close()
@@ -62,7 +62,7 @@ def test_when_nobody_reads_any_more_nothing_is_kept() -> None:
     log._thread.join(30)
     for _ in range(1_000):
         log(effect)
-    assert log._queue.qsize() == 0
+    assert len(log._queue) == 0
     log.close()
     os.close(writing)
 
@@ -78,6 +78,6 @@ def test_payloads_in_the_queue_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     log = TerminalLog(lambda: wait, 1)
     for number in range(100):
         log(Pending(offer("A", payload=b"x" * 1_000), number))
-    assert log._queue.qsize() <= 11
+    assert len(log._queue) <= 11
     gate.set()
     log.close()

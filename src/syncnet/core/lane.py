@@ -77,6 +77,11 @@ class Lane(Generic[_P]):
         del self._resting[plain.terms.key]
         return True
 
+    @property
+    def is_used(self) -> bool:
+        """Tell whether something is in it that `leave_all` would bring out, or that it remembers of the machine."""
+        return bool(self._room or self._quiet or self._pairs)
+
     def leave_all(self) -> list[_P]:
         """Let the machine know of all syncs, take all offers out, and return them by arrival."""
         if self._pairs:

@@ -10,12 +10,11 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from syncnet.core.commands import Offer
-from syncnet.core.effects import Aborted, Effect, Outcome, Refused, Synced, TimedOut, Withdrawn
+from syncnet.core.effects import Aborted, Effect, Refused, Synced, TimedOut, Withdrawn
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.errors import (
     PROBLEMS,
@@ -29,13 +28,13 @@ from syncnet.errors import (
 )
 from syncnet.hub import Done, Hub, Told
 from syncnet.server.access import Access, Asking, Caller
+from syncnet.server.sync_answers import SyncAnswer, SyncAnswers
 from syncnet.wire.answers import (
     MEDIA_TYPES,
     PROBLEM_MEDIA_TYPE,
     aborted_problem,
     encode_pending,
     encode_problem,
-    encode_sync,
     encode_trace,
     timed_out_problem,
 )
@@ -55,10 +54,16 @@ __all__ = ["BodyTooLargeError", "Handler", "Request", "Response"]
 _log = logging.getLogger("syncnet")
 
 _RETRY_AFTER_S: Final = 1
+_WATCHED_AFTER_S: Final = 0.005  # the mates of most are on their way; till then nobody looks whether a client has gone
 _INLINE_BYTES_MAX: Final = 16_384  # a body up to this size is decoded in less time than a thread takes to start
-_ANSWERS_KEPT: Final = 8
+_NOTHING: Final = Texts()
+_NO_STORE: Final = ("cache-control", "no-store")
+_SYNC_HEADERS: Final = {output: (("content-type", MEDIA_TYPES[output]), _NO_STORE) for output in MEDIA_TYPES}
 
 _T = TypeVar("_T")
+
+_Result: TypeAlias = SyncAnswer | TimedOut | Aborted | Refused | Withdrawn | SyncnetError
+"""What a request is told: what the hub says, and of a sync the answer."""
 
 
 class BodyTooLargeError(Exception):
@@ -109,7 +114,8 @@ class Handler:
         self._hub = hub
         self._access = Access() if access is None else access
         self._limits = limits
-        self._answers = _Answers()
+        self._answers = SyncAnswers()
+        self._young: list[_Waiting] = []
         self._routes: Final = {
             "/event": _Route("sync", {"GET": self._event, "POST": self._event, "DELETE": self._withdraw}),
             "/abort": _Route("admin", {"POST": self._abort}),
@@ -134,37 +140,50 @@ class Handler:
             return _problem(error.code, str(error))
         if caller.is_preflight:
             return Response(204, list(caller.headers), b"")
-        response = await self._routed(request, caller)
-        response.headers.extend(caller.headers)
+        try:
+            route = self._routes.get(request.path)
+            respond = route.methods.get(request.method) if route else None
+            if route is None or respond is None:
+                response = self._no_route(request)
+            else:
+                if route.role is not None:
+                    caller.require(route.role)
+                response = await respond(request, caller)
+        except Exception as error:
+            response = self._problem_of(error, request)
+        if caller.headers:
+            response.headers.extend(caller.headers)
         return response
 
-    async def _routed(self, request: Request, caller: Caller) -> Response:
+    def _no_route(self, request: Request) -> Response:
         route = self._routes.get(request.path)
         if route is None:
             return _problem("unknown-path", f"no {request.path} here; {did_you_mean(request.path, self._routes)}")
-        respond = route.methods.get(request.method)
-        if respond is None:
-            allowed = ", ".join(route.methods)
-            detail = f"{request.path} takes {allowed}, got {request.method}"
-            return _problem("method-not-allowed", detail, headers=[("allow", allowed)])
-        try:
-            if route.role is not None:
-                caller.require(route.role)
-            return await respond(request, caller)
-        except ParameterError as error:
-            return _problem(error.code, str(error), parameter=error.parameter)
-        except BodyTooLargeError:
-            return _problem("too-large", f"expected a body of at most {self._limits.body_bytes_max} bytes, got more")
-        except SyncnetError as error:
-            return _problem(error.code, str(error))
-        except Exception:
-            _log.exception("a bug: the answer to %s %s could not be made", request.method, request.path)
-            return _problem("internal", "this is a bug in syncnet; its log has the details")
+        allowed = ", ".join(route.methods)
+        detail = f"{request.path} takes {allowed}, got {request.method}"
+        return _problem("method-not-allowed", detail, headers=[("allow", allowed)])
+
+    def _problem_of(self, error: Exception, request: Request) -> Response:
+        match error:
+            case ParameterError():
+                return _problem(error.code, str(error), parameter=error.parameter)
+            case BodyTooLargeError():
+                wanted = f"expected a body of at most {self._limits.body_bytes_max} bytes"
+                return _problem("too-large", f"{wanted}, got more")
+            case SyncnetError():
+                return _problem(error.code, str(error))
+        _log.error("a bug: the answer to %s %s could not be made", request.method, request.path, exc_info=error)
+        return _problem("internal", "this is a bug in syncnet; its log has the details")
 
     # --- /event --------------------------------------------------------------------------------------------
 
     async def _event(self, request: Request, caller: Caller) -> Response:
-        query, body = await self._parameters(request)
+        query = self._query(request)
+        body: Texts | Values = _NOTHING
+        if request.method == "POST":
+            body = await self._body(request)
+        else:
+            _refuse_body(request)
         asked = read_offer(
             query,
             body,
@@ -173,50 +192,44 @@ class Handler:
             owner=caller.name,
             limits=self._limits,
         )
-        caller.require("sync", asked.offer.namespace)
+        offer = asked.offer
+        caller.require("sync", offer.namespace)
         output = asked.output or preferred_output(request.header("accept"))
-        told = await self._told(asked.offer, request)
+        waiting = _Waiting(offer, request, self._answers)
+        self._hub.offer(offer, waiting.tell)
+        told = waiting.future.result() if waiting.future.done() else await self._told(waiting)
+        if isinstance(told, SyncAnswer):
+            body_bytes = told.json() if output == "json" else await told.yaml()
+            return Response(200, [*_SYNC_HEADERS[output], ("syncnet-id", offer.id), told.rank_of(offer)], body_bytes)
         if isinstance(told, SyncnetError):
             raise told
-        return await self._told_response(asked.offer, told, output)
+        return _ended_response(told)
 
-    async def _told(self, offer: Offer, request: Request) -> Told:
-        """Make the offer and wait for what is told of it; leave it where the client goes away before."""
-        future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
-        tell = _handing_over(future)
-        self._hub.offer(offer, tell)
-        if future.done():
-            return future.result()
-        watch = asyncio.create_task(self._leave_when_gone(offer, tell, request))
+    async def _told(self, waiting: _Waiting) -> _Result:
+        """Wait for what is told of an offer; leave it where the client goes away before."""
+        if not self._young:
+            asyncio.get_running_loop().call_later(_WATCHED_AFTER_S, self._watch_young)
+        self._young.append(waiting)
         try:
-            return await future
+            return await waiting.future
         except asyncio.CancelledError:
-            self._hub.leave(offer, tell)
+            self._hub.leave(waiting.offer, waiting.tell)
             raise
         finally:
-            watch.cancel()
+            if waiting.watch is not None:
+                waiting.watch.cancel()
 
-    async def _leave_when_gone(self, offer: Offer, tell: Callable[[Told], None], request: Request) -> None:
-        await request.disconnected()
-        self._hub.leave(offer, tell)
-        tell(GoneError("the client has gone"))  # nobody reads the answer; it ends the request
+    def _watch_young(self) -> None:
+        """See to it that those who still wait are left when their clients go; most were told before it came to that."""
+        young, self._young = self._young, []
+        for waiting in young:
+            if not waiting.future.done():
+                waiting.watch = asyncio.create_task(self._leave_when_gone(waiting))
 
-    async def _told_response(self, offer: Offer, told: Outcome, output: str) -> Response:
-        match told:
-            case Synced():
-                answer = self._answers.of(told, output)
-                body = answer.body if isinstance(answer.body, bytes) else await asyncio.shield(answer.body)
-                headers = _headers(MEDIA_TYPES[output])
-                headers += [("syncnet-id", offer.id), ("syncnet-rank", answer.ranks[offer.id])]
-                return Response(200, headers, body)
-            case TimedOut():
-                return _problem_response("timed-out", timed_out_problem(told))
-            case Aborted():
-                return _problem_response("aborted", aborted_problem(told))
-            case Refused():
-                return _problem(told.code, told.reason)
-            case Withdrawn():
-                return _problem("withdrawn", f"the offer was withdrawn: {told.cause}")
+    async def _leave_when_gone(self, waiting: _Waiting) -> None:
+        await waiting.request.disconnected()
+        self._hub.leave(waiting.offer, waiting.tell)
+        waiting.tell(GoneError("the client has gone"))  # nobody reads the answer; it ends the request
 
     async def _withdraw(self, request: Request, caller: Caller) -> Response:
         _refuse_body(request)
@@ -225,18 +238,18 @@ class Handler:
         owner = None if caller.may("admin", namespace) else caller.name
         effects = await self._effects(lambda done: self._hub.withdraw(namespace, id, done, owner=owner))
         if effects:
-            return Response(204, [("cache-control", "no-store")], b"")
+            return Response(204, [_NO_STORE], b"")
         if self._hub.machine.standing_offer(namespace, id):
             caller.require("admin", namespace)  # it is that of another token
         known = self._hub.machine.outcome_of(namespace, id, self._hub.now_ns())
         if known and isinstance(known[1], Withdrawn):  # by a DELETE before this one, whose answer may have been lost
-            return Response(204, [("cache-control", "no-store")], b"")
+            return Response(204, [_NO_STORE], b"")
         if known:
             return _problem("already-over", f"the offer {id} has come to an end; asking again by its id tells which")
         return _problem("unknown-id", f"no offer {id} is pending in the namespace {namespace}")
 
     async def _abort(self, request: Request, caller: Caller) -> Response:
-        query, body = await self._parameters(request)
+        query, body = self._query(request), await self._body(request)
         abort = read_abort(query, body, at_ns=self._hub.now_ns(), owner=caller.name, limits=self._limits)
         caller.require("admin", abort.namespace)
         effects = await self._effects(lambda done: self._hub.abort(abort, done))
@@ -302,14 +315,6 @@ class Handler:
 
     # --- reading a request ---------------------------------------------------------------------------------
 
-    async def _parameters(self, request: Request) -> tuple[Texts, Texts | Values]:
-        """Return what the query and the body say."""
-        query = self._query(request)
-        if request.method == "POST":
-            return query, await self._body(request)
-        _refuse_body(request)
-        return query, Texts()
-
     def _query(self, request: Request) -> Texts:
         if len(request.query) > self._limits.url_bytes_max:
             wanted = f"expected a query of at most {self._limits.url_bytes_max} bytes"
@@ -346,38 +351,41 @@ def _handing_over(future: asyncio.Future[_T]) -> Callable[[_T], None]:
     return hand_over
 
 
-class _Answer(NamedTuple):
-    synced: Synced
-    body: bytes | asyncio.Future[bytes]  # YAML takes its time, in a thread
-    ranks: dict[str, str]
+class _Waiting:
+    """A request that waits to be told what became of its offer.
+
+    A sync is told as the answer that its members share: it is looked up while they are told, one after the other.
+    """
+
+    __slots__ = ("_answers", "_hand_over", "future", "offer", "request", "watch")
+
+    def __init__(self, offer: Offer, request: Request, answers: SyncAnswers) -> None:
+        self.offer = offer
+        self.request = request
+        self.future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        self.watch: asyncio.Task[None] | None = None
+        self._answers = answers
+        self._hand_over = _handing_over(self.future)
+
+    def tell(self, told: Told) -> None:
+        """Let it know; called under the lock of the hub, on whichever thread."""
+        self._hand_over(self._answers.of(told) if isinstance(told, Synced) else told)
 
 
-class _Answers:
-    """The encoded answers of the last few syncs: the members of one ask for theirs within one turn of the loop."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[int, str], _Answer] = OrderedDict()
-
-    def of(self, synced: Synced, output: str) -> _Answer:
-        key = (
-            id(synced),
-            output,
-        )  # safe as a name: the entry holds on to the sync, so no other can have this id
-        answer = self._kept.get(key)
-        if answer is None:
-            ranks = {member.id: str(rank) for rank, member in enumerate(synced.members)}
-            if output == "json":
-                body: bytes | asyncio.Future[bytes] = encode_sync(synced, output)
-            else:
-                body = asyncio.ensure_future(asyncio.to_thread(encode_sync, synced, output))
-            answer = self._kept[key] = _Answer(synced, body, ranks)
-            if len(self._kept) > _ANSWERS_KEPT:
-                self._kept.popitem(last=False)
-        return answer
+def _ended_response(outcome: TimedOut | Aborted | Refused | Withdrawn) -> Response:
+    match outcome:
+        case TimedOut():
+            return _problem_response("timed-out", timed_out_problem(outcome))
+        case Aborted():
+            return _problem_response("aborted", aborted_problem(outcome))
+        case Refused():
+            return _problem(outcome.code, outcome.reason)
+        case Withdrawn():
+            return _problem("withdrawn", f"the offer was withdrawn: {outcome.cause}")
 
 
 def _headers(media_type: str) -> list[tuple[str, str]]:
-    return [("content-type", media_type), ("cache-control", "no-store")]
+    return [("content-type", media_type), _NO_STORE]
 
 
 def _problem(code: str, detail: str, headers: list[tuple[str, str]] | None = None, **members: object) -> Response:

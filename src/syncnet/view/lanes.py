@@ -47,12 +47,12 @@ class Lanes:
 
     def lines(self, effect: Effect) -> list[str]:
         """Return the lines that one effect adds to the log, without line ends."""
+        if isinstance(effect, Pending):
+            return [self._open(effect.offer)]
+        if isinstance(effect, Synced):
+            text = " ".join([_member(member, effect.event) for member in reversed(effect.members)])
+            return self._close(effect.members, _SYNCS, text)
         match effect:
-            case Pending(offer, _):
-                return [self._open(offer)]
-            case Synced():
-                text = " ".join(_member(member, effect.event) for member in reversed(effect.members))
-                return self._close(effect.members, _SYNCS, text)
             case Withdrawn(_, offer, cause):
                 return self._close((offer,), _ENDS, f"{_member(offer)} {cause}")
             case TimedOut(_, offer):
