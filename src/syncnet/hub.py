@@ -193,6 +193,19 @@ class Hub:
                 place.tell = None
                 self._linger(place)
 
+    def owners(self, namespace: str, id: str) -> set[str]:
+        """Return whose offers of that id a command that is appended now can meet: one pending, and those on their way.
+
+        Of offers that are on their way, those are looked at whose clients chose the id: nobody can guess another.
+        """
+        with self._lock:
+            standing = self.machine.standing_offer(namespace, id)
+            owners = {standing.owner} if standing else set()
+            if (namespace, id) in self._on_their_way:
+                asking = (offer for offer, _ in self._asking.values())
+                owners |= {each.owner for each in asking if (each.namespace, each.id) == (namespace, id)}
+            return owners
+
     def withdraw(self, namespace: str, id: str, done: Done) -> None:
         """Append the withdrawal of a pending offer; `done` is told its effects, none where no such offer is pending."""
         self._command(Withdraw(self.now_ns(), namespace, id, Cause.WITHDRAWN), done)

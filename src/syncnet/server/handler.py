@@ -221,12 +221,14 @@ class Handler:
         _refuse_body(request)
         namespace, id = read_withdrawal(self._query(request))
         caller.require("sync", namespace)
-        if (offer := self._hub.machine.standing_offer(namespace, id)) and offer.owner != caller.name:
+        if self._hub.owners(namespace, id) - {caller.name}:
             caller.require("admin", namespace)
         effects = await self._effects(lambda done: self._hub.withdraw(namespace, id, done))
         if effects:
             return Response(204, [("cache-control", "no-store")], b"")
         known = self._hub.machine.outcome_of(namespace, id, self._hub.now_ns())
+        if known and known[0].owner != caller.name:
+            caller.require("admin", namespace)
         if known and isinstance(known[1], Withdrawn):  # by a DELETE before this one, whose answer may have been lost
             return Response(204, [("cache-control", "no-store")], b"")
         if known:
