@@ -7,6 +7,7 @@ gets back. The handler never raises: whatever goes wrong becomes a problem docum
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import OrderedDict
@@ -329,7 +330,10 @@ class Handler:
 
 
 def _handing_over(future: asyncio.Future[_T]) -> Callable[[_T], None]:
-    """Return a function that sets a future of this thread's loop, on whichever thread it is called."""
+    """Return a function that sets a future of this thread's loop, on whichever thread it is called.
+
+    Where that loop has ended nobody waits any more; whoever calls must not learn of it, lest the others are not told.
+    """
     thread, loop = threading.get_ident(), future.get_loop()
 
     def set_result(result: _T) -> None:
@@ -340,7 +344,8 @@ def _handing_over(future: asyncio.Future[_T]) -> Callable[[_T], None]:
         if threading.get_ident() == thread:
             set_result(result)
         else:
-            loop.call_soon_threadsafe(set_result, result)
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(set_result, result)
 
     return hand_over
 
