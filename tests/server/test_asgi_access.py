@@ -77,7 +77,7 @@ async def test_a_token_cannot_withdraw_the_offer_of_another_that_is_on_its_way_t
 
     async def appended(commands: int) -> None:
         async with asyncio.timeout(10):
-            while len(log.appended) < commands:  # noqa: ASYNC110 - the log knows of no event
+            while len(log.appended) < commands:
                 await asyncio.sleep(0)
 
     waiting = asyncio.create_task(by(alice, offer, "GET"))
