@@ -313,6 +313,18 @@ def test_g9_a_full_disk_refuses_what_is_new_and_keeps_what_is_there(disk: Path) 
     assert Kept(disk / "journal").snapshot() == last
 
 
+def test_a_disk_with_room_for_commands_and_none_for_a_snapshot_refuses_nothing(disk: Path) -> None:
+    """What is pending stands in the commands already, and would stand in the snapshot once more."""
+    subprocess.run(["mount", "-o", "remount,size=3m", disk], check=True)
+    kept = Kept(disk / "journal", snapshot_commands=30)
+    kept.append(*[offer("A", f"e{number}", id=f"a{number}", payload=b"1" * 60_000) for number in range(30)])
+    for number in range(20):
+        kept.append(offer("S", "s", id=f"s{number}", mates=0))
+    assert not kept.refused
+    told = kept.snapshot()
+    assert Kept(image(disk / "journal", disk.parent / "crashed")).snapshot() == told
+
+
 def test_a_trace_as_long_as_wished_is_there_after_a_restart(folder: Path) -> None:
     kept = Kept(folder, Limits(trace_syncs_max=5), snapshot_commands=3)
     for number in range(1, 9):

@@ -1,12 +1,15 @@
 """The rules of access in an application: origins by default, hosts and tokens where they are asked for."""
 
+import asyncio
 from pathlib import Path
 
 import httpx
 import pytest
 
 from syncnet import ASGIApp
+from syncnet.hub import Hub
 from syncnet.server.tokens import new_token
+from tests.test_hub import LaterLog
 
 pytestmark = pytest.mark.anyio
 
@@ -59,3 +62,35 @@ async def test_what_is_no_origin_and_no_host() -> None:
         ASGIApp(cors_origins=["there"])
     with pytest.raises(ValueError, match="expected the name of a host"):
         ASGIApp(allow_hosts=["a:80"])
+
+
+async def test_a_token_cannot_withdraw_the_offer_of_another_that_is_on_its_way_through_the_log(tmp_path: Path) -> None:
+    (alice, of_alice), (mallory, of_mallory) = (new_token(name, ["*"], ["sync"]) for name in ("alice", "mallory"))
+    (tmp_path / "tokens.yaml").write_text(f"{of_alice}\n{of_mallory}\n")
+    log = LaterLog()
+    app = ASGIApp(Hub(log), token_file=tmp_path / "tokens.yaml")
+    offer, withdrawal = "/event?event=e&actor=A&id=a", "/event?id=a"
+
+    async def by(token: str, path: str, method: str) -> int:
+        async with asyncio.timeout(10):
+            return (await ask(app, path, {"authorization": f"Bearer {token}"}, method)).status_code
+
+    async def appended(commands: int) -> None:
+        async with asyncio.timeout(10):
+            while len(log.appended) < commands:
+                await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(by(alice, offer, "GET"))
+    await appended(1)
+    early = asyncio.create_task(by(mallory, withdrawal, "DELETE"))
+    await appended(2)
+    log.flush()
+    assert await early == 403
+    own = asyncio.create_task(by(alice, withdrawal, "DELETE"))
+    await appended(1)
+    log.flush()
+    assert (await own, await waiting) == (204, 410)
+    late = asyncio.create_task(by(mallory, withdrawal, "DELETE"))
+    await appended(1)
+    log.flush()
+    assert await late == 403, "how it ended is told to its own side only"

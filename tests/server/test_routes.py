@@ -1,11 +1,16 @@
 """No path is open by mistake: what is added to the table of paths wants a role, or stands here."""
 
+import asyncio
+import threading
+
 import pytest
 
-from syncnet.hub import Hub
+from syncnet.core.effects import Synced
+from syncnet.hub import Hub, Tell, Told
 from syncnet.server.access import Access
-from syncnet.server.handler import Handler
+from syncnet.server.handler import Handler, _handing_over
 from syncnet.server.tokens import new_token, parse_tokens
+from tests.core.offers import offer
 
 OPEN = {"/healthz", "/readyz", "/openapi.json"}
 
@@ -52,3 +57,26 @@ async def test_every_path_wants_its_role(role: str, other: str) -> None:
             response = await handler.respond(Asked(next(iter(route.methods)), path, f"Bearer {secret}"))
             assert response.status == 403, path
     assert refused
+
+
+async def test_g8_one_whose_loop_has_ended_keeps_nothing_from_the_others() -> None:
+    hub = Hub()
+
+    def tell() -> tuple[asyncio.Future[Told], Tell]:
+        future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        return future, _handing_over(future)
+
+    async def offer_there() -> None:
+        hub.offer(offer("A", mates=2), tell()[1])
+
+    there = threading.Thread(target=lambda: asyncio.run(offer_there()))
+    there.start()
+    there.join()
+    futures = []
+    for actor in "BC":
+        future, tell_it = tell()
+        hub.offer(offer(actor, mates=2), tell_it)
+        futures.append(future)
+    async with asyncio.timeout(10):
+        for future in futures:
+            assert isinstance(await future, Synced)

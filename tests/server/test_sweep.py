@@ -1,9 +1,13 @@
 """The kernel's table of connections, read for those who wait."""
 
+import asyncio
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
-from syncnet.server.sweep import established
+import pytest
+
+from syncnet.server.sweep import Sweep, established
 
 
 def test_only_those_whose_connection_is_open_are_established() -> None:
@@ -29,3 +33,55 @@ def test_an_address_of_ipv4_on_a_socket_of_ipv6_is_the_same_client() -> None:
 
 def test_without_a_table_nothing_is_known(tmp_path: Path) -> None:
     assert established(["127.0.0.1:1"], [tmp_path / "none"]) is None
+
+
+class Table:
+    """A table that can be told whom to leave out, and when; `looks` counts how often it was read."""
+
+    def __init__(self, *missing: set[str]) -> None:
+        self.missing = list(missing)
+        self.looks = asyncio.Semaphore(0)
+        self.loop = asyncio.get_running_loop()
+
+    def look(self, clients: Iterable[str]) -> set[str]:
+        self.loop.call_soon_threadsafe(self.looks.release)
+        return {*clients} - (self.missing.pop(0) if self.missing else set())
+
+
+async def watched(sweep: Sweep, client: str) -> bool:
+    """Wait until the client is found to be gone; tell whether it was."""
+    task = sweep.watch(client)
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        was_gone = sweep.forget(task)
+        task.uncancel()
+        return was_gone
+    return False
+
+
+@pytest.mark.anyio
+async def test_g6_only_who_is_missing_twice_is_gone() -> None:
+    table = Table({"a:1", "b:1"}, {"b:1"})
+    sweep = Sweep(0, table.look)
+    there, gone = (asyncio.create_task(watched(sweep, client)) for client in ("a:1", "b:1"))
+    async with asyncio.timeout(10):
+        assert await gone
+        for _ in range(4):
+            await table.looks.acquire()
+    assert not there.done()
+    there.cancel()
+    assert not await there
+
+
+@pytest.mark.anyio
+async def test_g6_who_comes_from_the_port_of_one_that_is_gone_hides_it_only_while_it_waits_itself() -> None:
+    table = Table()
+    sweep = Sweep(0, table.look)
+    elder, younger = (asyncio.create_task(watched(sweep, "a:1")) for _ in range(2))
+    async with asyncio.timeout(10):
+        await table.looks.acquire()
+        younger.cancel()
+        assert not await younger
+        table.missing = [{"a:1"}] * 9
+        assert await elder

@@ -9,6 +9,7 @@ so a crash loses nothing that was committed; and of what was not committed nobod
 written some commits after the commands that brought it about; what a crash loses of that the replay makes again.
 
 A commit that fails (a full disk) refuses its commands and leaves the file as it was; the next is tried like any other.
+One that fails because of a snapshot is made without, and the next snapshot comes when it would have come anyway.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -199,7 +201,13 @@ class Journal:
         snapshot = None if self._is_failing else self._snapshot_due  # before `ended`: what is in it must be in there
         with self._lock:
             ended = self._ended[:]
-        self._file.write(commands, ended, snapshot)
+        try:
+            self._file.write(commands, ended, snapshot)
+        except sqlite3.Error as error:
+            if snapshot is None or not commands:
+                raise
+            self._file.write(commands, ended)
+            _log.error("the journal in %s has no room for a snapshot (%s); it goes on growing", self._folder, error)
         self.commits_total += 1
         self.commands_total += len(commands)
         with self._lock:

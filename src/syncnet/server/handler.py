@@ -242,6 +242,8 @@ class Handler:
         if self._hub.machine.standing_offer(namespace, id):
             caller.require("admin", namespace)  # it is that of another token
         known = self._hub.machine.outcome_of(namespace, id, self._hub.now_ns())
+        if known and known[0].owner != caller.name:
+            caller.require("admin", namespace)
         if known and isinstance(known[1], Withdrawn):  # by a DELETE before this one, whose answer may have been lost
             return Response(204, [_NO_STORE], b"")
         if known:
@@ -334,7 +336,10 @@ class Handler:
 
 
 def _handing_over(future: asyncio.Future[_T]) -> Callable[[_T], None]:
-    """Return a function that sets a future of this thread's loop, on whichever thread it is called."""
+    """Return a function that sets a future of this thread's loop, on whichever thread it is called.
+
+    Where that loop has ended nobody waits any more; whoever calls must not learn of it, lest the others are not told.
+    """
     thread, loop = threading.get_ident(), future.get_loop()
 
     def set_result(result: _T) -> None:

@@ -64,16 +64,15 @@ class _RSGIRequest:
         return bool(self.header("content-length").lstrip("0") or self.header("transfer-encoding"))
 
     async def disconnected(self) -> None:
-        client = self._scope.client
-        watching = self._sweep.watch(client)
+        watching = self._sweep.watch(self._scope.client)
         try:
             await self._protocol.client_disconnect()
         except asyncio.CancelledError:
-            if not self._sweep.forget(client):
+            if not self._sweep.forget(watching):
                 raise
             watching.uncancel()
         else:
-            self._sweep.forget(client)
+            self._sweep.forget(watching)
 
 
 class RequestCounts:

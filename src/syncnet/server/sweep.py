@@ -4,12 +4,16 @@ Granian does not read on from a connection whose request waits while bytes lie u
 stray line end), and so does not see the end of it. The kernel does: it keeps a table of all connections with their
 state (proc(5), /proc/net/tcp). Every few seconds the connections of those who wait are looked up there; one that is
 established no more has no client (G6). Linux only; elsewhere nothing is found.
+
+The table is read in pieces while connections come and go, and the kernel may then leave one out that stood there all
+the time. So nobody is gone who was missing once: whoever is missing is looked up again at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
@@ -19,37 +23,42 @@ __all__ = ["Sweep", "established"]
 _TABLES: Final = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _ESTABLISHED: Final = "01"
 _EVERY_S: Final = 5.0
+_HOSTS_REMEMBERED: Final = 4_096
 
 
 class Sweep:
-    """Those who wait, by the address of their client (`host:port`), each with the task that watches over it.
+    """Those who wait: the tasks that watch over them, each with the address of its client (`host:port`).
 
-    A task whose client is gone is cancelled, and finds the address in `gone`.
+    A task whose client is gone is cancelled, and learns so from `forget`. Two may have the same address: a client that
+    is gone unnoticed, and one that came after it from the same port. `look` returns which of some clients are there,
+    as `established` does.
     """
 
-    def __init__(self, every_s: float = _EVERY_S) -> None:
+    def __init__(
+        self, every_s: float = _EVERY_S, look: Callable[[Iterable[str]], set[str] | None] | None = None
+    ) -> None:
         self._every_s = every_s
-        self._watches: dict[str, asyncio.Task[object]] = {}
+        self._look = established if look is None else look
+        self._watches: dict[asyncio.Task[object], str] = {}
         self._sweeping: asyncio.Task[None] | None = None
-        self.gone: set[str] = set()
+        self._gone: set[asyncio.Task[object]] = set()
 
     def watch(self, client: str) -> asyncio.Task[object]:
         """Look after a client from now on, for the task that runs, which is returned."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("only a task can be cancelled when its client is gone")
-        self._watches[client] = task
+        self._watches[task] = client
         if self._sweeping is None:
             self._sweeping = asyncio.create_task(self._sweep())
         return task
 
-    def forget(self, client: str) -> bool:
-        """Look after a client no more; tell whether it was found to be gone."""
-        self._watches.pop(client, None)
-        if client in self.gone:
-            self.gone.discard(client)
-            return True
-        return False
+    def forget(self, task: asyncio.Task[object]) -> bool:
+        """Look after the client of a task no more; tell whether it was found to be gone."""
+        self._watches.pop(task, None)
+        was_gone = task in self._gone
+        self._gone.discard(task)
+        return was_gone
 
     async def _sweep(self) -> None:
         """Sweep as long as anybody waits."""
@@ -58,14 +67,23 @@ class Sweep:
             before = dict(self._watches)  # whoever comes while the table is read is looked up the next time
             if not before:
                 break
-            there = await asyncio.to_thread(established, before)
-            if there is None:
+            missing = await asyncio.to_thread(self._missing, set(before.values()))
+            if missing is None:
                 break
-            for client, task in before.items():
-                if client not in there and self._watches.get(client) is task:
-                    self.gone.add(client)
+            for task, client in before.items():
+                if client in missing and task in self._watches:
+                    self._gone.add(task)
                     task.cancel()
         self._sweeping = None
+
+    def _missing(self, clients: set[str]) -> set[str] | None:
+        """Return those of `clients` that are not there, looked up twice; None where that cannot be known."""
+        for _ in range(2):
+            there = self._look(clients) if clients else set()
+            if there is None:
+                return None
+            clients = clients - there
+        return clients
 
 
 def established(clients: Iterable[str], tables: Iterable[Path] = _TABLES) -> set[str] | None:
@@ -85,6 +103,7 @@ def _remotes(table: str) -> Iterator[str]:
             yield f"{_from_hex(host)}:{int(port, 16)}"
 
 
+@lru_cache(_HOSTS_REMEMBERED)
 def _from_hex(digits: str) -> str:
     """Return an address that the kernel writes as words of four bytes, each in the order of this machine (little)."""
     words = (bytes.fromhex(digits[at : at + 8])[::-1] for at in range(0, len(digits), 8))
@@ -94,7 +113,12 @@ def _from_hex(digits: str) -> str:
 def _plain(client: str) -> str:
     """Return `[::ffff:127.0.0.1]:80` and `127.0.0.1:80` in one form."""
     host, _, port = client.rpartition(":")
-    return f"{_unmapped(ip_address(host.strip('[]')).packed)}:{port}"
+    return f"{_plain_host(host)}:{port}"
+
+
+@lru_cache(_HOSTS_REMEMBERED)
+def _plain_host(host: str) -> str:
+    return _unmapped(ip_address(host.strip("[]")).packed)
 
 
 def _unmapped(packed: bytes) -> str:
