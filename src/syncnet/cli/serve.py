@@ -22,7 +22,7 @@ from syncnet.cli.limits import limit_options, limits_of
 from syncnet.cli.security import Security, security_options
 from syncnet.cli.terminal import TerminalLog
 from syncnet.core.effects import Effect
-from syncnet.core.limits import Limits
+from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
 from syncnet.errors import JournalError, ParameterError
 from syncnet.hub import Hub
@@ -38,6 +38,9 @@ __all__ = ["serve"]
 
 _FILES_KEPT: Final = 256
 """Open files that are not for those who wait: for the mates of those who wait, who must still get in, and ourselves."""
+
+_PLENTY: Final = 10_000
+"""Offers at once of which a limit on open files need not be spoken."""
 
 _GARBAGE_THRESHOLDS: Final = (10_000, 50, 20)
 """Objects made and not freed, until it looks for cycles among the young; and how many such looks until an elder one.
@@ -190,6 +193,8 @@ def _within_open_files(pending_max: int) -> int:
     if soft == resource.RLIM_INFINITY or soft >= pending_max + _FILES_KEPT:
         return pending_max
     possible = max(1, soft - _FILES_KEPT)
+    if pending_max == LIMITS.pending_offers_max and possible >= _PLENTY:
+        return possible  # nobody asked for the default, and few will miss the rest
     _say(
         f"the limit on open files ({soft}) lets {possible} offers wait at once, not {pending_max}; "
         f"raise it with `ulimit -Hn {pending_max + _FILES_KEPT}`, "
