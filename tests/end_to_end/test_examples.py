@@ -46,10 +46,11 @@ def test_vending_machine(fresh_server: Server) -> None:
     coin, choc = map(json.loads, printed.splitlines())
     assert (coin["event"], coin["payloads"]) == ("coin", {"VM": "", "CUST": ""})
     assert set(choc["payloads"]) == {"VM", "CUST"}
-    lines = fresh_server.stdout.splitlines(keepends=True)
-    assert "".join(lines[:4]) == "┌─ VM:coin\n│┌ CUST:coin\n└└ CUST:coin VM:coin\n\n"
     first, second = choc["payloads"]
-    assert "".join(lines[4:]) == f"┌─ {first}:choc\n│┌ {second}:choc\n└└ {second}:choc {first}:choc\n\n"
+    fresh_server.until_stdout(
+        "┌─ VM:coin\n│┌ CUST:coin\n└└ CUST:coin VM:coin\n\n"
+        f"┌─ {first}:choc\n│┌ {second}:choc\n└└ {second}:choc {first}:choc\n\n"
+    )
 
 
 def test_start_line(fresh_server: Server) -> None:

@@ -16,10 +16,10 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
+from syncnet.cli.durations import DURATION
 from syncnet.client.threads.client import Client
 from syncnet.errors import (
     AbortedError,
-    ParameterError,
     RefusedError,
     SyncnetError,
     TimedOutError,
@@ -27,10 +27,8 @@ from syncnet.errors import (
     UsageError,
     WithdrawnError,
 )
-from syncnet.wire.durations import parse_duration_s
 
 __all__ = [
-    "DURATION",
     "asking",
     "client_options",
     "default_actor",
@@ -59,21 +57,6 @@ _NAME_CHARACTERS_MAX: Final = 63
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-class _Duration(click.ParamType[float]):
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if not isinstance(value, str):
-            return float(value)
-        try:
-            return parse_duration_s("", value)
-        except ParameterError as error:
-            self.fail(str(error).removeprefix(": "), param, ctx)
-
-
-DURATION: Final = _Duration()
 
 
 def client_options(command: _F) -> _F:

@@ -14,7 +14,6 @@ from typing import Any, Final, NoReturn
 import click
 
 from syncnet.cli.asking import (
-    DURATION,
     asking,
     client_options,
     default_actor,
@@ -22,6 +21,7 @@ from syncnet.cli.asking import (
     namespace_option,
     printed,
 )
+from syncnet.cli.durations import DURATION
 from syncnet.cli.live_line import LiveLine
 from syncnet.errors import ParameterError
 from syncnet.wire.results import Sync

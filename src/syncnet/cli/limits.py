@@ -12,9 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import click
 
+from syncnet.cli.durations import DURATION
 from syncnet.core.limits import LIMITS, Limits
-from syncnet.errors import ParameterError
-from syncnet.wire.durations import parse_duration_s
 from syncnet.wire.parameters import did_you_mean
 
 __all__ = ["limit_options", "limits_of"]
@@ -45,7 +44,7 @@ class _LimitType(click.ParamType[_Limit]):
         return _Limit(_FIELDS[name].name, int(number))
 
 
-class _DurationType(click.ParamType[int]):
+class _WholeSeconds(click.ParamType[int]):
     """Whole seconds, written as a duration; fractions are rounded up."""
 
     name = "duration"
@@ -53,11 +52,8 @@ class _DurationType(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
+        seconds = DURATION.convert(value, param, ctx)
         highest = _FIELDS["outcome-ttl-s"].metadata["highest"]
-        try:
-            seconds = parse_duration_s("duration", value)
-        except ParameterError as error:
-            self.fail(str(error).removeprefix("duration: "), param, ctx)
         if not 0 < seconds <= highest:
             self.fail(f"expected more than 0 and at most {highest} seconds, got {value!r}", param, ctx)
         return -int(-seconds // 1)
@@ -81,7 +77,7 @@ def limit_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--outcome-ttl",
-            type=_DurationType(),
+            type=_WholeSeconds(),
             help=f"For how long the outcome of an offer with an id is told again.  [default: {LIMITS.outcome_ttl_s}s]",
         ),
     )

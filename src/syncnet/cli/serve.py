@@ -18,18 +18,18 @@ import click
 import uvloop
 
 import syncnet
+from syncnet.cli.durations import DURATION
 from syncnet.cli.limits import limit_options, limits_of
 from syncnet.cli.security import Security, security_options
 from syncnet.cli.terminal import TerminalLog
 from syncnet.core.effects import Effect
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
-from syncnet.errors import JournalError, ParameterError
+from syncnet.errors import JournalError
 from syncnet.hub import Hub
 from syncnet.server.address import Address, AddressError, listen, parse_address
 from syncnet.view.json_log import json_line
 from syncnet.view.lanes import Lanes
-from syncnet.wire.durations import parse_duration_s
 
 if TYPE_CHECKING:
     from syncnet.log.journal import Journal
@@ -72,16 +72,6 @@ class _AddressType(click.ParamType[Address]):
             self.fail(str(error), param, ctx)
 
 
-class _DurationType(click.ParamType[float]):
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return value if isinstance(value, float) else parse_duration_s("", value)
-        except ParameterError as error:
-            self.fail(str(error).removeprefix(": "), param, ctx)
-
-
 @click.command()
 @click.argument("address", type=_AddressType(), default=":8000")
 @click.option(
@@ -99,7 +89,7 @@ class _DurationType(click.ParamType[float]):
 )
 @click.option(
     "--drain",
-    type=_DurationType(),
+    type=DURATION,
     default="0s",
     show_default=True,
     help="How long those who wait are kept after SIGTERM, while /readyz already says 503.",
