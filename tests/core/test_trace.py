@@ -3,15 +3,21 @@
 import pytest
 
 from syncnet.core import trace
+from syncnet.core.effects import Synced
 from syncnet.core.limits import Limits
-from syncnet.core.terms import Terms
+from syncnet.core.terms import Pair, Terms
 from tests.core.offers import offer
 
 
 def test_g8_of_a_long_trace_only_what_was_asked_for_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[int] = []
     write_out = trace._written_out
-    monkeypatch.setattr(trace, "_written_out", lambda pair: (written.append(pair[0]), write_out(pair))[1])
+
+    def noting(pair: Pair) -> Synced:
+        written.append(pair[0])
+        return write_out(pair)
+
+    monkeypatch.setattr(trace, "_written_out", noting)
     kept = trace.Trace(Limits())
     for namespace in ("default", "other"):
         terms = Terms(offer("A", namespace=namespace), (namespace, "coin"), "A", True)
