@@ -7,7 +7,6 @@ away for a moment are ridden through: the same is asked again, and counted once.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -161,9 +160,12 @@ class Client:
 
         :raises ParameterError: a parameter does not do, or not exactly one of the three is given.
         :raises RefusedError: the token does not allow it.
-        :raises UnavailableError: no server answered in the time that there was.
+        :raises UnavailableError: no server answered in the time that there was; or, its `retry_safe` False, it is not
+            known whether one did it. Asked again it would end the offers that came meanwhile.
         """
         request = make_abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
+        if not request.is_repeatable:
+            self._connections.close_idle()  # one that the server has closed would look like an answer lost
         answer = self._command(request, self._ride())
         aborted: int = read_document(answer)["aborted"]
         return aborted
@@ -266,8 +268,11 @@ class Client:
                         trouble = failure_of(answer)
                         if not may_help_to_ask_again(trouble):
                             return answer
+                        may_have_happened = getattr(trouble, "code", "") == "unavailable"  # as a proxy says
                     except OSError as error:
                         trouble = _unavailable(self._target, error)
+                        may_have_happened = ride.has_broken
+                    trouble.retry_safe &= request.is_repeatable or not may_have_happened
                     if ride.is_late(now_s()):
                         raise trouble
                     self._wait(ride, trouble, None)
@@ -324,13 +329,15 @@ class Client:
 
     def _say_goodbye(self, call: _Call, patience_s: float = _GOODBYE_S) -> bool:
         """Withdraw the offer of a call as well as it goes, and end its connection; tell whether a server knows."""
-        is_known = False
-        with contextlib.suppress(OSError, SyncnetError):
+        try:
             self._take_back(call, patience_s)
-            is_known = True
-        call.over.set()
-        call.exchange.close()
-        return is_known
+        except (OSError, SyncnetError):
+            return False
+        else:
+            return True
+        finally:  # asyncio lets a task be cancelled once more while it is shielded
+            call.over.set()
+            call.exchange.close()
 
 
 class Offer:
