@@ -18,15 +18,17 @@ serve: $(READY) ## serve on :8000 (or ADDRESS=host:port)
 test: $(READY) ## run the tests
 	$(BIN)/pytest
 
-check: $(READY) ## ruff, strict mypy, and the tests of the structure
+check: $(READY) ## ruff, strict mypy, the generated clients, and the tests of the structure
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/unasync.py --check
 	$(BIN)/pytest -q tests/test_structure.py
 
 fix: $(READY) ## format, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python scripts/unasync.py
 
 bench: $(READY) ## measure, side by side in one run (or one section: SECTION=http)
 	$(BIN)/python -m benchmarks $(SECTION)
@@ -38,8 +40,9 @@ sim: $(READY) ## the random comparisons of matchers, nightly size (some minutes)
 fuzz: $(READY) ## random requests and random bytes at a real server, nightly size (some ten minutes)
 	SYNCNET_FUZZ_EXAMPLES=1500 $(BIN)/pytest -q tests/end_to_end/test_openapi.py tests/end_to_end/test_raw_bytes.py
 
-soak: $(READY) ## a million offers of every kind of end, memory must come back (some twenty minutes)
+soak: $(READY) ## a million offers of every kind of end, and 300 kills of servers (some forty minutes)
 	SYNCNET_SOAK_OFFERS=1000000 $(BIN)/pytest -q tests/core/test_soak.py tests/end_to_end/test_soak.py
+	SYNCNET_KILLS=$${SYNCNET_KILLS:-200} $(BIN)/pytest -q -s tests/crash
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

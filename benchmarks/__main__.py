@@ -23,6 +23,7 @@ _SECTIONS: Final = {
     "http": "benchmarks.over_http",
     "memory": "benchmarks.memory",
     "startup": "benchmarks.startup",
+    "journal": "benchmarks.durable",
     "abuse": "benchmarks.abuse",
 }
 

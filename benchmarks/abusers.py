@@ -125,7 +125,7 @@ async def _never_reading(port: int, ready: Callable[[], None]) -> None:
 
     async def one(event: str, actor: str) -> None:
         while True:
-            body = f'{{"event":"{event}","actor":"{actor}","payload":"{"x" * _UNREAD_PAYLOAD_BYTES}"}}'
+            body = f'{{"event":"{event}","actor":"{actor}","timeout":"2s","payload":"{"x" * _UNREAD_PAYLOAD_BYTES}"}}'
             connection = socket.socket()
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             connection.setblocking(False)

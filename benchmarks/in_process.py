@@ -9,6 +9,9 @@ members and a number, are measured
 - trio's memory channel of size 0, one task sending and the other receiving;
 - `threading.Barrier(2)`.
 
+Tasks never idle here, so for them processor time is counted, which other work on the machine disturbs little; for
+threads it is time on the wall, because they do.
+
 Every round measures all of them one after the other, begins with another one, and a ratio is taken within its round;
 printed are the medians. Not measured: more than two parties, many events, offers with selectors, contention.
 """
@@ -16,19 +19,18 @@ printed are the medians. Not measured: more than two parties, many events, offer
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
 import statistics
 import threading
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, Final, NamedTuple
 
 import anyio
 import trio
 import uvloop
 
+from benchmarks.figures import machine, ratios, spread, table
 from syncnet import Syncnet
 
 with warnings.catch_warnings():
@@ -58,9 +60,9 @@ async def _time_tasks(one: _Step, other: _Step, pairs: int) -> float:
             await step()
 
     tasks = [asyncio.ensure_future(run(step)) for step in (one, other)]
-    began = perf_counter()
+    began = process_time()
     await asyncio.gather(*tasks)
-    return perf_counter() - began
+    return process_time() - began
 
 
 async def _barrier(pairs: int) -> float:
@@ -89,11 +91,11 @@ async def _time_trio_tasks(one: _Step, other: _Step, pairs: int) -> float:
         for _ in range(pairs):
             await step()
 
-    began = perf_counter()
+    began = process_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run, one)
         nursery.start_soon(run, other)
-    return perf_counter() - began
+    return process_time() - began
 
 
 async def _trio_channel(pairs: int) -> float:
@@ -158,7 +160,7 @@ _SIDES: Final = (
 
 
 def report() -> str:
-    """Measure (about half a minute) and return the table as text."""
+    """Measure (about half a minute) and return the report as Markdown."""
     rates: dict[tuple[str, str], list[float]] = {(side.group, side.name): [] for side in _SIDES}
     for side in _SIDES:
         side.measure(_WARM_UP_PAIRS)
@@ -166,23 +168,12 @@ def report() -> str:
         first = round_ % len(_SIDES)
         for side in _SIDES[first:] + _SIDES[:first]:
             rates[side.group, side.name].append(_PAIRS_PER_ROUND / side.measure(_PAIRS_PER_ROUND))
-    lines = [_machine(), "", f"{'':<10}{'':<20}{'pairs/s':>10}{'syncnet is':>14}   lowest to highest"]
+    rows = []
     for (group, name), of_side in rates.items():
-        rate = statistics.median(of_side)
-        if name == _SYNCNET:
-            lines.append(f"{group:<10}{name:<20}{rate:>10,.0f}")
-            continue
-        ratios = [ours / theirs for ours, theirs in zip(rates[group, _SYNCNET], of_side, strict=True)]
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        lines.append(f"{group:<10}{name:<20}{rate:>10,.0f}{statistics.median(ratios):>8.2f} times   {spread}")
-    ratios = [
-        ours / theirs for ours, theirs in zip(rates["asyncio", _SYNCNET], rates["trio", "trio channel"], strict=True)
-    ]
-    lines.append(f"syncnet on asyncio beside trio's channel on trio: {statistics.median(ratios):.2f} times")
-    return "\n".join(lines)
-
-
-def _machine() -> str:
-    load = f"{_ROUNDS} rounds of {_PAIRS_PER_ROUND:,} pairs"
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"in-process: {load}; {python}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+        times = spread(ratios(rates[group, _SYNCNET], of_side)) if name != _SYNCNET else ""
+        rows.append([group, name, f"{statistics.median(of_side):,.0f}", times])
+    lines = ["## In-process", "", machine("uvloop", "trio", "anyio", "aiochan"), ""]
+    lines += [f"{_ROUNDS} rounds of {_PAIRS_PER_ROUND:,} pairs.", ""]
+    lines += [*table(["", "", "pairs/s", "syncnet's rate to it"], rows), ""]
+    beside_trio = ratios(rates["asyncio", _SYNCNET], rates["trio", "trio channel"])
+    return "\n".join([*lines, f"- syncnet on asyncio beside trio's channel on trio: {spread(beside_trio)} times"])

@@ -37,7 +37,7 @@ from benchmarks.exchanges import DoubleBarriers, nats_request, redis_lists, redi
 from benchmarks.figures import Load, machine, ratios, spread, table
 from benchmarks.processes import BenchmarkError, cpu_s, port_said, python, running
 
-__all__ = ["report"]
+__all__ = ["report", "wrk_load"]
 
 _CONNECTIONS: Final = (2, 64, 512)
 _QUOTED: Final = 64
@@ -116,12 +116,12 @@ def _our_sides(wrk: str, stack: contextlib.ExitStack) -> list[_Side]:
     body_bytes, headers = _answer_of(port)
     command = python("benchmarks.ceiling", str(body_bytes), *headers)
     process = stack.enter_context(running(command, stderr=subprocess.PIPE))
-    ceiling = functools.partial(_wrk, wrk, port_said(process))
-    pairs = functools.partial(_wrk, wrk, port)
+    ceiling = functools.partial(wrk_load, wrk, port_said(process))
+    pairs = functools.partial(wrk_load, wrk, port)
 
     def logged(connections: int, s: float) -> Load:
         os.truncate(log, 0)  # it is opened to append
-        return _wrk(wrk, log_port, connections, s, "get", 2)
+        return wrk_load(wrk, log_port, connections, s, "get", 2)
 
     def side(name: str, kind: str, in_event: int, parties: int, *connections: int) -> _Side:
         measure = functools.partial(pairs, kind=kind, in_event=in_event)
@@ -154,7 +154,7 @@ def _their_sides(wrk: str, stack: contextlib.ExitStack, versions: list[str], abs
         sides.append(_Side("Redis, RPUSH and BLPOP", functools.partial(redis_lists, it.port), it.pid, 2))
         sides.append(_Side("Redis, a script that swaps", functools.partial(redis_swap, it.port), it.pid, 2))
     if it := started("piping-server", peers.piping_server()):
-        measure = functools.partial(_wrk, wrk, it.port, kind="piping", in_event=2)
+        measure = functools.partial(wrk_load, wrk, it.port, kind="piping", in_event=2)
         sides.append(_Side("piping-server, POST and GET", measure, it.pid, 2))
     if it := started("NATS", peers.nats()):
         sides.append(_Side("NATS, request and reply", functools.partial(nats_request, it.port), it.pid, 1))
@@ -196,8 +196,8 @@ def _answer_of(port: int) -> tuple[int, list[str]]:
 # --- the loads ---------------------------------------------------------------------------------------------
 
 
-def _wrk(wrk: str, port: int, connections: int, s: float, kind: str, in_event: int) -> Load:
-    """Let wrk ask for so long; `in_event` requests meet in an event, 0: all in one.
+def wrk_load(wrk: str, port: int, connections: int, s: float, kind: str, in_event: int, run: str = "") -> Load:
+    """Let wrk ask for so long; `in_event` requests meet in an event, 0: all in one. `run` begins the ids of `named`.
 
     wrk counts in whole seconds, so `s` is rounded up.
     """
@@ -213,6 +213,7 @@ def _wrk(wrk: str, port: int, connections: int, s: float, kind: str, in_event: i
         "--",
         kind,
         str(in_event),
+        run,
     ]
     before_s = _children_cpu_s()
     try:

@@ -1,9 +1,10 @@
 -- The requests of one run of wrk, and its figures as one line of JSON.
 --
---   wrk -t1 -cN -d2s -s requests.lua URL -- KIND PARTIES
+--   wrk -t1 -cN -d2s -s requests.lua URL -- KIND PARTIES [RUN]
 --
 -- KIND says what is asked, PARTIES how many requests meet in one event (0: all of them in the one event `e00000000`).
 --   get     GET  /event?event=eNNNNNNNN&actor=aNNNNNNNN (and mates, where it is not one)
+--   named   the same, and an id that begins with RUN: two runs must not have the same ids
 --   post    POST /event, the same as JSON, with a payload
 --   piping  POST /pNNNNNNNN with a body, then GET of the same path
 --
@@ -13,11 +14,12 @@
 -- connections as an event has parties. wrk ends by time and closes what still waits.
 
 local number
-local kind, parties
+local kind, parties, run
 
 function init(args)
   kind = args[1]
   parties = tonumber(args[2])
+  run = args[3]
   -- wrk asks for one request that it never sends, to see how many there are in it; that one is the -1st.
   number = -2
 end
@@ -35,6 +37,11 @@ local function get()
   return wrk.format("GET", path)
 end
 
+local function named()
+  return wrk.format("GET", string.format("/event?event=e%08d&actor=a%08d&id=%s-%08d",
+    event_number(), math.max(0, number), run, math.max(0, number)))
+end
+
 local function post()
   local body = string.format('{"event":"e%08d","actor":"a%08d","payload":{"n":1}}', event_number(), math.max(0, number))
   return wrk.format("POST", "/event", { ["Content-Type"] = "application/json" }, body)
@@ -48,7 +55,7 @@ local function piping()
   return wrk.format("GET", path)
 end
 
-local makers = { get = get, post = post, piping = piping }
+local makers = { get = get, named = named, post = post, piping = piping }
 
 function request()
   number = number + 1

@@ -337,3 +337,106 @@ async def test_offers_of_before_are_taken_over() -> None:
     Waiter(hub, offer("MATE", "a"))
     log.flush()
     assert isinstance(await back.outcome(), Synced)
+
+
+async def test_a_linger_that_ends_while_its_client_is_asking_again_is_no_end() -> None:
+    """The request that asks again is in the log before the withdrawal would be."""
+    log = LaterLog()
+    ends: list[Callable[[], None]] = []
+
+    def by_hand(_: float, call: Callable[[], None]) -> asyncio.Handle:
+        ends.append(call)
+        return asyncio.get_running_loop().call_soon(lambda: None)
+
+    hub = Hub(log, call_later=by_hand)
+    first = Waiter(hub, named("VM", linger_s=10))
+    log.flush()
+    first.leave()
+    back = Waiter(hub, named("VM", linger_s=10))
+    ends[-1]()
+    assert log.flush() == [Offer]
+    assert not back.told
+
+    back.leave()
+    left_again = Waiter(hub, named("VM", linger_s=10))
+    left_again.leave()
+    ends[-1]()
+    assert log.flush() == [Offer]
+    assert len(ends) == 3  # the linger of the one that left again
+    Waiter(hub, named("VM", "tea", linger_s=10))  # another offer by this id: it will be refused
+    ends[-1]()
+    assert log.flush() == [Offer]
+    assert log.flush() == [Withdraw]
+    assert hub.machine.pending_total == 0
+
+
+async def test_who_asks_again_before_the_first_has_gone_keeps_an_offer_without_linger() -> None:
+    log = LaterLog()
+    hub = Hub(log)
+    first, second = Waiter(hub, named("VM", linger_s=0)), Waiter(hub, named("VM", linger_s=0))
+    first.leave()
+    assert log.flush() == [Offer, Offer]
+    assert log.flush() == []
+    assert not second.told
+    second.leave()
+    assert log.flush() == [Withdraw]
+
+
+async def test_g6_a_hub_is_quiet_when_nothing_that_was_asked_for_may_still_happen() -> None:
+    log = LaterLog()
+    hub = Hub(log)
+
+    def is_quiet() -> bool:
+        return hub.is_quiet
+
+    assert is_quiet()
+    vm = Waiter(hub, offer("VM"))
+    assert not is_quiet()
+    log.flush()
+    assert is_quiet()
+    hub.withdraw("default", "nobody", lambda _: None)
+    assert not is_quiet()
+    log.flush()
+    cust = Waiter(hub, offer("CUST"))
+    cust.leave()
+    hub.drain()
+    assert not is_quiet()  # who left may be in a sync, too
+    log.flush()
+    assert is_quiet()
+    assert isinstance(await vm.outcome(), Synced)
+    assert hub.send_away() == 0
+
+
+async def test_time_does_not_go_back_when_a_clock_did() -> None:
+    before = Machine()
+    before.apply(named("A", "coin"))
+    before.apply(offer("B", "coin", at_ns=LIVE_NS + 5))
+    before.apply(named("C", "tea"))
+
+    class Restored(LaterLog):
+        def open(self, keeper: Keeper) -> None:
+            super().open(keeper)
+            keeper.restore(before.snapshot())
+
+    assert Hub(Restored()).now_ns() == LIVE_NS + 5
+
+
+async def test_g6_an_expiry_or_withdrawal_on_its_way_is_not_for_the_next_offer_of_that_id() -> None:
+    """All in one commit: the linger ends, the client makes the offer anew, and the old timeout passes."""
+    log = LaterLog()
+    hub = Hub(log, call_later=lambda _, __: asyncio.get_running_loop().call_later(3600, print))
+    first = Waiter(hub, offer("VM", id="v", named=True, linger_s=1, timeout_s=5, at_ns=1))
+    log.flush()
+    first.leave()
+    (place,) = hub._places.values()
+    hub._let_go(place)
+    second = Waiter(hub, offer("VM", id="v", named=True, linger_s=1, timeout_s=5, at_ns=2))
+    hub._expire(place)
+    assert log.flush() == [Withdraw, Offer, Expire]
+    assert not second.told
+    assert hub.machine.pending_total == 1
+    done: list[tuple[Effect, ...] | WorldError] = []
+    hub.withdraw("default", "v", done.append, owner="somebody else")
+    hub.withdraw("default", "v", done.append, owner="")
+    log.flush()
+    assert [len(effects) for effects in done if isinstance(effects, tuple)] == [0, 1]

@@ -19,12 +19,14 @@ MAY_IMPORT = {
     "core": {"errors"},
     "wire": {"errors", "core"},
     "log": {"errors", "core", "wire"},
+    "client": {"errors", "wire"},
     "hub": {"errors", "core", "wire", "log"},
     "server": {"errors", "core", "wire", "log", "hub"},
     "local": {"errors", "core", "wire", "log", "hub"},
+    "testing": {"", "local"},
     "view": {"core"},
-    "cli": {"", "errors", "core", "wire", "log", "hub", "server", "view"},
-    "": {"errors", "core", "wire", "log", "hub", "local", "server"},  # the public names
+    "cli": {"", "errors", "core", "wire", "client", "log", "hub", "server", "view"},
+    "": {"errors", "core", "wire", "client", "log", "hub", "local", "server"},  # the public names
     "__main__": {"cli"},
 }
 PURE = {"core": "the standard library", "view": "the standard library"}
@@ -112,6 +114,8 @@ def test_the_public_names_are_pinned() -> None:
     assert sorted(syncnet.__all__) == [
         "ASGIApp",
         "AbortedError",
+        "AsyncClient",
+        "Client",
         "DrainingError",
         "Hub",
         "LabelError",
@@ -129,6 +133,7 @@ def test_the_public_names_are_pinned() -> None:
         "WithdrawnError",
         "WorldError",
         "__version__",
+        "connect",
     ]
     assert all(hasattr(syncnet, name) for name in syncnet.__all__)
 

@@ -1,7 +1,8 @@
 """The place where processes meet: synchronous events for any number of parties.
 
-What is imported from here is public. `Syncnet` is a world inside a program; `ASGIApp` puts syncnet into an application
-of yours. A name is loaded when it is first used, so that a program pays for what it uses.
+What is imported from here is public. `Syncnet` is a world inside a program, `AsyncClient` and `Client` come to that of
+a server, and `connect` gives the one or the other; `ASGIApp` puts syncnet into an application of yours. A name is
+loaded when it is first used, so that a program pays for what it uses.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from syncnet.errors import (
 )
 
 if TYPE_CHECKING:
+    from syncnet.client.aio.client import AsyncClient
+    from syncnet.client.threads.client import Client
     from syncnet.hub import Hub
     from syncnet.local import Offer, Syncnet
     from syncnet.server.asgi import ASGIApp
@@ -35,6 +38,8 @@ __version__ = "0.1.0"
 __all__ = [
     "ASGIApp",
     "AbortedError",
+    "AsyncClient",
+    "Client",
     "DrainingError",
     "Hub",
     "LabelError",
@@ -52,10 +57,13 @@ __all__ = [
     "WithdrawnError",
     "WorldError",
     "__version__",
+    "connect",
 ]
 
 _LOADED_WHEN_USED: Final = {
     "ASGIApp": "syncnet.server.asgi",
+    "AsyncClient": "syncnet.client.aio.client",
+    "Client": "syncnet.client.threads.client",
     "Hub": "syncnet.hub",
     "Member": "syncnet.wire.results",
     "Offer": "syncnet.local",
@@ -74,3 +82,20 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(set(__all__) | globals().keys())
+
+
+def connect(url: str | None = None, **options: Any) -> Any:
+    """Return the world that a program's tasks meet in: one of this process, or that of the server at `url`.
+
+    With None it is a `Syncnet`, else an `AsyncClient`; `options` are theirs. Both have the same methods, and are used
+    as `async with connect(url) as net:`.
+
+    :raises ParameterError: the URL or an option does not do.
+    """
+    if url is None:
+        from syncnet.local import Syncnet
+
+        return Syncnet(**options)
+    from syncnet.client.aio.client import AsyncClient
+
+    return AsyncClient(url, **options)

@@ -28,6 +28,7 @@ from typing import Protocol, TypeAlias
 
 from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, Withdraw
 from syncnet.core.effects import Attached, Effect, Missed, Outcome, Pending, Retold, Synced
+from syncnet.core.groups import add
 from syncnet.core.lane import Lane
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
@@ -75,10 +76,15 @@ CallLater: TypeAlias = Callable[[float, Callable[[], None]], _Timer]
 
 @dataclass(slots=True)
 class _Place:
-    """A pending offer: who waits for it, if anybody, and the timers of its timeout and of its linger."""
+    """A pending offer: who waits for it, if anybody, and the timers of its timeout and of its linger.
+
+    `is_overdue` tells that its linger is over, and that it stays only because a request that asks for it again is on
+    its way through the log.
+    """
 
     offer: Offer
     tell: Tell | None
+    is_overdue: bool = False
     deadline: _Timer | None = None
     lingering: _Timer | None = None
 
@@ -110,6 +116,7 @@ class Hub:
         self._lock = threading.RLock()
         self._places: dict[tuple[str, str], _Place] = {}
         self._asking: dict[int, tuple[Offer, Tell | None]] = {}  # by identity; appended and not yet delivered
+        self._on_their_way: dict[tuple[str, str], int] = {}  # how many of those bear an id that a client chose
         self._commanding: dict[int, tuple[Command, Done]] = {}
         self._unused_ids: list[str] = []
         self._draining = False
@@ -172,8 +179,7 @@ class Hub:
         with self._lock:
             if self._draining:
                 raise DrainingError("the server is about to end and takes no more offers")
-            self._asking[id(offer)] = (offer, tell)
-            self._log.append(offer)
+            self._append(offer, tell)
 
     def leave(self, offer: Offer, tell: Tell) -> None:
         """Wait no longer: the one who made `offer`, to be told by `tell`, has gone. Nothing happens where it was told.
@@ -189,9 +195,12 @@ class Hub:
                 place.tell = None
                 self._linger(place)
 
-    def withdraw(self, namespace: str, id: str, done: Done) -> None:
-        """Append the withdrawal of a pending offer; `done` is told its effects, none where no such offer is pending."""
-        self._command(Withdraw(self.now_ns(), namespace, id, Cause.WITHDRAWN), done)
+    def withdraw(self, namespace: str, id: str, done: Done, *, owner: str | None = None) -> None:
+        """Append the withdrawal of a pending offer; `done` is told its effects, none where no such offer is pending.
+
+        With `owner` only an offer of the token of that name is taken back.
+        """
+        self._command(Withdraw(self.now_ns(), namespace, id, Cause.WITHDRAWN, owner=owner), done)
 
     def abort(self, abort: Abort, done: Done) -> None:
         """Append an abort; `done` is told its effects, one for each offer that it ended."""
@@ -209,10 +218,16 @@ class Hub:
             self._lane.close()
             self._draining = True
 
+    @property
+    def is_quiet(self) -> bool:
+        """Tell whether all that clients asked for has been delivered or refused, and none of it may still happen."""
+        return not self._asking and not self._commanding
+
     def send_away(self) -> int:
         """Take no more offers, and end every wait with `DrainingError`; return how many were waiting.
 
-        The offers stay in the log and in the machine: a durable log has them when the server is back.
+        The offers stay in the log and in the machine: a durable log has them when the server is back. To be called when
+        the hub is quiet: an offer that is on its way might yet sync with one whose client has been sent away.
         """
         with self._lock:
             self.drain()
@@ -223,6 +238,7 @@ class Hub:
                     waiting.append(place.tell)
             self._places.clear()
             self._asking.clear()
+            self._on_their_way.clear()
             for tell in waiting:
                 tell(DrainingError("the server is about to end"))
             return len(waiting)
@@ -235,7 +251,13 @@ class Hub:
     # --- what the log does (it sees a Keeper) --------------------------------------------------------------
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take on a state of before."""
+        """Take on a state of before, and its time: the clock of this server may be behind that of the one before."""
+        past = (
+            *(offer for world in snapshot.worlds for _, offer in world.standing),
+            *snapshot.outcomes,
+            *snapshot.trace,
+        )
+        self._latest_ns = max(self._latest_ns, *(each.at_ns for each in past), 0)
         self._machine.restore(snapshot)
 
     def change_limits(self, limits: Limits) -> None:
@@ -265,8 +287,7 @@ class Hub:
                         self._end(member, effect)
                 elif isinstance(effect, Pending):
                     if not isinstance(effects[-1], Synced):  # else it is told at once, and takes no place
-                        _, tell = self._asking.pop(id(effect.offer), (None, None))
-                        self._begin_to_wait(_Place(effect.offer, tell))
+                        self._begin_to_wait(_Place(effect.offer, self._arrived(effect.offer)))
                 elif isinstance(effect, Attached):
                     self._attach(effect.offer)
                 elif isinstance(effect, Retold):
@@ -290,6 +311,12 @@ class Hub:
 
     # --- inside --------------------------------------------------------------------------------------------
 
+    def _append(self, offer: Offer, tell: Tell) -> None:
+        self._asking[id(offer)] = (offer, tell)
+        if offer.named:
+            add(self._on_their_way, (offer.namespace, offer.id), 1)
+        self._log.append(offer)
+
     def _command(self, command: Command, done: Done) -> None:
         with self._lock:
             self._commanding[id(command)] = (command, done)
@@ -298,8 +325,7 @@ class Hub:
     def _settle(self) -> None:
         for passing in self._lane.leave_all():
             offer = passing.core_offer()
-            self._asking[id(offer)] = (offer, passing.tell)
-            self._log.append(offer)
+            self._append(offer, passing.tell)
 
     def _take_over(self) -> None:
         """Take charge of the offers of before. Nobody waits for them any more, as if all their clients had left."""
@@ -326,6 +352,8 @@ class Hub:
             place.deadline = self._call_later(left_s, lambda: self._expire(place))
 
     def _linger(self, place: _Place) -> None:
+        if place.lingering is not None:
+            place.lingering.cancel()
         if place.offer.named and place.offer.linger_ns:
             place.lingering = self._call_later(place.offer.linger_ns / 1e9, lambda: self._let_go(place))
         else:
@@ -335,22 +363,29 @@ class Hub:
         with self._lock:
             if place.tell is None and self._stands(place):
                 offer = place.offer
-                self._log.append(Withdraw(self.now_ns(), offer.namespace, offer.id, Cause.DISCONNECTED))
+                place.is_overdue = (offer.namespace, offer.id) in self._on_their_way
+                if place.is_overdue:  # its client is not gone, or goes once more
+                    return
+                self._log.append(Withdraw(self.now_ns(), offer.namespace, offer.id, Cause.DISCONNECTED, offer.at_ns))
 
     def _expire(self, place: _Place) -> None:
         with self._lock:
             if self._stands(place):
-                self._log.append(Expire(self.now_ns(), place.offer.namespace, place.offer.id))
+                offer = place.offer
+                self._log.append(Expire(self.now_ns(), offer.namespace, offer.id, offer.at_ns))
 
     def _stands(self, place: _Place) -> bool:
         return self._places.get((place.offer.namespace, place.offer.id)) is place
 
     def _attach(self, asking: Offer) -> None:
         """Let one who asks again take the place of the one before."""
-        _, tell = self._asking.pop(id(asking), (None, None))
+        tell = self._arrived(asking)
         place = self._places[asking.namespace, asking.id]
-        if tell is None:
-            return  # and this one has left again
+        if tell is None:  # and this one has left again
+            if place.tell is None:
+                self._linger(place)
+            return
+        place.is_overdue = False
         if place.lingering is not None:
             place.lingering.cancel()
             place.lingering = None
@@ -373,9 +408,21 @@ class Hub:
 
     def _answer(self, asking: Offer, told: Told) -> None:
         """Tell one whose offer took no place."""
-        _, tell = self._asking.pop(id(asking), (None, None))
+        tell = self._arrived(asking)
         if tell is not None:
             tell(told)
+        place = self._places.get((asking.namespace, asking.id))
+        if place is not None and place.is_overdue:
+            self._let_go(place)
+
+    def _arrived(self, asking: Offer) -> Tell | None:
+        """Note that an offer came out of the log; return whom to tell, None where it left before."""
+        entry = self._asking.pop(id(asking), None)
+        if entry is None:
+            return None
+        if asking.named:
+            add(self._on_their_way, (asking.namespace, asking.id), -1)
+        return entry[1]
 
 
 def _on_the_running_loop(delay_s: float, call: Callable[[], None]) -> _Timer:

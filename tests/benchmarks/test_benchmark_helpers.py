@@ -90,4 +90,7 @@ def test_a_load_without_a_server_fails() -> None:
 def test_a_section_that_is_not_known_is_refused() -> None:
     done = subprocess.run([sys.executable, "-m", "benchmarks", "htpp"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "expected sections out of: matching, in-process, http, memory, startup, abuse; got 'htpp'" in done.stderr
+    assert (
+        "expected sections out of: matching, in-process, http, memory, startup, journal, abuse; got 'htpp'"
+        in done.stderr
+    )

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 import trio
 import uvloop
 
-from syncnet import Offer, Sync, Syncnet
+from syncnet import Sync, Syncnet
 from tests.end_to_end.running import until
 
 __all__ = ["DOORS", "Door", "Party"]
@@ -81,7 +81,7 @@ class _FutureParty:
 class AsyncioDoor:
     """Tasks of asyncio, on a loop in a thread of its own."""
 
-    def __init__(self, net: Syncnet, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, net: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._net, self._loop = net, loop
 
     def begin(self, *events: str, actor: str, **offer: Any) -> Party:
@@ -90,8 +90,10 @@ class AsyncioDoor:
         async def party() -> Sync:
             try:
                 if len(events) == 1:
-                    return await self._net.sync(events[0], actor=actor, **offer)
-                return await self._net.choose(*events, actor=actor, **offer)
+                    told: Sync = await self._net.sync(events[0], actor=actor, **offer)
+                else:
+                    told = await self._net.choose(*events, actor=actor, **offer)
+                return told
             finally:
                 ended.set()
 
@@ -101,24 +103,27 @@ class AsyncioDoor:
         return self._run(lambda: self._net.stats(namespace))
 
     def withdraw(self, id: str) -> bool:
-        return self._run(lambda: self._net.withdraw(id))
+        told: bool = self._run(lambda: self._net.withdraw(id))
+        return told
 
     def abort(self, **what: Any) -> int:
-        return self._run(lambda: self._net.abort(**what))
+        told: int = self._run(lambda: self._net.abort(**what))
+        return told
 
     def _run(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result(PATIENCE_S)
 
 
 @contextlib.contextmanager
-def asyncio_door(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> Iterator[Door]:
+def asyncio_door(net: Any, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> Iterator[Door]:
     loop = new_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
+    door = AsyncioDoor(net, loop)
     try:
-        with Syncnet() as net:
-            yield AsyncioDoor(net, loop)
+        yield door
     finally:
+        door._run(net.aclose) if hasattr(net, "aclose") else net.close()
         loop.call_soon_threadsafe(loop.stop)
         thread.join(PATIENCE_S)
         loop.close()
@@ -127,7 +132,7 @@ def asyncio_door(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> Iterator[
 class TrioDoor:
     """Tasks of trio, in a run in a thread of its own."""
 
-    def __init__(self, net: Syncnet, token: trio.lowlevel.TrioToken, nursery: trio.Nursery) -> None:
+    def __init__(self, net: Any, token: trio.lowlevel.TrioToken, nursery: trio.Nursery) -> None:
         self._net, self._token, self._nursery = net, token, nursery
 
     def begin(self, *events: str, actor: str, **offer: Any) -> Party:
@@ -154,10 +159,12 @@ class TrioDoor:
         return trio.from_thread.run(self._net.stats, namespace, trio_token=self._token)
 
     def withdraw(self, id: str) -> bool:
-        return trio.from_thread.run(self._net.withdraw, id, trio_token=self._token)
+        told: bool = trio.from_thread.run(self._net.withdraw, id, trio_token=self._token)
+        return told
 
     def abort(self, **what: Any) -> int:
-        return trio.from_thread.run(lambda: self._net.abort(**what), trio_token=self._token)
+        told: int = trio.from_thread.run(lambda: self._net.abort(**what), trio_token=self._token)
+        return told
 
 
 class _TrioParty(_FutureParty):
@@ -173,9 +180,8 @@ class _TrioParty(_FutureParty):
 
 
 @contextlib.contextmanager
-def trio_door() -> Iterator[Door]:
+def trio_door(net: Any) -> Iterator[Door]:
     doors: concurrent.futures.Future[TrioDoor] = concurrent.futures.Future()
-    net = Syncnet()
 
     async def run() -> None:
         async with trio.open_nursery() as nursery:
@@ -193,9 +199,9 @@ def trio_door() -> Iterator[Door]:
     thread.start()
     door = doors.result(PATIENCE_S)
     try:
-        with net:
-            yield door
+        yield door
     finally:
+        trio.from_thread.run(net.aclose, trio_token=door._token) if hasattr(net, "aclose") else net.close()
         door._token.run_sync_soon(token_and_scope[0].cancel)
         thread.join(PATIENCE_S)
 
@@ -203,8 +209,8 @@ def trio_door() -> Iterator[Door]:
 class ThreadDoor:
     """Threads, one to each party."""
 
-    def __init__(self, net: Syncnet) -> None:
-        self._net = net.blocking
+    def __init__(self, net: Any) -> None:
+        self._net = net
 
     def begin(self, *events: str, actor: str, **offer: Any) -> Party:
         try:
@@ -214,17 +220,20 @@ class ThreadDoor:
         return _ThreadParty(made)
 
     def stats(self, namespace: str = "default") -> dict[str, Any]:
-        return self._net.stats(namespace)
+        told: dict[str, Any] = self._net.stats(namespace)
+        return told
 
     def withdraw(self, id: str) -> bool:
-        return self._net.withdraw(id)
+        told: bool = self._net.withdraw(id)
+        return told
 
     def abort(self, **what: Any) -> int:
-        return self._net.abort(**what)
+        told: int = self._net.abort(**what)
+        return told
 
 
 class _ThreadParty:
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, offer: Any) -> None:
         self._offer = offer
         self._future: concurrent.futures.Future[Sync] = concurrent.futures.Future()
         self._thread = threading.Thread(target=self._wait, daemon=True)
@@ -260,13 +269,13 @@ class _Refused:
 @contextlib.contextmanager
 def thread_door() -> Iterator[Door]:
     with Syncnet() as net:
-        yield ThreadDoor(net)
+        yield ThreadDoor(net.blocking)
 
 
 DOORS: dict[str, Callable[[], contextlib.AbstractContextManager[Door]]] = {
-    "asyncio": lambda: asyncio_door(asyncio.new_event_loop),
-    "uvloop": lambda: asyncio_door(uvloop.new_event_loop),
-    "trio": trio_door,
+    "asyncio": lambda: asyncio_door(Syncnet(), asyncio.new_event_loop),
+    "uvloop": lambda: asyncio_door(Syncnet(), uvloop.new_event_loop),
+    "trio": lambda: trio_door(Syncnet()),
     "threads": thread_door,
 }
 """Every door, by name. A context manager opens it on a fresh world, and closes both."""

@@ -39,6 +39,23 @@ def test_g6_a_connection_that_is_reset_is_gone(server: Server) -> None:
     server.until_pending(0)
 
 
+@pytest.mark.parametrize("more", [get("/healthz"), b"\r\n", b"x"], ids=["another-request", "line-end", "rubbish"])
+@pytest.mark.parametrize("how", ["finished", "reset"])
+def test_g6_who_sent_more_than_a_request_and_went_is_gone(server: Server, more: bytes, how: str) -> None:
+    """Granian does not notice these; the kernel's table of connections tells, some seconds later."""
+    connection = socket.create_connection(("127.0.0.1", server.port))
+    connection.sendall(get("/event?event=coin&actor=VM") + more)
+    with socket.create_connection(("127.0.0.1", server.port)) as there:
+        there.sendall(get("/event?event=tea&actor=T") + more)
+        server.until_pending(2)
+        if how == "reset":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        connection.close()
+        server.until_pending(1)
+        assert list(server.stats()) == ["tea"], "whoever is there stays"
+        assert server.client.get("/event?event=tea&actor=U").status_code == 200
+
+
 def test_g8_who_never_reads_its_answer_delays_nobody(server: Server) -> None:
     """Answers far above what socket buffers hold, to clients that read nothing; other pairs go on."""
     stuck = []

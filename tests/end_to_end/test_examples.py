@@ -6,7 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from tests.end_to_end.running import Server
+from tests.end_to_end.running import Server, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -46,6 +46,7 @@ def test_vending_machine(fresh_server: Server) -> None:
     coin, choc = map(json.loads, printed.splitlines())
     assert (coin["event"], coin["payloads"]) == ("coin", {"VM": "", "CUST": ""})
     assert set(choc["payloads"]) == {"VM", "CUST"}
+    until(lambda: fresh_server.stdout.count("\n") == 8, lambda: fresh_server.stdout)
     lines = fresh_server.stdout.splitlines(keepends=True)
     assert "".join(lines[:4]) == "┌─ VM:coin\n│┌ CUST:coin\n└└ CUST:coin VM:coin\n\n"
     first, second = choc["payloads"]

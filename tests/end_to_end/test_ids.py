@@ -81,7 +81,10 @@ def test_a_delete_withdraws(own: Server) -> None:
     status, body = answer(vm)
     assert status == 410
     assert b"the offer was withdrawn" in body
-    unknown = own.client.delete("/event?id=vm")
+    assert own.client.delete("/event?id=vm").status_code == 204
+    late = own.client.get("/event?event=coin&actor=VM&id=vm")
+    assert (late.status_code, late.json()["type"]) == (410, "urn:syncnet:problem:withdrawn")
+    unknown = own.client.delete("/event?id=nobody")
     assert (unknown.status_code, unknown.json()["type"]) == (404, "urn:syncnet:problem:unknown-id")
     assert own.client.get("/event?event=solo&actor=S&mates=0&id=s").status_code == 200
     over = own.client.delete("/event?id=s")

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from syncnet.core.limits import Limits
+from syncnet.server.rsgi import RequestCounts
 from tests.end_to_end.running import Server, curls, running, until
 
 OF_A_REQUEST = {
@@ -227,3 +228,30 @@ def test_every_limit_is_met_in_this_file() -> None:
     names = {field.name.replace("_", "-") for field in fields(Limits)}
     said_otherwise = {"trace-syncs-max": "--trace-keep"}
     assert {name for name in names - IN_CORE_ONLY if f'"{said_otherwise.get(name, name)}' not in text} == set()
+
+
+@pytest.mark.parametrize(
+    ("about", "status"),
+    [
+        (b"/event HTTP/1.1\r\nContent-Length: 9999999", b"413"),
+        (b"/event HTTP/1.1\r\nTransfer-Encoding: chunked", b"411"),
+        (b"/nowhere HTTP/1.1\r\nContent-Length: 9", b"404"),
+        (b"/healthz HTTP/1.1\r\nContent-Length: 9", b"405"),
+    ],
+)
+def test_an_answer_before_the_body_says_that_the_connection_ends(small: Server, about: bytes, status: bytes) -> None:
+    """Otherwise a client would send its next request into a connection that is being closed."""
+    answer = raw(small, b"POST " + about + b"\r\nHost: localhost\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+def test_counts_of_connections_are_bounded_and_a_busy_one_is_not_forgotten() -> None:
+    counts = RequestCounts(1_000)
+    last = []
+    for number in range(1_000):
+        last.append(counts.is_last("busy"))
+        for other in range(99):
+            assert not counts.is_last(f"once-{number}-{other}")
+    assert last == [False] * 999 + [True]
+    assert len(counts) < 10_000

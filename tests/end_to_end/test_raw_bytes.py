@@ -162,7 +162,7 @@ def test_whatever_comes_it_answers_or_closes_and_others_still_meet(hasty: Server
         assert b"Traceback" not in received
 
     with socket.create_connection(("127.0.0.1", hasty.port), timeout=HANGS_S) as waiting:
-        waiting.sendall(b"GET /event?event=coin&actor=VM HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        waiting.sendall(b"GET /event?event=coin&actor=VM HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         hasty.until_pending(1)
         ask()
         hasty.until_pending(1)  # and nothing of what the bytes may have offered

@@ -331,3 +331,18 @@ def test_an_offer_is_delivered_as_the_very_object_that_was_appended(folder: Path
     kept.append(*made)
     assert all(one is other for one, other in zip(made, kept.delivered, strict=True))
     kept.close()
+
+
+def test_a_bug_in_what_applies_commands_stops_the_journal_and_spoils_nothing(folder: Path) -> None:
+    kept = Kept(folder, snapshot_commands=3)
+    kept.append(offer("A"))
+    apply, kept.machine.apply = kept.machine.apply, lambda _: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    kept.journal.append(offer("B"))
+    kept.journal.append(offer("C", id="c"))
+    kept.until(3)
+    kept.append(*(offer("D", id=str(number)) for number in range(5)))
+    assert len(kept.refused) == 6
+    kept.machine.apply = apply  # type: ignore[method-assign]
+    kept.close()
+    again = Kept(folder)
+    assert again.machine.totals("default")[1] == 1, "what was on disk has happened, and happens after a restart"

@@ -1,12 +1,16 @@
-"""The command line: `syncnet :8000`. One file per subcommand; nothing imports this room."""
+"""The command line: `syncnet :8000`, `syncnet event coin`. One file per subcommand; nothing imports this room.
+
+A subcommand is loaded when it is called, because an event should be asked for at once, and a server takes its time.
+"""
 
 from __future__ import annotations
+
+import importlib
+from typing import Final
 
 import click
 
 import syncnet
-from syncnet.cli.serve import serve
-from syncnet.cli.token import token
 
 __all__ = ["main"]
 
@@ -29,6 +33,10 @@ In a third, a customer inserts one, and both go on:
   curl 'localhost:8000/event?event=coin&actor=CUST'
 
 \b
+The same without curl, riding through restarts of the server:
+  syncnet event coin --actor CUST
+
+\b
 More to ask for, added to the URL with &:
   mates=2                three parties instead of two
   expect=A,B,C           exactly these actors
@@ -46,21 +54,36 @@ Who waits for whom: curl localhost:8000/stats
 
 _OWN_OPTIONS = ("-h", "--help", "--version")
 
+_SUBCOMMANDS: Final = {
+    "abort": "syncnet.cli.abort",
+    "completion": "syncnet.cli.completion",
+    "event": "syncnet.cli.event",
+    "serve": "syncnet.cli.serve",
+    "stats": "syncnet.cli.stats",
+    "token": "syncnet.cli.token",
+}
+"""Subcommands, and the modules that have a click command of the same name."""
 
-class _AddressGroup(click.Group):
-    """Takes `syncnet …` for `syncnet serve …` where it names no other subcommand."""
+
+class _LazyGroup(click.Group):
+    """Loads a subcommand when it is called, and takes `syncnet …` for `syncnet serve …` where it names no other."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_SUBCOMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _SUBCOMMANDS:
+            command: click.Command = getattr(importlib.import_module(_SUBCOMMANDS[cmd_name]), cmd_name)
+            return command
+        return super().get_command(ctx, cmd_name)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in _OWN_OPTIONS:
+        if args and args[0] not in self.list_commands(ctx) and args[0] not in _OWN_OPTIONS:
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_AddressGroup, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_LazyGroup, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(syncnet.__version__, prog_name="syncnet")
 def main() -> None:
     """Start here; see `_HELP`."""
-
-
-main.add_command(serve)
-main.add_command(token)

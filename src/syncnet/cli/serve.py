@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import uvloop
@@ -26,12 +26,13 @@ from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.errors import JournalError, ParameterError
 from syncnet.hub import Hub
-from syncnet.log import Log
-from syncnet.log.memory import MemoryLog
 from syncnet.server.address import Address, AddressError, listen, parse_address
 from syncnet.view.json_log import json_line
 from syncnet.view.lanes import Lanes
 from syncnet.wire.durations import parse_duration_s
+
+if TYPE_CHECKING:
+    from syncnet.log.journal import Journal
 
 __all__ = ["serve"]
 
@@ -128,14 +129,16 @@ def serve(
 
     async def run() -> int:
         hand_over = asyncio.get_running_loop().call_soon_threadsafe
-        kept = _journal(journal, hand_over, limits) if journal else MemoryLog()
-        hub = Hub(kept, Machine(limits), observers=[log] if log else [])
+        on_disk = _journal(journal, hand_over, limits) if journal else None
+        hub = Hub(on_disk, Machine(limits), observers=[log] if log else [])
         _look_seldom_for_garbage()
         serving = serve_hub(hub, listener, lambda: _say(started), limits=limits, drain_s=drain, **security.of(listener))
         try:
             return await serving
         finally:
             hub.close()
+            if on_disk is not None:
+                _say(f"the journal took {on_disk.commands_total} commands in {on_disk.commits_total} commits")
 
     try:
         waiting = uvloop.run(run())
@@ -148,8 +151,8 @@ def serve(
         _say(f"ended; {waiting} waiting {'client was' if waiting == 1 else 'clients were'} sent away with 503")
 
 
-def _journal(folder: Path, hand_over: Callable[[Callable[[], None]], object], limits: Limits) -> Log:
-    from syncnet.log.journal import Journal  # SQLite is loaded only where it is needed
+def _journal(folder: Path, hand_over: Callable[[Callable[[], None]], object], limits: Limits) -> Journal:
+    from syncnet.log.journal import Journal  # SQLite is loaded where it is needed, and not before
 
     return Journal(folder, hand_over, limits)
 

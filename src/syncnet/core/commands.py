@@ -92,21 +92,28 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """The offer `id` is taken back; nothing happens where it is not pending."""
+    """The offer `id` is taken back; nothing happens where it is not pending.
+
+    Nor where it is not the one that is meant: with `made_ns` only an offer made at that time, with `owner` only one of
+    that token. An id may have become another offer's while the command was on its way.
+    """
 
     at_ns: int
     namespace: str
     id: str
     cause: Cause
+    made_ns: int | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """The offer `id` has waited long enough; nothing happens where it is not pending."""
+    """The offer `id`, made at `made_ns`, has waited long enough; nothing happens where that one is not pending."""
 
     at_ns: int
     namespace: str
     id: str
+    made_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

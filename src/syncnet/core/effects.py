@@ -122,10 +122,10 @@ class Retold:
     outcome: Remembered
 
 
-Remembered: TypeAlias = Synced | TimedOut | Aborted
-"""The outcomes that are told again to one who asks again."""
+Remembered: TypeAlias = Synced | TimedOut | Aborted | Withdrawn
+"""The outcomes that are told again to one who asks again; of withdrawals those that a client wished for."""
 
-Outcome: TypeAlias = Remembered | Withdrawn | Refused
+Outcome: TypeAlias = Remembered | Refused
 """The effects that end an offer."""
 
 Effect: TypeAlias = Pending | Outcome | Missed | Attached | Retold

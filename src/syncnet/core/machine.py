@@ -47,7 +47,7 @@ from syncnet.core.effects import (
 from syncnet.core.groups import Group, Shape, add
 from syncnet.core.limits import LABEL_NAME_CHARACTERS_MAX, LIMITS, PRESENT_OFFERS_MAX, WORD_BYTES, Limits
 from syncnet.core.matching import Found, Matcher, Standing, weight_bytes
-from syncnet.core.outcomes import Outcomes
+from syncnet.core.outcomes import Outcomes, is_kept
 from syncnet.core.snapshot import Snapshot, WorldSnapshot
 from syncnet.core.terms import Pair
 from syncnet.core.trace import Trace
@@ -88,9 +88,8 @@ class Machine:
         match command:
             case Offer():
                 return self._offer(command)
-            case Withdraw(at_ns, namespace, id, cause):
-                standing = self._take(namespace, id)
-                return (Withdrawn(at_ns, standing.offer, cause),) if standing else ()
+            case Withdraw():
+                return self._withdraw(command)
             case Expire():
                 return self._expire(command)
             case Abort():
@@ -315,11 +314,27 @@ class Machine:
         self._syncs_forgotten = max(self._syncs_forgotten, self._worlds.pop(eldest).syncs)
         return True
 
-    def _expire(self, command: Expire) -> tuple[Effect, ...]:
+    def _meant(self, command: Withdraw | Expire) -> Standing | None:
+        """Return the pending offer that a command means; None where it is there no more."""
         world = self._worlds.get(command.namespace)
         standing = world.standing.get(command.id) if world else None
-        if world is None or standing is None:
+        return standing if standing and command.made_ns in (None, standing.offer.at_ns) else None
+
+    def _withdraw(self, command: Withdraw) -> tuple[Effect, ...]:
+        standing = self._meant(command)
+        if standing is None or command.owner not in (None, standing.offer.owner):
             return ()
+        self._take(command.namespace, command.id)
+        withdrawn = Withdrawn(command.at_ns, standing.offer, command.cause)
+        if is_kept(withdrawn):
+            self._outcomes.remember(withdrawn, standing.weight_bytes)
+        return (withdrawn,)
+
+    def _expire(self, command: Expire) -> tuple[Effect, ...]:
+        standing = self._meant(command)
+        if standing is None:
+            return ()
+        world = self._worlds[command.namespace]
         around = _Surroundings(standing.offer)
         for event in standing.offer.events:
             around.look(world.matcher.compatible_with(standing, event, PRESENT_OFFERS_MAX))

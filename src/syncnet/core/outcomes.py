@@ -1,19 +1,22 @@
 """What became of the offers whose clients named them: kept for a while, so that one who asks again is told again (G7).
 
 Kept for `outcome_ttl_s` by the time that commands bear, and up to bounds of number and weight; the eldest go first.
-A sync is kept once for all of its members. Knows nothing of what is pending.
+A sync is kept once for all of its members. An offer that its client withdrew is kept as such, so that a request for it
+that was late on its way does not make it anew (G6); one whose client only went away may be made again by its id.
+Knows nothing of what is pending.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import TypeGuard
 
-from syncnet.core.commands import Offer
-from syncnet.core.effects import Remembered, Synced
+from syncnet.core.commands import Cause, Offer
+from syncnet.core.effects import Aborted, Effect, Remembered, Synced, TimedOut, Withdrawn
 from syncnet.core.limits import OUTCOMES_FORGOTTEN_AT_ONCE_MAX, Limits
 
-__all__ = ["Outcomes", "is_named"]
+__all__ = ["Outcomes", "is_kept", "is_named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,13 @@ class _Entry:
     outcome: Remembered
     named: tuple[Offer, ...]
     weight_bytes: int
+
+
+def is_kept(effect: Effect) -> TypeGuard[Remembered]:
+    """Tell whether an effect is an outcome that is told again, if somebody can ask for it."""
+    if isinstance(effect, Withdrawn):
+        return effect.cause == Cause.WITHDRAWN
+    return isinstance(effect, Synced | TimedOut | Aborted)
 
 
 def is_named(outcome: Remembered) -> bool:

@@ -5,6 +5,7 @@ One world serves tasks of several loops of asyncio, tasks of trio, and threads, 
 
 from __future__ import annotations
 
+from asyncio import _get_running_loop
 from collections.abc import Coroutine
 from dataclasses import replace
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import Any, Final, Unpack
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.hub import Hub
 from syncnet.local.offers import Offer
-from syncnet.local.sleepers import loop_here, trio_lowlevel
+from syncnet.local.sleepers import loop_here, may_be_guest, trio_lowlevel
 from syncnet.local.world import More, World
 from syncnet.wire.results import Sync
 
@@ -63,8 +64,8 @@ class Syncnet:
         :raises RefusedError: the id is that of another offer, or another call took it over.
         :raises UnavailableError: the world takes no more offers, or was closed.
         """
-        loop = loop_here()
-        if loop is None:
+        loop = _get_running_loop()
+        if loop is None and loop_here() is None:
             await trio_lowlevel().checkpoint_if_cancelled()
             offer = self._world.send((event,), actor, payload, more)
             return offer.outcome() if offer.told is not None else await offer.wait_in_trio()
@@ -72,7 +73,7 @@ class Syncnet:
         terms = None if more else world.plain_terms.get((event, actor))
         offer = world.send_plain(terms, payload, loop) if terms else world.send((event,), actor, payload, more)
         if offer.told is None:
-            if offer.wake is None:
+            if offer.wake is None or may_be_guest(loop):
                 return await offer.wait()
             try:
                 await offer.sleeper
@@ -121,6 +122,10 @@ class Syncnet:
     def close(self) -> None:
         """End all waits with `UnavailableError`, and take no more offers. Closing twice does nothing more."""
         self._world.close()
+
+    async def aclose(self) -> None:
+        """Do what `close` does; a client has this method too."""
+        self.close()
 
     async def __aenter__(self) -> Syncnet:
         return self
@@ -182,6 +187,18 @@ class Blocking:
     def actor(self, name: str) -> BlockingActor:
         """Return a handle that fills in the actor."""
         return BlockingActor(self, name)
+
+    def close(self) -> None:
+        """Close the world, for its other face too; see `Syncnet.close`."""
+        self._world.close()
+
+    def __enter__(self) -> Blocking:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class Actor:

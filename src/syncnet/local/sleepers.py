@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import trio
 
-__all__ = ["TrioSleeper", "loop_here", "trio_lowlevel", "wake_asyncio", "wake_thread", "wake_trio"]
+__all__ = ["TrioSleeper", "loop_here", "may_be_guest", "trio_lowlevel", "wake_asyncio", "wake_thread", "wake_trio"]
 
 
 def wake_asyncio(future: Future[None]) -> None:
@@ -50,18 +50,22 @@ def wake_thread(lock: LockType) -> None:
 def loop_here() -> AbstractEventLoop | None:
     """Return the loop of asyncio whose task runs here; None in a task of trio.
 
-    Nothing is imported to find out: who uses trio has imported it. It may run as a guest on a loop of asyncio, but
-    then no task of that loop runs at the same moment.
+    Nothing is imported to find out: who uses trio has imported it.
 
     :raises RuntimeError: neither is the case.
     """
     loop = _get_running_loop()
-    if loop is not None and ("trio" not in modules or current_task(loop) is not None):
+    if loop is not None and not may_be_guest(loop):
         return loop
     trio = modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_task():
         return None
     return get_running_loop()
+
+
+def may_be_guest(loop: AbstractEventLoop | None) -> bool:
+    """Tell whether a task of trio may run here that is a guest on a loop of asyncio: no task of that loop does."""
+    return "trio" in modules and current_task(loop) is None
 
 
 def trio_lowlevel() -> ModuleType:

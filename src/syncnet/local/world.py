@@ -120,10 +120,13 @@ class World:
             return self.withdraw(offer.namespace, offer.id)
 
     def withdraw(self, namespace: str | None, id: str) -> bool:
-        """Take the offer of that id back; tell whether it was pending."""
+        """Take the offer of that id back; tell whether it is withdrawn, now or by somebody before."""
+        namespace = namespace or "default"
         effects: list[Effect] = []
-        self.hub.withdraw(namespace or "default", id, lambda told: effects.extend(_effects(told)))
-        return bool(effects)
+        with self.lock:
+            self.hub.withdraw(namespace, id, lambda told: effects.extend(_effects(told)))
+            known = self.hub.machine.outcome_of(namespace, id, self.hub.now_ns())
+        return bool(effects) or (known is not None and isinstance(known[1], Withdrawn))
 
     def abort(
         self,

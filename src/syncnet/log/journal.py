@@ -44,6 +44,9 @@ _GATHER_TIMES_MAX: Final = 10
 """and so many times at most."""
 
 
+_BROKEN: Final = JournalError("a bug in syncnet stopped the journal; its log has the details")
+
+
 class Journal:
     """The log in one folder.
 
@@ -74,6 +77,7 @@ class Journal:
         self._snapshot_at = 0
         self._snapshot_due: tuple[int, Snapshot] | None = None
         self._is_failing = False
+        self._is_broken = False
 
     def open(self, keeper: Keeper) -> None:
         """Open the file, restore and replay what it holds, and begin to deliver.
@@ -127,9 +131,19 @@ class Journal:
         for command in commands:
             if self._closing:  # it is on disk, and the next server finds it there
                 return
-            effects = self._keeper.deliver(command)
+            if self._is_broken:
+                self._keeper.refuse(command, _BROKEN)
+                continue
+            try:
+                effects = self._keeper.deliver(command)
+            except Exception:
+                _log.exception("a bug: a command could not be applied; nothing is taken any more until a restart")
+                self._is_broken = True  # what is in the file is what was asked for, in order; it is not touched again
+                continue
             self._delivered += 1
             self._note_ended(self._delivered, effects)
+        if self._is_broken:
+            return
         if self._delivered - self._snapshot_at >= self._snapshot_commands and self._snapshot_due is None:
             self._snapshot_due = (self._delivered, self._keeper.snapshot())
 
@@ -148,6 +162,9 @@ class Journal:
 
     def _write_all(self) -> None:
         while commands := self._next_commands():
+            if self._is_broken:
+                self._call(self._refuse, commands, _BROKEN)
+                continue
             try:
                 self._write(commands)
             except Exception as error:

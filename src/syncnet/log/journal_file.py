@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from syncnet.core.commands import Command
-from syncnet.core.effects import Aborted, Effect, Remembered, Synced, TimedOut
-from syncnet.core.outcomes import is_named
+from syncnet.core.effects import Effect, Remembered, Synced
+from syncnet.core.outcomes import is_kept, is_named
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import JournalError
 from syncnet.log.records import (
@@ -67,7 +67,7 @@ def ended_by(position: int, effects: Sequence[Effect]) -> Ended | None:
 
 
 def _ended(position: int, record: bytes, effects: Iterable[Effect]) -> Ended:
-    outcomes = [effect for effect in effects if isinstance(effect, Synced | TimedOut | Aborted)]
+    outcomes = [effect for effect in effects if is_kept(effect)]
     return Ended(position, record, sum(map(is_named, outcomes)), sum(isinstance(each, Synced) for each in outcomes))
 
 
@@ -141,7 +141,7 @@ class JournalFile:
             if snapshot is not None:
                 self._write_snapshot(*snapshot)
             self._database.execute("COMMIT")
-        except sqlite3.Error:
+        except BaseException:
             with contextlib.suppress(sqlite3.Error):  # a failed COMMIT may have rolled back by itself
                 self._database.execute("ROLLBACK")
             raise

@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from syncnet.core.commands import Abort, Command, Expire, Offer, Withdraw
-from syncnet.core.effects import Aborted, Effect, Remembered, Synced, TimedOut
+from syncnet.core.effects import Aborted, Effect, Remembered, Synced, TimedOut, Withdrawn
 from syncnet.core.limits import Limits
+from syncnet.core.outcomes import is_kept
 from syncnet.core.snapshot import Snapshot, WorldSnapshot
 from syncnet.errors import JournalError
 
@@ -31,7 +32,7 @@ __all__ = [
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _COMMANDS: Final[dict[bytes, type[Any]]] = {b"O": Offer, b"W": Withdraw, b"E": Expire, b"A": Abort}
-_OUTCOMES: Final[dict[bytes, type[Any]]] = {b"S": Synced, b"T": TimedOut, b"A": Aborted}
+_OUTCOMES: Final[dict[bytes, type[Any]]] = {b"S": Synced, b"T": TimedOut, b"A": Aborted, b"W": Withdrawn}
 _COMMAND_LETTERS: Final = {kind: letter for letter, kind in _COMMANDS.items()}
 _OUTCOME_LETTERS: Final = {kind: letter for letter, kind in _OUTCOMES.items()}
 _COMMAND_DECODERS: Final = {letter: msgspec.msgpack.Decoder(kind) for letter, kind in _COMMANDS.items()}
@@ -39,6 +40,7 @@ _OUTCOME_DECODERS: Final[dict[bytes, msgspec.msgpack.Decoder[Any]]] = {
     b"S": msgspec.msgpack.Decoder(list[Synced]),
     b"T": msgspec.msgpack.Decoder(list[TimedOut]),
     b"A": msgspec.msgpack.Decoder(list[Aborted]),
+    b"W": msgspec.msgpack.Decoder(list[Withdrawn]),
 }
 _OFFERS_PER_RECORD: Final = 1_000  # encoded at one go, while no other thread can work
 
@@ -59,7 +61,7 @@ def command_from_record(record: bytes) -> Command:
 
 def record_of_outcomes(effects: Iterable[Effect]) -> bytes | None:
     """Return what is to be kept of the effects of one command, as bytes; None where nothing is."""
-    outcomes = [effect for effect in effects if type(effect) in _OUTCOME_LETTERS]
+    outcomes = [effect for effect in effects if is_kept(effect)]
     return _OUTCOME_LETTERS[type(outcomes[0])] + _encode(outcomes) if outcomes else None
 
 

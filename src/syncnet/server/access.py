@@ -84,6 +84,14 @@ class Caller:
         if self._token is not None:
             self._token.require(role, namespace)
 
+    def may(self, role: str, namespace: str) -> bool:
+        """Tell whether `require` would return."""
+        try:
+            self.require(role, namespace)
+        except AccessError:
+            return False
+        return True
+
 
 _ANYBODY: Final = Caller()
 

@@ -69,6 +69,9 @@ class _ASGIRequest:
 class ASGIApp:
     """An ASGI application that serves one hub; with none given it makes its own, on the memory log.
 
+    `ASGIApp(net.hub)` shares the world of a `Syncnet`: clients meet the tasks and threads of this program. A hub that
+    was given lives on when the server ends.
+
     A page of another origin gets 403, unless its origin stands in `cors_origins` (`"*"`: any). None switches that
     off, and all headers of CORS, for an application that sees to it with a middleware of its own. `allow_hosts` are
     the names by which it may be asked (beside those of the loopback); with None the application around it sees to
@@ -86,6 +89,7 @@ class ASGIApp:
         allow_hosts: Iterable[str] | None = None,
         token_file: str | Path | None = None,
     ) -> None:
+        self._owns_hub = hub is None
         self.hub = Hub() if hub is None else hub
         access = Access(
             None if token_file is None else load_tokens(Path(token_file)),
@@ -113,5 +117,6 @@ class ASGIApp:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self.hub.send_away()
+        if self._owns_hub:
+            self.hub.send_away()
         await send({"type": "lifespan.shutdown.complete"})

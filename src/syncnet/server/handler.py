@@ -7,6 +7,7 @@ gets back. The handler never raises: whatever goes wrong becomes a problem docum
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable
@@ -201,7 +202,7 @@ class Handler:
             body_bytes = told.json() if output == "json" else await told.yaml()
             return Response(200, [*_SYNC_HEADERS[output], ("syncnet-id", offer.id), told.rank_of(offer)], body_bytes)
         if isinstance(told, SyncnetError):
-            raise told
+            return self._problem_of(told, request)  # not raised: that would tie the error and this call into a cycle
         return _ended_response(told)
 
     async def _told(self, waiting: _Waiting) -> _Result:
@@ -234,12 +235,16 @@ class Handler:
         _refuse_body(request)
         namespace, id = read_withdrawal(self._query(request))
         caller.require("sync", namespace)
-        if (offer := self._hub.machine.standing_offer(namespace, id)) and offer.owner != caller.name:
-            caller.require("admin", namespace)
-        effects = await self._effects(lambda done: self._hub.withdraw(namespace, id, done))
+        owner = None if caller.may("admin", namespace) else caller.name
+        effects = await self._effects(lambda done: self._hub.withdraw(namespace, id, done, owner=owner))
         if effects:
             return Response(204, [_NO_STORE], b"")
-        if self._hub.machine.outcome_of(namespace, id, self._hub.now_ns()):
+        if self._hub.machine.standing_offer(namespace, id):
+            caller.require("admin", namespace)  # it is that of another token
+        known = self._hub.machine.outcome_of(namespace, id, self._hub.now_ns())
+        if known and isinstance(known[1], Withdrawn):  # by a DELETE before this one, whose answer may have been lost
+            return Response(204, [_NO_STORE], b"")
+        if known:
             return _problem("already-over", f"the offer {id} has come to an end; asking again by its id tells which")
         return _problem("unknown-id", f"no offer {id} is pending in the namespace {namespace}")
 
@@ -340,7 +345,8 @@ def _handing_over(future: asyncio.Future[_T]) -> Callable[[_T], None]:
         if threading.get_ident() == thread:
             set_result(result)
         else:
-            loop.call_soon_threadsafe(set_result, result)
+            with contextlib.suppress(RuntimeError):  # the loop was closed, and nobody waits there any more
+                loop.call_soon_threadsafe(set_result, result)
 
     return hand_over
 

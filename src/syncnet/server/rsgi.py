@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from granian.rsgi import ProtocolClosed, ProtocolError
 
 from syncnet.errors import BadBodyError
 from syncnet.server.handler import BodyTooLargeError, Handler
+from syncnet.server.sweep import Sweep
 
 __all__ = ["RSGIApp", "RequestCounts"]
 
+_ERRORS = 400
 _LENGTH_DIGITS_MAX = 20
-_COUNTED_CONNECTIONS = 10_000
+_COUNTED_CONNECTIONS = 4_096
 
 
 class _RSGIRequest:
     """A request as RSGI brings it: `scope` says what, `protocol` has the body and the connection."""
 
-    __slots__ = ("_headers", "_protocol", "_scope", "left_unread", "method", "path", "query")
+    __slots__ = ("_headers", "_protocol", "_scope", "_sweep", "_was_read", "method", "path", "query")
 
-    def __init__(self, scope: Any, protocol: Any) -> None:
+    def __init__(self, scope: Any, protocol: Any, sweep: Sweep) -> None:
         self.method: str = scope.method
         self.path: str = scope.path
         self.query: bytes = scope.query_string.encode()
-        self.left_unread = self.method == "POST"  # a body, until somebody has read it
+        self._was_read = False
         self._scope = scope
+        self._sweep = sweep
         self._headers = scope.headers
         self._protocol = protocol
 
@@ -46,15 +50,30 @@ class _RSGIRequest:
             raise BadBodyError("expected a body with a Content-Length, got a chunked one", "length-required")
         if int(self.header("content-length")[:_LENGTH_DIGITS_MAX] or 0) > bytes_max:
             raise BodyTooLargeError
-        self.left_unread = False
+        self._was_read = True
         try:
             body: bytes = await self._protocol()
         except (ProtocolClosed, ProtocolError):
             raise BadBodyError("the body broke off") from None
         return body
 
+    def leaves_a_body(self) -> bool:
+        """Tell whether a body was not read: granian then ends the connection, and the client must be told."""
+        if self._was_read:
+            return False
+        return bool(self.header("content-length").lstrip("0") or self.header("transfer-encoding"))
+
     async def disconnected(self) -> None:
-        await self._protocol.client_disconnect()
+        client = self._scope.client
+        watching = self._sweep.watch(client)
+        try:
+            await self._protocol.client_disconnect()
+        except asyncio.CancelledError:
+            if not self._sweep.forget(client):
+                raise
+            watching.uncancel()
+        else:
+            self._sweep.forget(client)
 
 
 class RequestCounts:
@@ -70,6 +89,9 @@ class RequestCounts:
         self._requests_max = requests_max
         self._young: dict[str, int] = {}
         self._old: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
 
     def is_last(self, client: str) -> bool:
         """Count a request of `client`; tell whether its connection is to be closed after the answer."""
@@ -94,12 +116,13 @@ class RSGIApp:
     def __init__(self, handler: Handler, requests_per_connection_max: int) -> None:
         self._handler = handler
         self._counts = RequestCounts(requests_per_connection_max)
+        self._sweep = Sweep()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request. The answer is handed over, not waited for, so a slow reader delays nobody."""
         is_last = self._counts.is_last(scope.client)
-        request = _RSGIRequest(scope, protocol)
+        request = _RSGIRequest(scope, protocol, self._sweep)
         response = await self._handler.respond(request)
-        if is_last or request.left_unread:  # granian ends the latter by itself, which a client must know
+        if is_last or (response.status >= _ERRORS and request.leaves_a_body()):
             response.headers.append(("connection", "close"))
         protocol.response_bytes(response.status, response.headers, response.body)

@@ -36,6 +36,8 @@ __all__ = ["Granian", "serve"]
 
 _REQUESTS_MAX: Final = 1_000_000  # above what the limit on open files can let in
 _FLUSH_S: Final = 1.0  # how long the last answers may take to leave
+_QUIET_S: Final = 5.0  # how long a journal may take to write what was asked for before the end
+_QUIET_STEP_S: Final = 0.002
 _TURNS_TO_START: Final = 3  # of the loop, after which granian has aborted the process over a file of TLS, or will not
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -82,11 +84,20 @@ async def serve(
 
     hub.drain()
     await asyncio.wait((serving,), timeout=drain_s)
+    await _until_quiet(hub)
     waiting = hub.send_away()
     server.stop()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(serving, _FLUSH_S)
     return waiting
+
+
+async def _until_quiet(hub: Hub) -> None:
+    """Wait until nothing is on its way through the log, but not for ever: a disk may hang."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_QUIET_S):
+            while not hub.is_quiet:  # noqa: ASYNC110 - the hub knows of no loop that it could wake
+                await asyncio.sleep(_QUIET_STEP_S)
 
 
 class Granian(EmbeddedServer):  # type: ignore[misc]

@@ -36,6 +36,9 @@ class Held(bytes):
         except Exception:  # an object's own idea of equality must not stop a world
             return False
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other  # that of bytes would look at the bytes
+
     def __hash__(self) -> int:
         return hash(Held)  # objects that are equal need not be hashable
 

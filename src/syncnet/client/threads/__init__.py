@@ -1,0 +1,1 @@
+"""The clients for threads: `http` and `client` are made by scripts/unasync.py of their twins in `aio/`."""

@@ -1,0 +1,123 @@
+"""One request over HTTP/1.1 at a time, over asyncio streams or a curl, with nothing between the test and the bytes."""
+
+import asyncio
+import contextlib
+import json
+import re
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+_HEAD = re.compile(rb"HTTP/1\.1 (\d{3})[^\r\n]*\r\n")
+_HEADER = re.compile(rb"([^:\r\n]+):[ \t]*([^\r\n]*)\r\n")
+
+
+class Answer(NamedTuple):
+    status: int
+    rank: str
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        """Of a problem document the last part of its type; of all else empty."""
+        try:
+            return str(json.loads(self.body)["type"]).rpartition(":")[2]
+        except (ValueError, LookupError, TypeError):
+            return ""
+
+
+class LostError(Exception):
+    """The connection broke before a whole answer had come."""
+
+
+class Line:
+    """A connection that is kept open for the next request, and opened anew where it was lost."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, method: str, path: str, body: bytes | None, wait_s: float) -> Answer:
+        """Return the whole answer to a request.
+
+        :raises LostError: the connection broke, or nothing came within `wait_s`.
+        """
+        is_over = False
+        try:
+            async with asyncio.timeout(wait_s):
+                if self._open is None:
+                    self._open = await asyncio.open_connection("127.0.0.1", self._port)
+                reader, writer = self._open
+                writer.write(_request(method, path, body))
+                await writer.drain()
+                answer = await _answer(reader)
+            is_over = True
+        except (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            raise LostError(repr(error)) from None
+        finally:
+            if not is_over:
+                self.close()
+        return answer
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open[1].transport.abort()
+            self._open = None
+
+
+async def curl(port: int, method: str, path: str, body: bytes | None, wait_s: float) -> Answer:
+    """Return the whole answer that a real curl got.
+
+    :raises LostError: it got none.
+    """
+    arguments = ["--silent", "--include", "--max-time", f"{wait_s:g}", "--request", method]
+    if body is not None:
+        arguments += ["--header", "content-type: application/json", "--data-binary", body.decode()]
+    process = await asyncio.create_subprocess_exec(
+        "curl", *arguments, f"http://127.0.0.1:{port}{path}", stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    if process.returncode:
+        raise LostError(f"curl ended with {process.returncode}")
+    reader = asyncio.StreamReader()
+    reader.feed_data(output)
+    reader.feed_eof()
+    try:
+        return await _answer(reader)
+    except (EOFError, asyncio.IncompleteReadError) as error:
+        raise LostError(repr(error)) from None
+
+
+def query(path: str, parameters: dict[str, object]) -> str:
+    """Return a path with parameters as the query of a GET says them."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in parameters.items():
+        if name == "event" and isinstance(value, list):
+            pairs += [(name, event) for event in value]
+        elif isinstance(value, list):
+            pairs.append((name, ",".join(value)))
+        elif isinstance(value, dict):
+            pairs.append((name, ",".join(f"{key}={text}" for key, text in value.items())))
+        else:
+            pairs.append((name, str(value)))
+    return f"{path}?{urlencode(pairs)}"
+
+
+def _request(method: str, path: str, body: bytes | None) -> bytes:
+    head = f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+    if body is not None:
+        head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    return head.encode() + b"\r\n" + (body or b"")
+
+
+async def _answer(reader: asyncio.StreamReader) -> Answer:
+    head = await reader.readuntil(b"\r\n\r\n")
+    status = _HEAD.match(head)
+    if status is None:
+        raise EOFError(f"not the head of an answer: {head[:80]!r}")
+    headers = {name.lower(): value for name, value in _HEADER.findall(head[status.end() :])}
+    body = await reader.readexactly(int(headers.get(b"content-length", b"0")))
+    return Answer(int(status[1]), headers.get(b"syncnet-rank", b"").decode(), body)

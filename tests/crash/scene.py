@@ -1,0 +1,191 @@
+"""The processes of a crash test: a server that is killed and started again, clients, a proxy, and the checker.
+
+All that they write goes into one folder, which is left where a test fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.end_to_end.running import READY, until
+
+ROOT = Path(__file__).parent.parent.parent
+SNAPSHOT_COMMANDS = 50
+TRACE_PAGE_SYNCS = 1_000
+END_S = 60
+"""How long clients may take to learn what became of all that they asked, once they make no more offers."""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Scene:
+    """One folder and what runs in it; to be closed."""
+
+    def __init__(self, seed: str) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.folder = Path(tempfile.mkdtemp(prefix="syncnet-crash-"))
+        self.port = free_port()
+        self.clients: dict[str, subprocess.Popen[bytes]] = {}
+        self.starts = self.kills = 0
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._http = httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
+        self._traced: dict[str, int] = {"default": 0, "second": 0}
+
+    def __enter__(self) -> Scene:
+        sys.stdout.write(f"seed {self.seed}, files in {self.folder}\n")
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        self._http.close()
+        if error is None:
+            for path in sorted(self.folder.rglob("*"), reverse=True):
+                path.rmdir() if path.is_dir() else path.unlink()
+            self.folder.rmdir()
+
+    def _run(self, name: str, *command: object) -> subprocess.Popen[bytes]:
+        """Start a process whose output goes into files."""
+        with (self.folder / f"{name}.out").open("ab") as out, (self.folder / f"{name}.err").open("ab") as err:
+            process = subprocess.Popen([sys.executable, "-m", *map(str, command)], stdout=out, stderr=err, cwd=ROOT)
+        self._processes.append(process)
+        return process
+
+    # --- the server ----------------------------------------------------------------------------------------
+
+    def start_server(self) -> None:
+        """Start the server; it may not be ready yet."""
+        self.starts += 1
+        where, options = f"127.0.0.1:{self.port}", ("--log-format", "none", "--journal", self.folder / "journal")
+        self.server = self._run(f"server-{self.starts}", "tests.crash.server", SNAPSHOT_COMMANDS, where, *options)
+
+    def until_ready(self) -> None:
+        err = self.folder / f"server-{self.starts}.err"
+        until(lambda: READY.search(err.read_bytes()), lambda: f"the server did not start: {err.read_text()}")
+
+    def kill_server(self) -> None:
+        """End the server, mostly by kill -9, now and then by SIGTERM, or by two of them."""
+        self.kills += 1
+        signals = self.random.choices(
+            [[signal.SIGKILL], [signal.SIGTERM], [signal.SIGTERM, signal.SIGTERM], [signal.SIGTERM, signal.SIGKILL]],
+            [12, 1, 1, 1],
+        )[0]
+        for signum in signals:
+            self.server.send_signal(signum)
+            if signum != signals[-1]:
+                time.sleep(self.random.uniform(0, 0.01))
+        self.server.wait(timeout=30)
+
+    def kill_often(self, kills: int) -> None:
+        """Kill the server so many times at random moments, while it starts too, and start it again."""
+        for _ in range(kills):
+            if self.random.random() < 0.8:
+                self.until_ready()
+                self.read_trace()
+            time.sleep(self.random.uniform(0, 0.7))
+            self.kill_server()
+            self.start_server()
+        self.until_ready()
+
+    # --- the clients and the proxy -------------------------------------------------------------------------
+
+    def start_client(self, name: str, port: int, tasks: int) -> None:
+        """Start a client that goes on with what earlier ones of the same name up to the first dot did not learn."""
+        before = sorted(self.folder.glob(f"{name.partition('.')[0]}.*.jsonl"))
+        path = self.folder / f"{name}.jsonl"
+        self.clients[name] = self._run(
+            f"client-{name}", "tests.crash.client", port, self.seed, name, tasks, path, *before
+        )
+        until(path.exists, lambda: f"the client {name} did not start; {self.folder}")
+
+    def kill_client(self, name: str) -> None:
+        client = self.clients.pop(name)
+        assert client.poll() is None, self._failed(name)
+        client.kill()
+        client.wait()
+
+    def end_clients(self) -> None:
+        """Let the clients make no more offers, and wait until they know all."""
+        for client in self.clients.values():
+            client.terminate()
+        deadline = time.monotonic() + END_S
+        for name, client in self.clients.items():
+            try:
+                status = client.wait(timeout=max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                raise AssertionError(f"the client {name} does not learn what it asked for; {self.folder}") from None
+            assert status == 0, self._failed(name)
+
+    def start_proxy(self) -> int:
+        """Start a proxy that cuts connections; return its port."""
+        port = free_port()
+        self.proxy = self._run("proxy", "tests.crash.proxy", port, self.port, self.seed)
+        until(lambda: _takes_connections(port), lambda: f"the proxy did not start; {self.folder}")
+        return port
+
+    def end_proxy(self) -> Any:
+        """End the proxy; return what it did."""
+        self.proxy.terminate()
+        assert self.proxy.wait(timeout=30) == 0, self.folder
+        return json.loads((self.folder / "proxy.out").read_text())
+
+    def _failed(self, name: str) -> str:
+        return f"the client {name} ended: {(self.folder / f'client-{name}.err').read_text()}; {self.folder}"
+
+    # --- what came of it -----------------------------------------------------------------------------------
+
+    def read_trace(self, *, again: bool = False) -> None:
+        """Write down the syncs of the trace that were not read before, or all that the server still has."""
+        with (self.folder / "trace.jsonl").open("a") as file:
+            for namespace, after in self._traced.items():
+                self._traced[namespace] = 0 if again else after
+                is_more = True
+                while is_more:
+                    syncs = self._syncs_after(namespace, self._traced[namespace])
+                    line = {"what": "trace", "at": time.monotonic_ns(), "namespace": namespace, "syncs": syncs}
+                    file.write(json.dumps(line) + "\n")
+                    self._traced[namespace] = max((sync["sync"] for sync in syncs), default=self._traced[namespace])
+                    is_more = len(syncs) == TRACE_PAGE_SYNCS
+            if again:
+                file.write(json.dumps({"what": "done", "at": time.monotonic_ns()}) + "\n")
+
+    def _syncs_after(self, namespace: str, after: int) -> Any:
+        params: dict[str, str | int] = {"namespace": namespace, "after": after, "limit": TRACE_PAGE_SYNCS}
+        answer = self._http.get(f"http://127.0.0.1:{self.port}/trace", params=params)
+        return answer.raise_for_status().json()["syncs"]
+
+    def check(self) -> Any:
+        """Run the checker over what the clients wrote; return its summary."""
+        files = sorted(self.folder.glob("*.jsonl"), key=os.path.getmtime)
+        checker = subprocess.run(
+            [sys.executable, "-m", "tests.crash.checker", *map(str, files)], cwd=ROOT, capture_output=True, text=True
+        )
+        assert checker.returncode == 0, f"{checker.stderr[:5_000]}\nseed {self.seed}, files in {self.folder}"
+        for path in self.folder.glob("server-*.err"):
+            text = path.read_text()
+            assert not re.search(r"Traceback|a bug", text), f"{path}: {text}"
+        return json.loads(checker.stdout)
+
+
+def _takes_connections(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,43 @@
+"""What docs/clients.md and docs/command-line.md show is run, and their table of exit statuses is that of the code."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from syncnet.cli import asking, event
+from tests.end_to_end.running import Server
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", (DOCS / "clients.md").read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_the_examples_run(server: Server, number: int) -> None:
+    assert len(BLOCKS) == 4
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", BLOCKS[number]],
+        env={**os.environ, "SYNCNET_URL": server.url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_exit_statuses_are_those_of_the_code() -> None:
+    section = (DOCS / "command-line.md").read_text().partition("## Exit statuses")[2].partition("\n## ")[0]
+    listed = {int(status) for status in re.findall(r"^\| ([0-9]+) \|", section, re.MULTILINE)}
+    of_errors = {asking.REFUSED, asking.UNREACHABLE, asking.ABORTED, asking.WITHDRAWN, asking.TIMED_OUT}
+    assert listed == of_errors | {0, 2, event._NOT_RUN, event._NOT_FOUND, 130, 143}
+
+
+def test_every_option_of_event_is_listed() -> None:
+    text = (DOCS / "command-line.md").read_text()
+    assert [
+        word for param in event.event.params for word in param.opts if word.startswith("--") and word not in text
+    ] == []

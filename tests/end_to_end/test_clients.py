@@ -1,0 +1,184 @@
+"""The clients at a real server, where they differ from a world in a program: cancelled tasks, pools, threads."""
+
+import asyncio
+import os
+import threading
+from functools import partial
+from typing import Any
+
+import anyio
+import pytest
+
+import syncnet
+from syncnet import AsyncClient, Client, RefusedError, Syncnet, UnavailableError, WithdrawnError
+from tests.end_to_end.running import Server, until
+
+PATIENCE_S = 60
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    backend: str = request.param
+    return backend
+
+
+async def until_pending(net: AsyncClient, offers: int, namespace: str) -> None:
+    def pending(stats: dict[str, Any]) -> int:
+        return sum(len(ids) for actors in stats.values() for ids in actors.values())
+
+    with anyio.fail_after(PATIENCE_S):
+        while pending(await net.stats(namespace)) != offers:
+            await anyio.sleep(0.005)
+
+
+@pytest.mark.anyio
+async def test_g6_who_is_cancelled_withdraws(server: Server) -> None:
+    async with AsyncClient(server.url) as net, anyio.create_task_group() as group:
+        for number in range(100):
+            group.start_soon(partial(net.sync, "start", actor=f"A{number}", mates=200, namespace="cancel"))
+        await until_pending(net, 100, "cancel")
+        group.cancel_scope.cancel()
+    assert server.pending("cancel") == 0  # at once, and not after the linger
+
+
+@pytest.mark.anyio
+async def test_g6_who_is_cancelled_while_they_wait_for_an_offer_withdraws_it(server: Server) -> None:
+    async with AsyncClient(server.url) as net:
+        offer = net.actor("VM").send("coin", namespace="cancel")
+        await until_pending(net, 1, "cancel")
+        with pytest.raises(TimeoutError, match="still waits"):
+            await offer.result(timeout=0.01)
+        assert not offer.done()
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await offer
+        assert server.pending("cancel") == 0
+        with pytest.raises(WithdrawnError):
+            await offer
+
+
+@pytest.mark.anyio
+async def test_to_withdraw_need_not_be_awaited(server: Server) -> None:
+    """As in a world inside a program: `offer.withdraw()` does it."""
+    async with AsyncClient(server.url) as net:
+        offer = net.send("coin", actor="VM", namespace="beside")
+        await until_pending(net, 1, "beside")
+        offer.withdraw()
+        with pytest.raises(WithdrawnError):
+            await offer
+        assert not await offer.withdraw()
+
+
+@pytest.mark.anyio
+async def test_a_client_that_is_closed_withdraws_what_waits(server: Server) -> None:
+    async with AsyncClient(server.url) as net:
+        offers = [net.send("coin", actor="VM", namespace="closed") for _ in range(3)]
+        await until_pending(net, 3, "closed")
+    assert server.pending("closed") == 0
+    for offer in offers:
+        with pytest.raises(WithdrawnError):
+            await offer
+
+
+@pytest.mark.anyio
+async def test_g1_hundreds_wait_at_once(server: Server) -> None:
+    """G1: and the connections that are not needed any more are ended."""
+    async with AsyncClient(server.url, connections_kept=10) as net:
+        offers = [net.send("start", actor=f"A{number}", mates=300, namespace="many") for number in range(300)]
+        await until_pending(net, 300, "many")
+        sync = await net.sync("start", actor="LAST", mates=300, namespace="many")
+        ranks = [(await offer).rank for offer in offers]
+        assert len(net._connections._idle) <= 10
+    assert sync.rank == 300
+    assert sorted(ranks) == list(range(300))
+
+
+def test_threads_of_one_client_meet(server: Server) -> None:
+    ranks: list[int] = []
+    with Client(server.url) as net:
+        handles = [net.actor(f"A{number}") for number in range(20)]
+        threads = [
+            threading.Thread(target=lambda it=handle: ranks.append(it.sync("start", mates=19, namespace="th").rank))
+            for handle in handles
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+    assert sorted(ranks) == list(range(20))
+
+
+def test_nothing_is_left_behind(server: Server) -> None:
+    """No thread, no open file, no task."""
+
+    async def meet() -> int:
+        async with AsyncClient(server.url) as net:
+            one = net.send("coin", actor="A", namespace="left")
+            await net.sync("coin", actor="B", namespace="left")
+            await one
+            return len(asyncio.all_tasks())
+
+    def files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    with Client(server.url) as net:
+        net.stats()
+    before = (threading.active_count(), files())
+    for _ in range(3):
+        assert asyncio.run(meet()) <= 2  # this one, and the one of the offer on its last step
+        with Client(server.url) as net:
+            offer = net.send("coin", actor="A", namespace="left")
+            net.sync("coin", actor="B", namespace="left")
+            offer.result(PATIENCE_S)
+    until(lambda: (threading.active_count(), files()) == before, lambda: f"{threading.enumerate()}, {files()} files")
+
+
+def test_connect_gives_the_one_or_the_other(server: Server) -> None:
+    async def meet(url: str | None) -> tuple[type, dict[str, Any]]:
+        async with syncnet.connect(url) as net:
+            vm = net.send("coin", actor="VM", payload={"price": 1})
+            sync = await net.sync("coin", actor="CUST")
+            assert (await vm).number == sync.number
+            return type(net), dict(sync.payloads)
+
+    payloads = {"VM": {"price": 1}, "CUST": ""}
+    assert asyncio.run(meet(None)) == (Syncnet, payloads)
+    assert asyncio.run(meet(server.url)) == (AsyncClient, payloads)
+
+
+def test_a_payload_that_is_too_large(server: Server) -> None:
+    with Client(server.url) as net:
+        for characters, error in ((300_000, "payload: expected at most"), (2_000_000, "expected a body of at most")):
+            with pytest.raises(syncnet.UsageError, match=error) as caught:
+                net.sync("coin", actor="VM", payload="x" * characters)
+            assert caught.value.code == "too-large"
+
+
+def test_g7_another_client_with_the_same_id_takes_over(server: Server) -> None:
+    with Client(server.url) as net:
+        first = net.send("coin", actor="VM", id="vm-1", namespace="over")
+        server.until_pending(1, "over")
+        second = net.send("coin", actor="VM", id="vm-1", namespace="over")
+        with pytest.raises(RefusedError) as caught:
+            first.result(PATIENCE_S)
+        assert caught.value.code == "replaced"
+        assert net.sync("coin", actor="CUST", namespace="over").number == second.result(PATIENCE_S).number
+
+
+def test_a_server_that_speaks_no_http() -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        def say_nonsense() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"SSH-2.0-nonsense\r\n\r\n")
+
+        thread = threading.Thread(target=say_nonsense)
+        thread.start()
+        with Client(url, reconnect_s=0) as net, pytest.raises(UnavailableError, match="expected HTTP, but"):
+            net.stats()
+        thread.join(PATIENCE_S)
