@@ -123,7 +123,7 @@ def _clients(port: int, clients: int, query: Callable[[int], str]) -> Iterator[N
     with contextlib.ExitStack() as stack:
         for number in range(clients):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10.0))
-            connection.sendall(f"GET /event?{query(number)} HTTP/1.1\r\nhost: benchmark\r\n\r\n".encode())
+            connection.sendall(f"GET /event?{query(number)} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
         yield
 
 

@@ -1,16 +1,19 @@
 """Parameters come in as texts or values, and are read, or refused with what was expected, what came, and where."""
 
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from syncnet.core.limits import Limits
 from syncnet.errors import BadBodyError, ParameterError
 from syncnet.wire.bodies import Texts, decode_body, decode_form
 from syncnet.wire.durations import parse_duration_s
 from syncnet.wire.negotiation import preferred_output
-from syncnet.wire.parameters import OfferRequest, read_namespace, read_offer
+from syncnet.wire.parameters import OfferRequest, read_namespace, read_offer, read_query_offer
 
 JSON, YAML, FORM = "application/json", "application/yaml", "application/x-www-form-urlencoded"
 
@@ -175,6 +178,7 @@ def test_values_that_are_refused(fields: bytes, parameter: str, message: str) ->
         "".join
     )
 )
+@example("=&")
 def test_a_form_is_read_as_the_standard_library_reads_it(text: str) -> None:
     """Also where a short way is taken, because nothing in it is escaped."""
     expected: dict[str, list[str]] = {}
@@ -186,6 +190,36 @@ def test_a_form_is_read_as_the_standard_library_reads_it(text: str) -> None:
     else:
         with pytest.raises(ParameterError, match="expected UTF-8"):
             decode_form(text)
+
+
+PIECES = ["A", "e/f:g", "=", "a b", "é", "+", "%41", "1", "-", "A-", "", "x" * 63, "x" * 64, "y" * 300, "\n", "&n=2"]
+VALUES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=2).map("".join)
+QUERIES = st.builds(
+    "{}={}&{}={}".format, st.sampled_from(["event"] * 6 + ["mates", "x"]), VALUES, st.just("actor"), VALUES
+)
+BOUNDS = {
+    "parameters_max": [1, 2, 256],
+    "payload_bytes_max": [1, 2, 99],
+    "event_characters_max": [1, 4_096],
+    "events_characters_max": [1, 4_096],
+}
+
+
+@given(QUERIES, st.fixed_dictionaries({name: st.sampled_from(values) for name, values in BOUNDS.items()}))
+@example("event=e&actor=A", {"payload_bytes_max": 1})
+@example("event=abc&actor=A", {"event_characters_max": 1})
+@example("event=abc&actor=A", {"events_characters_max": 1})
+def test_the_short_way_to_read_a_query_says_what_the_long_one_says(text: str, bounds: dict[str, int]) -> None:
+    more: dict[str, Any] = {"at_ns": 7, "new_id": lambda: "x", "owner": "ci", "limits": Limits(**bounds)}
+    short = said(lambda: read_query_offer(text, **more))
+    assert short == said(lambda: read_offer(decode_form(text, more["limits"].parameters_max), Texts(), **more))
+
+
+def said(read: Callable[[], OfferRequest]) -> OfferRequest | str:
+    try:
+        return read()
+    except (ParameterError, BadBodyError) as error:
+        return f"{type(error)} {error.code} {error}"
 
 
 @pytest.mark.parametrize("text", ["a=1&b=2&c=3", "a=%31&b=2&c=3", "&&", "%20&&"])

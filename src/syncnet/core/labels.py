@@ -13,12 +13,15 @@ from typing import Final, TypeAlias
 from syncnet.core.limits import LABEL_NAME_CHARACTERS_MAX, LABEL_PREFIX_CHARACTERS_MAX
 from syncnet.errors import LabelError
 
-__all__ = ["Labels", "check_key", "check_value", "is_name", "readable", "shown"]
+__all__ = ["NAME_PATTERN", "Labels", "check_key", "check_value", "is_name", "readable", "shown"]
 
 Labels: TypeAlias = Mapping[str, str]
 """The labels of one offer; nobody changes them after the offer was made."""
 
-_NAME: Final = re.compile(rf"[A-Za-z0-9](?:[-A-Za-z0-9_.]{{0,{LABEL_NAME_CHARACTERS_MAX - 2}}}[A-Za-z0-9])?")
+NAME_PATTERN: Final = rf"[A-Za-z0-9](?:[-A-Za-z0-9_.]{{0,{LABEL_NAME_CHARACTERS_MAX - 2}}}[A-Za-z0-9])?"
+"""The form of a label value that is not empty, and of names, as a regular expression to be matched in full."""
+
+_NAME: Final = re.compile(NAME_PATTERN)
 _SUBDOMAIN_PART: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN: Final = re.compile(rf"{_SUBDOMAIN_PART}(?:\.{_SUBDOMAIN_PART})*")
 _NAME_RULE: Final = (

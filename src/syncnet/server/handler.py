@@ -45,6 +45,7 @@ from syncnet.wire.parameters import (
     read_abort,
     read_namespace,
     read_offer,
+    read_query_offer,
     read_trace,
     read_withdrawal,
 )
@@ -56,7 +57,6 @@ _log = logging.getLogger("syncnet")
 _RETRY_AFTER_S: Final = 1
 _WATCHED_AFTER_S: Final = 0.005  # the mates of most are on their way; till then nobody looks whether a client has gone
 _INLINE_BYTES_MAX: Final = 16_384  # a body up to this size is decoded in less time than a thread takes to start
-_NOTHING: Final = Texts()
 _NO_STORE: Final = ("cache-control", "no-store")
 _SYNC_HEADERS: Final = {output: (("content-type", MEDIA_TYPES[output]), _NO_STORE) for output in MEDIA_TYPES}
 
@@ -178,31 +178,25 @@ class Handler:
     # --- /event --------------------------------------------------------------------------------------------
 
     async def _event(self, request: Request, caller: Caller) -> Response:
-        query = self._query(request)
-        body: Texts | Values = _NOTHING
+        hub, limits = self._hub, self._limits
         if request.method == "POST":
-            body = await self._body(request)
+            query, body = self._query(request), await self._body(request)
+            asked = read_offer(query, body, at_ns=hub.now_ns(), new_id=hub.new_id, owner=caller.name, limits=limits)
         else:
+            text = self._query_text(request)
             _refuse_body(request)
-        asked = read_offer(
-            query,
-            body,
-            at_ns=self._hub.now_ns(),
-            new_id=self._hub.new_id,
-            owner=caller.name,
-            limits=self._limits,
-        )
+            asked = read_query_offer(text, at_ns=hub.now_ns(), new_id=hub.new_id, owner=caller.name, limits=limits)
         offer = asked.offer
         caller.require("sync", offer.namespace)
         output = asked.output or preferred_output(request.header("accept"))
         waiting = _Waiting(offer, request, self._answers)
-        self._hub.offer(offer, waiting.tell)
+        hub.offer(offer, waiting.tell)
         told = waiting.future.result() if waiting.future.done() else await self._told(waiting)
         if isinstance(told, SyncAnswer):
             body_bytes = told.json() if output == "json" else await told.yaml()
             return Response(200, [*_SYNC_HEADERS[output], ("syncnet-id", offer.id), told.rank_of(offer)], body_bytes)
         if isinstance(told, SyncnetError):
-            raise told
+            return self._problem_of(told, request)  # not raised: that would tie the error and this call into a cycle
         return _ended_response(told)
 
     async def _told(self, waiting: _Waiting) -> _Result:
@@ -318,10 +312,13 @@ class Handler:
     # --- reading a request ---------------------------------------------------------------------------------
 
     def _query(self, request: Request) -> Texts:
+        return decode_form(self._query_text(request), self._limits.parameters_max)
+
+    def _query_text(self, request: Request) -> str:
         if len(request.query) > self._limits.url_bytes_max:
             wanted = f"expected a query of at most {self._limits.url_bytes_max} bytes"
             raise BadBodyError(f"{wanted}, got {len(request.query)}; a POST has room in its body", "url-too-long")
-        return decode_form(_utf8_query(request.query), self._limits.parameters_max)
+        return _utf8_query(request.query)
 
     async def _body(self, request: Request) -> Texts | Values:
         try:
@@ -362,19 +359,28 @@ class _Waiting:
     A sync is told as the answer that its members share: it is looked up while they are told, one after the other.
     """
 
-    __slots__ = ("_answers", "_hand_over", "future", "offer", "request", "watch")
+    __slots__ = ("_answers", "_loop", "_thread", "future", "offer", "request", "watch")
 
     def __init__(self, offer: Offer, request: Request, answers: SyncAnswers) -> None:
         self.offer = offer
         self.request = request
-        self.future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self.future: asyncio.Future[_Result] = self._loop.create_future()
         self.watch: asyncio.Task[None] | None = None
         self._answers = answers
-        self._hand_over = _handing_over(self.future)
 
     def tell(self, told: Told) -> None:
         """Let it know; called under the lock of the hub, on whichever thread."""
-        self._hand_over(self._answers.of(told) if isinstance(told, Synced) else told)
+        result = self._answers.of(told) if isinstance(told, Synced) else told
+        if threading.get_ident() == self._thread:
+            self._set(result)
+        else:
+            self._loop.call_soon_threadsafe(self._set, result)
+
+    def _set(self, result: _Result) -> None:
+        if not self.future.done():
+            self.future.set_result(result)
 
 
 def _ended_response(outcome: TimedOut | Aborted | Refused | Withdrawn) -> Response:

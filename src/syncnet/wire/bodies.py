@@ -89,10 +89,10 @@ def _decode_unescaped(text: str, parameters_max: int) -> Texts:
         raise _too_many(parameters_max)
     texts = Texts()
     for pair in text.split("&"):
-        name, equals, value = pair.partition("=")
-        if name in texts:
+        name, _, value = pair.partition("=")
+        if name in texts and pair:
             texts[name].append(value)
-        elif name or equals:
+        elif pair:
             texts[name] = [value]
     return texts
 

@@ -7,6 +7,7 @@ A parameter comes as text (from a query or a form) or as a value (from JSON or Y
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Final, NamedTuple
@@ -20,11 +21,11 @@ from syncnet.core.commands import (
     make_abort,
     make_offer,
 )
-from syncnet.core.labels import readable, shown
+from syncnet.core.labels import NAME_PATTERN, readable, shown
 from syncnet.core.limits import LIMITS, Limits
-from syncnet.core.selectors import Selector, parse_selector
+from syncnet.core.selectors import Selector, not_actor, parse_selector
 from syncnet.errors import ParameterError, SelectorError
-from syncnet.wire.bodies import Texts, Values
+from syncnet.wire.bodies import Texts, Values, decode_form
 from syncnet.wire.parameter_table import OUTPUTS, PARAMETERS, TRACE_LIMIT
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "read_abort",
     "read_namespace",
     "read_offer",
+    "read_query_offer",
     "read_trace",
     "read_withdrawal",
 ]
@@ -51,6 +53,11 @@ ABORT_PARAMETERS: Final = ("event", "actor", "id", "reason", "by", "namespace")
 WITHDRAWAL_PARAMETERS: Final = ("id", "namespace")
 STATS_PARAMETERS: Final = ("namespace",)
 TRACE_PARAMETERS: Final = ("namespace", "after", "limit")
+
+
+_NO_PAYLOAD: Final = b'""'
+_ORDINARY: Final = re.compile(rf"event=([!-$'-*,-~]+)&actor=({NAME_PATTERN})")
+"""An event of visible ASCII, of which nothing is escaped, and the name of an actor."""
 
 
 class OfferRequest(NamedTuple):
@@ -104,6 +111,40 @@ def read_offer(
         **values,
     )
     return OfferRequest(offer, output)
+
+
+def read_query_offer(
+    text: str, *, at_ns: int, new_id: Callable[[], str], owner: str = "", limits: Limits = LIMITS
+) -> OfferRequest:
+    """Return what a request to `/event` asks for that has all in its query.
+
+    The same as `read_offer` of what `decode_form` makes of it; in a fifth of the time where it names an event and an
+    actor, in this order, and nothing else.
+
+    :raises ParameterError: a parameter is missing, unknown, given twice, or does not do.
+    :raises BadBodyError: there are too many.
+    """
+    ordinary = _ORDINARY.fullmatch(text)
+    if ordinary is not None and limits.parameters_max >= 2 and len(_NO_PAYLOAD) <= limits.payload_bytes_max:
+        event, actor = ordinary.groups()
+        if len(event) <= limits.event_characters_max and len(event) <= limits.events_characters_max:
+            offer = Offer(
+                at_ns=at_ns,
+                namespace=DEFAULT_NAMESPACE,
+                id=new_id(),
+                events=(event,),
+                actor=actor,
+                mates=1,
+                roster=(),
+                labels={"actor": actor},
+                selector=not_actor(actor),
+                payload=_NO_PAYLOAD,
+                timeout_ns=None,
+                owner=owner,
+            )
+            return OfferRequest(offer, None)
+    query = decode_form(text, limits.parameters_max)
+    return read_offer(query, Texts(), at_ns=at_ns, new_id=new_id, owner=owner, limits=limits)
 
 
 def read_abort(query: Texts, body: Texts | Values, *, at_ns: int, owner: str = "", limits: Limits = LIMITS) -> Abort:
