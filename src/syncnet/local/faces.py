@@ -14,7 +14,7 @@ from typing import Any, Final, Unpack
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.hub import Hub
 from syncnet.local.offers import Offer
-from syncnet.local.sleepers import loop_here, may_be_guest, trio_lowlevel
+from syncnet.local.sleepers import loop_here, may_be_guest, trio_lowlevel, wake_asyncio
 from syncnet.local.world import More, World
 from syncnet.wire.results import Sync
 
@@ -65,23 +65,22 @@ class Syncnet:
         :raises UnavailableError: the world takes no more offers, or was closed.
         """
         loop = _get_running_loop()
-        if loop is None and loop_here() is None:
-            await trio_lowlevel().checkpoint_if_cancelled()
-            offer = self._world.send((event,), actor, payload, more)
-            return offer.outcome() if offer.told is not None else await offer.wait_in_trio()
         world = self._world
         terms = None if more else world.plain_terms.get((event, actor))
-        offer = world.send_plain(terms, payload, loop) if terms else world.send((event,), actor, payload, more)
-        if offer.told is None:
-            if offer.wake is None or may_be_guest(loop):
-                return await offer.wait()
-            try:
-                await offer.sleeper
-            except BaseException:  # cancelled; or the loop is closed over it
-                offer.withdraw()
-                raise
-        told = offer.told
-        return told if type(told) is Sync else offer.outcome()
+        if terms is None or loop is None:
+            return await self.choose(event, actor=actor, payload=payload, **more)
+        met = world.meet(terms, payload, wake_asyncio, loop.create_future, loop)
+        if type(met) is Sync:
+            return met
+        if met.sleeper is None or may_be_guest(loop):
+            return await met.wait()
+        try:
+            await met.sleeper
+        except BaseException:  # cancelled; or the loop is closed over it
+            met.withdraw()
+            raise
+        told = met.told
+        return told if type(told) is Sync else met.outcome()
 
     async def choose(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
         """Make one offer for several events, and wait for the one that happens first. Raises what `sync` raises."""

@@ -2,7 +2,7 @@
 
 A sleeper is woken once, from any thread, by a function that takes it; nothing happens where it has woken by itself.
 Where it sleeps on the very loop that wakes it, it is woken directly, which costs a fraction of a message from another
-thread.
+thread. Who knows in what loop or run of trio it is says so (`here`), since to ask costs a call of the system.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["TrioSleeper", "loop_here", "may_be_guest", "trio_lowlevel", "wake_asyncio", "wake_thread", "wake_trio"]
 
 
-def wake_asyncio(future: Future[None]) -> None:
+def wake_asyncio(future: Future[None], here: object) -> None:
     """Wake the task that awaits `future`."""
     loop = future.get_loop()
-    if _get_running_loop() is loop:
+    if here is loop or _get_running_loop() is loop:
         if not future.done():
             future.set_result(None)
         return
@@ -42,7 +42,7 @@ def _set(future: Future[None]) -> None:
         future.set_result(None)
 
 
-def wake_thread(lock: LockType) -> None:
+def wake_thread(lock: LockType, _: object) -> None:
     """Wake the thread that waits to acquire `lock`."""
     lock.release()
 
@@ -99,8 +99,10 @@ class TrioSleeper:
             self._sleeps = False
             trio_lowlevel().reschedule(self._task)
 
-    def is_here(self) -> bool:
-        """Tell whether the task's own run of trio is what runs in this thread."""
+    def is_here(self, here: object) -> bool:
+        """Tell whether the task's own run of trio is what runs in this thread; it is where its token is `here`."""
+        if here is self._token:
+            return True
         try:
             return trio_lowlevel().current_trio_token() is self._token
         except RuntimeError:  # no run of trio is here
@@ -114,9 +116,9 @@ class TrioSleeper:
             return
 
 
-def wake_trio(sleeper: TrioSleeper) -> None:
+def wake_trio(sleeper: TrioSleeper, here: object) -> None:
     """Wake the task that sleeps."""
-    if sleeper.is_here():
+    if sleeper.is_here(here):
         sleeper.wake()
     else:
         sleeper.hand_over()

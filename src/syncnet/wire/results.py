@@ -6,13 +6,14 @@ They are frozen structures of msgspec, because making one takes a seventh of the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, final
 
 import msgspec
 
 __all__ = ["Member", "Sync"]
 
 
+@final
 class Member(msgspec.Struct, frozen=True):
     """One offer of a sync."""
 
@@ -22,6 +23,7 @@ class Member(msgspec.Struct, frozen=True):
     payload: Any
 
 
+@final
 class Sync(msgspec.Struct, frozen=True):
     """It happened: `event`, as the `number`-th sync of its namespace (1, 2, 3 …).
 
