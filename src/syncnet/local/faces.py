@@ -12,9 +12,19 @@ from types import TracebackType
 from typing import Any, Final, Unpack
 
 from syncnet.core.limits import LIMITS, Limits
+from syncnet.core.terms import Terms
 from syncnet.hub import Hub
 from syncnet.local.offers import Offer
-from syncnet.local.sleepers import loop_here, may_be_guest, trio_lowlevel, wake_asyncio
+from syncnet.local.sleepers import (
+    TrioSleeper,
+    loop_here,
+    may_be_guest,
+    new_thread_sleeper,
+    trio_lowlevel,
+    wake_asyncio,
+    wake_thread,
+    wake_trio,
+)
 from syncnet.local.world import More, World
 from syncnet.wire.results import Sync
 
@@ -67,8 +77,10 @@ class Syncnet:
         loop = _get_running_loop()
         world = self._world
         terms = None if more else world.plain_terms.get((event, actor))
-        if terms is None or loop is None:
+        if terms is None:
             return await self.choose(event, actor=actor, payload=payload, **more)
+        if loop is None:
+            return await self._sync_in_trio(terms, payload)
         met = world.meet(terms, payload, wake_asyncio, loop.create_future, loop)
         if type(met) is Sync:
             return met
@@ -81,6 +93,19 @@ class Syncnet:
             raise
         told = met.told
         return told if type(told) is Sync else met.outcome()
+
+    async def _sync_in_trio(self, terms: Terms, payload: Any) -> Sync:
+        """Do what `sync` does, in a task of trio, for a plain offer."""
+        loop_here()  # which raises where this is no task of trio either
+        lowlevel = trio_lowlevel()
+        await lowlevel.checkpoint_if_cancelled()
+        met = self._world.meet(terms, payload, wake_trio, TrioSleeper, lowlevel.current_trio_token())
+        if type(met) is Sync:
+            return met
+        if met.sleeper is None:
+            return await met.wait_in_trio()
+        await lowlevel.wait_task_rescheduled(met.sleeper.abort(met.withdraw))
+        return met.outcome()
 
     async def choose(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
         """Make one offer for several events, and wait for the one that happens first. Raises what `sync` raises."""
@@ -156,7 +181,20 @@ class Blocking:
 
     def sync(self, event: str, *, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
         """Make an offer and wait for its sync; see `Syncnet.sync`. Whatever ends the wait withdraws the offer."""
-        return _result(self._world.send((event,), actor, payload, more))
+        terms = None if more else self._world.plain_terms.get((event, actor))
+        if terms is None:
+            return _result(self._world.send((event,), actor, payload, more))
+        met = self._world.meet(terms, payload, wake_thread, new_thread_sleeper)
+        if type(met) is Sync:
+            return met
+        if met.sleeper is None:
+            return _result(met)
+        try:
+            met.sleeper.acquire()
+        except BaseException:  # an interrupt by the keyboard
+            met.withdraw()
+            raise
+        return met.outcome()
 
     def choose(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
         """Make one offer for several events, and wait for the one that happens first; see `Syncnet.choose`."""

@@ -10,7 +10,6 @@ Laws
 
 from __future__ import annotations
 
-from _thread import allocate_lock
 from collections.abc import Callable, Generator
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, TypeAlias, final
@@ -21,7 +20,15 @@ from syncnet.core.commands import Offer as CoreOffer
 from syncnet.core.effects import Synced
 from syncnet.core.terms import Terms
 from syncnet.hub import Told
-from syncnet.local.sleepers import TrioSleeper, loop_here, trio_lowlevel, wake_asyncio, wake_thread, wake_trio
+from syncnet.local.sleepers import (
+    TrioSleeper,
+    loop_here,
+    new_thread_sleeper,
+    trio_lowlevel,
+    wake_asyncio,
+    wake_thread,
+    wake_trio,
+)
 from syncnet.local.told import Happening, error_of
 from syncnet.wire.payloads import Held
 from syncnet.wire.results import Sync
@@ -183,9 +190,9 @@ class Offer(msgspec.Struct, eq=False, weakref=True):
     async def wait_in_trio(self) -> Sync:
         """Wait, in a task of trio, and return the sync; see `__await__`."""
         if self.told is None:
-            sleeper = TrioSleeper(self.withdraw)
+            sleeper = TrioSleeper()
             if self.fall_asleep(wake_trio, sleeper):
-                await trio_lowlevel().wait_task_rescheduled(sleeper.abort)
+                await trio_lowlevel().wait_task_rescheduled(sleeper.abort(self.withdraw))
         return self.outcome()
 
     def outcome(self) -> Sync:
@@ -201,8 +208,7 @@ class Offer(msgspec.Struct, eq=False, weakref=True):
 
     def _sleep_in_thread(self, timeout_s: float | None) -> bool:
         """Sleep until told, and return True; or until so many seconds are over, and return False."""
-        lock = allocate_lock()
-        lock.acquire()
+        lock = new_thread_sleeper()
         if not self.fall_asleep(wake_thread, lock):
             return True
         try:

@@ -7,7 +7,7 @@ thread. Who knows in what loop or run of trio it is says so (`here`), since to a
 
 from __future__ import annotations
 
-from _thread import LockType
+from _thread import LockType, allocate_lock
 from asyncio import AbstractEventLoop, Future, _get_running_loop, current_task, get_running_loop
 from collections.abc import Callable
 from sys import modules
@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import trio
 
-__all__ = ["TrioSleeper", "loop_here", "may_be_guest", "trio_lowlevel", "wake_asyncio", "wake_thread", "wake_trio"]
+__all__ = [
+    "TrioSleeper",
+    "loop_here",
+    "may_be_guest",
+    "new_thread_sleeper",
+    "trio_lowlevel",
+    "wake_asyncio",
+    "wake_thread",
+    "wake_trio",
+]
 
 
 def wake_asyncio(future: Future[None], here: object) -> None:
@@ -40,6 +49,13 @@ def _hand_over(loop: AbstractEventLoop, future: Future[None]) -> None:
 def _set(future: Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def new_thread_sleeper() -> LockType:
+    """Return a lock that the thread here waits to acquire, as soon as it waits."""
+    lock = allocate_lock()
+    lock.acquire()
+    return lock
 
 
 def wake_thread(lock: LockType, _: object) -> None:
@@ -75,50 +91,55 @@ def trio_lowlevel() -> ModuleType:
 
 
 class TrioSleeper:
-    """A task of trio, the one that makes this, which is to sleep until it is rescheduled."""
+    """A task of trio, the one that makes this, which is to sleep until it is rescheduled.
 
-    __slots__ = ("_abandon", "_sleeps", "_task", "_token")
+    `token` is that of the task's run.
+    """
 
-    def __init__(self, abandon: Callable[[], object]) -> None:
+    __slots__ = ("_reschedule", "_sleeps", "_task", "token")
+
+    def __init__(self) -> None:
         lowlevel = trio_lowlevel()
-        self._token = lowlevel.current_trio_token()
+        self.token = lowlevel.current_trio_token()
         self._task = lowlevel.current_task()
+        self._reschedule = lowlevel.reschedule
         self._sleeps = True
-        self._abandon = abandon
 
-    def abort(self, _: object) -> trio.lowlevel.Abort:
-        """Let a task that was cancelled sleep no longer."""
-        self._sleeps = False
-        self._abandon()
-        aborted: trio.lowlevel.Abort = trio_lowlevel().Abort.SUCCEEDED
-        return aborted
+    def abort(self, abandon: Callable[[], object]) -> Callable[[object], trio.lowlevel.Abort]:
+        """Return what `wait_task_rescheduled` takes: it lets a task that was cancelled sleep no longer."""
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._sleeps = False
+            abandon()
+            aborted: trio.lowlevel.Abort = trio_lowlevel().Abort.SUCCEEDED
+            return aborted
+
+        return abort
 
     def wake(self) -> None:
         """Reschedule the task; to be called in its own run of trio."""
         if self._sleeps:
             self._sleeps = False
-            trio_lowlevel().reschedule(self._task)
+            self._reschedule(self._task)
 
-    def is_here(self, here: object) -> bool:
-        """Tell whether the task's own run of trio is what runs in this thread; it is where its token is `here`."""
-        if here is self._token:
-            return True
+    def is_here(self) -> bool:
+        """Tell whether the task's own run of trio is what runs in this thread."""
         try:
-            return trio_lowlevel().current_trio_token() is self._token
+            return trio_lowlevel().current_trio_token() is self.token
         except RuntimeError:  # no run of trio is here
             return False
 
     def hand_over(self) -> None:
         """Have the task rescheduled, from anywhere."""
         try:
-            self._token.run_sync_soon(self.wake)
+            self.token.run_sync_soon(self.wake)
         except modules["trio"].RunFinishedError:  # and its tasks are gone
             return
 
 
 def wake_trio(sleeper: TrioSleeper, here: object) -> None:
     """Wake the task that sleeps."""
-    if sleeper.is_here(here):
+    if here is sleeper.token or sleeper.is_here():
         sleeper.wake()
     else:
         sleeper.hand_over()
