@@ -20,6 +20,7 @@ from syncnet.local.sleepers import (
     loop_here,
     may_be_guest,
     new_thread_sleeper,
+    trio_here,
     trio_lowlevel,
     wake_asyncio,
     wake_thread,
@@ -96,16 +97,20 @@ class Syncnet:
 
     async def _sync_in_trio(self, terms: Terms, payload: Any) -> Sync:
         """Do what `sync` does, in a task of trio, for a plain offer."""
-        loop_here()  # which raises where this is no task of trio either
-        lowlevel = trio_lowlevel()
+        lowlevel = trio_here()
         await lowlevel.checkpoint_if_cancelled()
-        met = self._world.meet(terms, payload, wake_trio, TrioSleeper, lowlevel.current_trio_token())
+        token = lowlevel.current_trio_token()
+        met = self._world.meet(terms, payload, wake_trio, lambda: TrioSleeper(token, lowlevel.current_task()), token)
         if type(met) is Sync:
             return met
         if met.sleeper is None:
             return await met.wait_in_trio()
-        await lowlevel.wait_task_rescheduled(met.sleeper.abort(met.withdraw))
-        return met.outcome()
+        sleeper = met.sleeper
+        sleeper.abandon = met.withdraw
+        await lowlevel.wait_task_rescheduled(sleeper.abort)
+        sleeper.abandon = None
+        told = met.told
+        return told if type(told) is Sync else met.outcome()
 
     async def choose(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
         """Make one offer for several events, and wait for the one that happens first. Raises what `sync` raises."""

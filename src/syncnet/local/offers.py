@@ -190,9 +190,11 @@ class Offer(msgspec.Struct, eq=False, weakref=True):
     async def wait_in_trio(self) -> Sync:
         """Wait, in a task of trio, and return the sync; see `__await__`."""
         if self.told is None:
-            sleeper = TrioSleeper()
+            lowlevel = trio_lowlevel()
+            sleeper = TrioSleeper(lowlevel.current_trio_token(), lowlevel.current_task(), self.withdraw)
             if self.fall_asleep(wake_trio, sleeper):
-                await trio_lowlevel().wait_task_rescheduled(sleeper.abort(self.withdraw))
+                await lowlevel.wait_task_rescheduled(sleeper.abort)
+                sleeper.abandon = None
         return self.outcome()
 
     def outcome(self) -> Sync:

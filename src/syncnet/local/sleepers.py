@@ -14,6 +14,8 @@ from sys import modules
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     import trio
 
@@ -22,6 +24,7 @@ __all__ = [
     "loop_here",
     "may_be_guest",
     "new_thread_sleeper",
+    "trio_here",
     "trio_lowlevel",
     "wake_asyncio",
     "wake_thread",
@@ -90,37 +93,44 @@ def trio_lowlevel() -> ModuleType:
     return lowlevel
 
 
-class TrioSleeper:
-    """A task of trio, the one that makes this, which is to sleep until it is rescheduled.
+def trio_here() -> ModuleType:
+    """Return `trio.lowlevel` where trio runs in this thread.
 
-    `token` is that of the task's run.
+    :raises RuntimeError: neither trio nor a loop of asyncio does.
+    """
+    lowlevel = modules.get("trio.lowlevel")
+    if lowlevel is None or not lowlevel.in_trio_run():
+        get_running_loop()
+        raise RuntimeError("expected a task of trio")
+    return lowlevel
+
+
+class TrioSleeper(msgspec.Struct, eq=False):
+    """A task of trio that is to sleep until it is rescheduled, and the token of its run.
+
+    `abandon` is called where the task is cancelled instead; it is forgotten once the task runs again, since it refers to
+    the offer that refers to this, and only the collector of garbage could part the two.
     """
 
-    __slots__ = ("_reschedule", "_sleeps", "_task", "token")
+    token: trio.lowlevel.TrioToken
+    task: trio.lowlevel.Task
+    abandon: Callable[[], object] | None = None
+    sleeps: bool = True
 
-    def __init__(self) -> None:
-        lowlevel = trio_lowlevel()
-        self.token = lowlevel.current_trio_token()
-        self._task = lowlevel.current_task()
-        self._reschedule = lowlevel.reschedule
-        self._sleeps = True
-
-    def abort(self, abandon: Callable[[], object]) -> Callable[[object], trio.lowlevel.Abort]:
-        """Return what `wait_task_rescheduled` takes: it lets a task that was cancelled sleep no longer."""
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._sleeps = False
-            abandon()
-            aborted: trio.lowlevel.Abort = trio_lowlevel().Abort.SUCCEEDED
-            return aborted
-
-        return abort
+    def abort(self, _: object) -> trio.lowlevel.Abort:
+        """Let a task that was cancelled sleep no longer."""
+        self.sleeps = False
+        if self.abandon is not None:
+            self.abandon()
+            self.abandon = None
+        aborted: trio.lowlevel.Abort = trio_lowlevel().Abort.SUCCEEDED
+        return aborted
 
     def wake(self) -> None:
         """Reschedule the task; to be called in its own run of trio."""
-        if self._sleeps:
-            self._sleeps = False
-            self._reschedule(self._task)
+        if self.sleeps:
+            self.sleeps = False
+            trio_lowlevel().reschedule(self.task)
 
     def is_here(self) -> bool:
         """Tell whether the task's own run of trio is what runs in this thread."""
