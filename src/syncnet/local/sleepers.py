@@ -108,8 +108,8 @@ def trio_here() -> ModuleType:
 class TrioSleeper(msgspec.Struct, eq=False):
     """A task of trio that is to sleep until it is rescheduled, and the token of its run.
 
-    `abandon` is called where the task is cancelled instead; it is forgotten once the task runs again, since it refers to
-    the offer that refers to this, and only the collector of garbage could part the two.
+    `abandon` is called where the task is cancelled instead; it is forgotten once the task runs again, since it
+    refers to the offer that refers to this, and only the collector of garbage could part the two.
     """
 
     token: trio.lowlevel.TrioToken

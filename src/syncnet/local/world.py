@@ -24,11 +24,11 @@ from syncnet.errors import DrainingError, WorldError
 from syncnet.hub import Hub
 from syncnet.local.offers import Offer, Wake
 from syncnet.local.timers import Timers
-from syncnet.local.told import Happening, error_of
+from syncnet.local.told import Happening, Pair, error_of
 from syncnet.wire.answers import encode_pending
 from syncnet.wire.bodies import Texts
 from syncnet.wire.parameters import read_namespace, read_offer
-from syncnet.wire.results import Member, Sync
+from syncnet.wire.results import Sync
 
 __all__ = ["More", "World"]
 
@@ -108,10 +108,13 @@ class World:
         with self.lock:
             first = self._lane.meet(terms, id, at_ns)
             if first is not None:
-                sync = self._pair(first, terms, id, payload)
+                pair = Pair(self._lane.number, first.terms, first.id, first.payload, terms, id, payload)
+                first.told = Sync(pair, 0)
+                if first.timer is not None:
+                    first.timer.cancel()
                 if first.wake is not None:
                     first.wake(first.sleeper, here)
-                return sync
+                return Sync(pair, 1)
             offer = Offer(self, terms, payload, id, at_ns)
             if not self._lane.rest(offer):
                 self._append(offer)
@@ -196,20 +199,6 @@ class World:
     def _let_time_out(self, offer: Offer, timeout_ns: int) -> None:
         """Wake the hub when an offer of the lane has waited enough; it then has the offer, and sees to its end."""
         offer.timer = self.timers.call_later(timeout_ns / 1e9, self.hub.settle)
-
-    def _pair(self, first: Offer, terms: Terms, id: str, payload: Any) -> Sync:
-        """Tell an offer of the lane of its sync with one that is never made; return the sync as that one sees it."""
-        one, other = first.terms, terms
-        event, number = terms.key[1], self._lane.number
-        members = (
-            Member(first.id, one.actor, one.template.labels, first.payload),
-            Member(id, other.actor, other.template.labels, payload),
-        )
-        payloads = {one.actor: first.payload, other.actor: payload}
-        first.told = Sync(event, number, payloads, members, 0)
-        if first.timer is not None:
-            first.timer.cancel()
-        return Sync(event, number, payloads, members, 1)
 
     def _new_id(self) -> str:
         self._ids = self.hub.new_ids()
