@@ -25,6 +25,7 @@ from syncnet import (
     WithdrawnError,
 )
 from syncnet.cli import asking
+from syncnet.wire.results import Happened
 from tests.contract.doors import PATIENCE_S, Door, Party, ThreadDoor, asyncio_door, trio_door
 
 __all__ = ["NETWORK_DOORS"]
@@ -133,7 +134,7 @@ class _ProcessParty:
             raise _error(self._process.returncode, err)
         said = json.loads(out)
         members = tuple(Member(**member) for member in said["members"])
-        return Sync(said["event"], said["sync"], said["payloads"], members, said["rank"])
+        return Sync(Happened(said["event"], said["sync"], said["payloads"], members), said["rank"])
 
     def cancel(self) -> None:
         self._process.send_signal(signal.SIGINT)

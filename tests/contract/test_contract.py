@@ -155,7 +155,7 @@ def test_g6_one_that_is_cancelled_is_gone(door: Door) -> None:
 
 
 def sync_seen_by(sync: Sync, rank: int) -> Sync:
-    return Sync(sync.event, sync.number, sync.payloads, sync.members, rank)
+    return Sync(sync.happened(), rank)
 
 
 def test_g6_one_that_is_withdrawn_by_its_id_is_told_so(door: Door) -> None:

@@ -21,7 +21,7 @@ from syncnet.errors import (
     UnavailableError,
     WithdrawnError,
 )
-from syncnet.wire.results import Member, Sync
+from syncnet.wire.results import Happened, Member, Sync
 
 __all__ = ["Answer", "failure_of", "read_document", "read_sync"]
 
@@ -57,7 +57,7 @@ def read_sync(answer: Answer) -> Sync:
     try:
         rank = int(answer.headers["syncnet-rank"])
         told = _told.decode(answer.body)
-        return Sync(told.event, told.sync, told.payloads, told.members, rank)
+        return Sync(Happened(told.event, told.sync, told.payloads, told.members), rank)
     except (KeyError, ValueError, msgspec.MsgspecError):
         return _read_sync_slowly(answer)
 
@@ -70,7 +70,7 @@ def _read_sync_slowly(answer: Answer) -> Sync:
             Member(member["id"], member["actor"], member["labels"], member["payload"]) for member in document["members"]
         )
         rank = int(answer.headers["syncnet-rank"])
-        return Sync(document["event"], document["sync"], document["payloads"], members, rank)
+        return Sync(Happened(document["event"], document["sync"], document["payloads"], members), rank)
     except (KeyError, TypeError, ValueError):
         raise _no_syncnet(answer) from None
 

@@ -22,7 +22,7 @@ from collections import deque
 from typing import Final, Generic, TypeVar
 
 from syncnet.core.machine import Machine, World
-from syncnet.core.terms import Pair, Plain
+from syncnet.core.terms import Pair, Plain, Terms
 
 __all__ = ["Lane"]
 
@@ -44,31 +44,35 @@ class Lane(Generic[_P]):
         self.number = 0
         """The number of the sync that happened last, to be read right after it."""
 
-    def arrive(self, plain: _P) -> _P | None:
-        """Return the offer that `plain` syncs with, `plain` itself where it rests, None where it may not come in.
+    def meet(self, terms: Terms, id: str, at_ns: int) -> _P | None:
+        """Return the offer with which one of these terms, that id and that moment syncs at once; it rests no more.
 
-        In the last case the lane must be emptied before the offer is given to the machine.
+        None where there is none: the offer may `rest`.
         """
-        terms = plain.terms
         key = terms.key
+        first = self._resting.get(key)
+        if first is None or first.terms.actor == terms.actor:
+            return None
+        del self._resting[key]
+        world = self._quiet[key]
+        world.arrivals += 2
+        world.syncs = self.number = number = world.syncs + 1
+        self._pairs.append((number, first.terms, first.id, first.at_ns, terms, id, at_ns))
+        return first
+
+    def rest(self, plain: _P) -> bool:
+        """Let an offer rest that met nobody, and tell whether it does.
+
+        Where it may not, the lane must be emptied before the offer is given to the machine.
+        """
+        key = plain.terms.key
         resting = self._resting
-        first = resting.get(key)
-        if first is not None:
-            others = first.terms
-            if others.actor == terms.actor:
-                return None
-            del resting[key]
-            world = self._quiet[key]
-            world.arrivals += 2
-            world.syncs = self.number = number = world.syncs + 1
-            self._pairs.append((number, others, first.id, first.at_ns, terms, plain.id, plain.at_ns))
-            return first
-        if len(resting) >= self._room and not self._has_room():
-            return None
+        if key in resting or (len(resting) >= self._room and not self._has_room()):
+            return False
         if key not in self._quiet and not self._is_quiet(key):
-            return None
+            return False
         resting[key] = plain
-        return plain
+        return True
 
     def leave(self, plain: _P) -> bool:
         """Take an offer out; tell whether it rested here."""

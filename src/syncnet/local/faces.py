@@ -12,9 +12,20 @@ from types import TracebackType
 from typing import Any, Final, Unpack
 
 from syncnet.core.limits import LIMITS, Limits
+from syncnet.core.terms import Terms
 from syncnet.hub import Hub
 from syncnet.local.offers import Offer
-from syncnet.local.sleepers import loop_here, may_be_guest, trio_lowlevel
+from syncnet.local.sleepers import (
+    TrioSleeper,
+    loop_here,
+    may_be_guest,
+    new_thread_sleeper,
+    trio_here,
+    trio_lowlevel,
+    wake_asyncio,
+    wake_thread,
+    wake_trio,
+)
 from syncnet.local.world import More, World
 from syncnet.wire.results import Sync
 
@@ -65,23 +76,41 @@ class Syncnet:
         :raises UnavailableError: the world takes no more offers, or was closed.
         """
         loop = _get_running_loop()
-        if loop is None and loop_here() is None:
-            await trio_lowlevel().checkpoint_if_cancelled()
-            offer = self._world.send((event,), actor, payload, more)
-            return offer.outcome() if offer.told is not None else await offer.wait_in_trio()
         world = self._world
         terms = None if more else world.plain_terms.get((event, actor))
-        offer = world.send_plain(terms, payload, loop) if terms else world.send((event,), actor, payload, more)
-        if offer.told is None:
-            if offer.wake is None or may_be_guest(loop):
-                return await offer.wait()
-            try:
-                await offer.sleeper
-            except BaseException:  # cancelled; or the loop is closed over it
-                offer.withdraw()
-                raise
-        told = offer.told
-        return told if type(told) is Sync else offer.outcome()
+        if terms is None:
+            return await self.choose(event, actor=actor, payload=payload, **more)
+        if loop is None:
+            return await self._sync_in_trio(terms, payload)
+        met = world.meet(terms, payload, wake_asyncio, loop.create_future, loop)
+        if type(met) is Sync:
+            return met
+        if met.sleeper is None or may_be_guest(loop):
+            return await met.wait()
+        try:
+            await met.sleeper
+        except BaseException:  # cancelled; or the loop is closed over it
+            met.withdraw()
+            raise
+        told = met.told
+        return told if type(told) is Sync else met.outcome()
+
+    async def _sync_in_trio(self, terms: Terms, payload: Any) -> Sync:
+        """Do what `sync` does, in a task of trio, for a plain offer."""
+        lowlevel = trio_here()
+        await lowlevel.checkpoint_if_cancelled()
+        token = lowlevel.current_trio_token()
+        met = self._world.meet(terms, payload, wake_trio, lambda: TrioSleeper(token, lowlevel.current_task()), token)
+        if type(met) is Sync:
+            return met
+        if met.sleeper is None:
+            return await met.wait_in_trio()
+        sleeper = met.sleeper
+        sleeper.abandon = met.withdraw
+        await lowlevel.wait_task_rescheduled(sleeper.abort)
+        sleeper.abandon = None
+        told = met.told
+        return told if type(told) is Sync else met.outcome()
 
     async def choose(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
         """Make one offer for several events, and wait for the one that happens first. Raises what `sync` raises."""
@@ -157,7 +186,20 @@ class Blocking:
 
     def sync(self, event: str, *, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
         """Make an offer and wait for its sync; see `Syncnet.sync`. Whatever ends the wait withdraws the offer."""
-        return _result(self._world.send((event,), actor, payload, more))
+        terms = None if more else self._world.plain_terms.get((event, actor))
+        if terms is None:
+            return _result(self._world.send((event,), actor, payload, more))
+        met = self._world.meet(terms, payload, wake_thread, new_thread_sleeper)
+        if type(met) is Sync:
+            return met
+        if met.sleeper is None:
+            return _result(met)
+        try:
+            met.sleeper.acquire()
+        except BaseException:  # an interrupt by the keyboard
+            met.withdraw()
+            raise
+        return met.outcome()
 
     def choose(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
         """Make one offer for several events, and wait for the one that happens first; see `Syncnet.choose`."""

@@ -2,28 +2,40 @@
 
 A sleeper is woken once, from any thread, by a function that takes it; nothing happens where it has woken by itself.
 Where it sleeps on the very loop that wakes it, it is woken directly, which costs a fraction of a message from another
-thread.
+thread. Who knows in what loop or run of trio it is says so (`here`), since to ask costs a call of the system.
 """
 
 from __future__ import annotations
 
-from _thread import LockType
+from _thread import LockType, allocate_lock
 from asyncio import AbstractEventLoop, Future, _get_running_loop, current_task, get_running_loop
 from collections.abc import Callable
 from sys import modules
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     import trio
 
-__all__ = ["TrioSleeper", "loop_here", "may_be_guest", "trio_lowlevel", "wake_asyncio", "wake_thread", "wake_trio"]
+__all__ = [
+    "TrioSleeper",
+    "loop_here",
+    "may_be_guest",
+    "new_thread_sleeper",
+    "trio_here",
+    "trio_lowlevel",
+    "wake_asyncio",
+    "wake_thread",
+    "wake_trio",
+]
 
 
-def wake_asyncio(future: Future[None]) -> None:
+def wake_asyncio(future: Future[None], here: object) -> None:
     """Wake the task that awaits `future`."""
     loop = future.get_loop()
-    if _get_running_loop() is loop:
+    if here is loop or _get_running_loop() is loop:
         if not future.done():
             future.set_result(None)
         return
@@ -42,7 +54,14 @@ def _set(future: Future[None]) -> None:
         future.set_result(None)
 
 
-def wake_thread(lock: LockType) -> None:
+def new_thread_sleeper() -> LockType:
+    """Return a lock that the thread here waits to acquire, as soon as it waits."""
+    lock = allocate_lock()
+    lock.acquire()
+    return lock
+
+
+def wake_thread(lock: LockType, _: object) -> None:
     """Wake the thread that waits to acquire `lock`."""
     lock.release()
 
@@ -74,49 +93,63 @@ def trio_lowlevel() -> ModuleType:
     return lowlevel
 
 
-class TrioSleeper:
-    """A task of trio, the one that makes this, which is to sleep until it is rescheduled."""
+def trio_here() -> ModuleType:
+    """Return `trio.lowlevel` where trio runs in this thread.
 
-    __slots__ = ("_abandon", "_sleeps", "_task", "_token")
+    :raises RuntimeError: neither trio nor a loop of asyncio does.
+    """
+    lowlevel = modules.get("trio.lowlevel")
+    if lowlevel is None or not lowlevel.in_trio_run():
+        get_running_loop()
+        raise RuntimeError("expected a task of trio")
+    return lowlevel
 
-    def __init__(self, abandon: Callable[[], object]) -> None:
-        lowlevel = trio_lowlevel()
-        self._token = lowlevel.current_trio_token()
-        self._task = lowlevel.current_task()
-        self._sleeps = True
-        self._abandon = abandon
+
+class TrioSleeper(msgspec.Struct, eq=False):
+    """A task of trio that is to sleep until it is rescheduled, and the token of its run.
+
+    `abandon` is called where the task is cancelled instead; it is forgotten once the task runs again, since it
+    refers to the offer that refers to this, and only the collector of garbage could part the two.
+    """
+
+    token: trio.lowlevel.TrioToken
+    task: trio.lowlevel.Task
+    abandon: Callable[[], object] | None = None
+    sleeps: bool = True
 
     def abort(self, _: object) -> trio.lowlevel.Abort:
         """Let a task that was cancelled sleep no longer."""
-        self._sleeps = False
-        self._abandon()
+        self.sleeps = False
+        if self.abandon is not None:
+            self.abandon()
+            self.abandon = None
         aborted: trio.lowlevel.Abort = trio_lowlevel().Abort.SUCCEEDED
         return aborted
 
     def wake(self) -> None:
         """Reschedule the task; to be called in its own run of trio."""
-        if self._sleeps:
-            self._sleeps = False
-            trio_lowlevel().reschedule(self._task)
+        if self.sleeps:
+            self.sleeps = False
+            trio_lowlevel().reschedule(self.task)
 
     def is_here(self) -> bool:
         """Tell whether the task's own run of trio is what runs in this thread."""
         try:
-            return trio_lowlevel().current_trio_token() is self._token
+            return trio_lowlevel().current_trio_token() is self.token
         except RuntimeError:  # no run of trio is here
             return False
 
     def hand_over(self) -> None:
         """Have the task rescheduled, from anywhere."""
         try:
-            self._token.run_sync_soon(self.wake)
+            self.token.run_sync_soon(self.wake)
         except modules["trio"].RunFinishedError:  # and its tasks are gone
             return
 
 
-def wake_trio(sleeper: TrioSleeper) -> None:
+def wake_trio(sleeper: TrioSleeper, here: object) -> None:
     """Wake the task that sleeps."""
-    if sleeper.is_here():
+    if here is sleeper.token or sleeper.is_here():
         sleeper.wake()
     else:
         sleeper.hand_over()

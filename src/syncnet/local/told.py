@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
 from syncnet.core.effects import Aborted, Refused, Synced, TimedOut, Withdrawn
+from syncnet.core.terms import Terms
 from syncnet.errors import (
     AbortedError,
     DrainingError,
@@ -16,32 +22,73 @@ from syncnet.errors import (
 from syncnet.hub import Told
 from syncnet.wire.answers import aborted_detail, timed_out_detail, waited_s
 from syncnet.wire.payloads import value_of
-from syncnet.wire.results import Member, Sync
+from syncnet.wire.results import Happened, Member, Sync
 
-__all__ = ["Happening", "error_of"]
+__all__ = ["Happening", "Pair", "error_of"]
 
 
 class Happening:
     """A sync as all of its members in this program see it: they share the members, and the payloads as objects."""
 
-    __slots__ = ("_members", "_payloads", "_ranks", "_synced")
+    __slots__ = ("_happened", "_ranks", "_synced")
 
     def __init__(self, synced: Synced) -> None:
         self._synced = synced
-        self._members: tuple[Member, ...] = ()
-        self._payloads: dict[str, object] = {}
+        self._happened: Happened | None = None
         self._ranks: dict[str, int] = {}
 
     def seen_by(self, id: str) -> Sync:
         """Return the sync as the member of that id sees it. One at a time may ask."""
         synced = self._synced
-        if not self._members:
-            self._members = tuple(
+        if self._happened is None:
+            members = tuple(
                 Member(offer.id, offer.actor, dict(offer.labels), value_of(offer.payload)) for offer in synced.members
             )
-            self._payloads = {member.actor: member.payload for member in self._members}
-            self._ranks = {member.id: rank for rank, member in enumerate(self._members)}
-        return Sync(synced.event, synced.sync, self._payloads, self._members, self._ranks[id])
+            payloads = {member.actor: member.payload for member in members}
+            self._happened = Happened(synced.event, synced.sync, payloads, members)
+            self._ranks = {member.id: rank for rank, member in enumerate(members)}
+        return Sync(self._happened, self._ranks[id])
+
+
+class Pair(msgspec.Struct, eq=False):
+    """A sync of the lane as both of its members see it, put together when one of them looks.
+
+    Should both look at the same time in two threads, they may get two objects that are equal.
+    """
+
+    number: int
+    _first: Terms
+    _first_id: str
+    _first_payload: Any
+    _second: Terms
+    _second_id: str
+    _second_payload: Any
+    _payloads: Mapping[str, Any] | None = None
+    _members: tuple[Member, ...] = ()
+
+    @property
+    def event(self) -> str:
+        """The event under which it happened."""
+        return self._first.key[1]
+
+    @property
+    def payloads(self) -> Mapping[str, Any]:
+        """The two payloads by actor."""
+        payloads = self._payloads
+        if payloads is None:
+            payloads = {self._first.actor: self._first_payload, self._second.actor: self._second_payload}
+            self._payloads = payloads
+        return payloads
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Both members in order of arrival."""
+        if not self._members:
+            self._members = (
+                Member(self._first_id, self._first.actor, self._first.template.labels, self._first_payload),
+                Member(self._second_id, self._second.actor, self._second.template.labels, self._second_payload),
+            )
+        return self._members
 
 
 def error_of(told: Told | Sync) -> SyncnetError:

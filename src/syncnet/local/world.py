@@ -10,8 +10,7 @@ Knows nothing of HTTP; a server that shares this world is given its hub.
 from __future__ import annotations
 
 import json
-from asyncio import AbstractEventLoop
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import time_ns
 from typing import Any, Final, TypedDict, cast
 
@@ -23,14 +22,13 @@ from syncnet.core.machine import Machine
 from syncnet.core.terms import Terms
 from syncnet.errors import DrainingError, WorldError
 from syncnet.hub import Hub
-from syncnet.local.offers import Offer
-from syncnet.local.sleepers import wake_asyncio
+from syncnet.local.offers import Offer, Wake
 from syncnet.local.timers import Timers
-from syncnet.local.told import Happening, error_of
+from syncnet.local.told import Happening, Pair, error_of
 from syncnet.wire.answers import encode_pending
 from syncnet.wire.bodies import Texts
 from syncnet.wire.parameters import read_namespace, read_offer
-from syncnet.wire.results import Member, Sync
+from syncnet.wire.results import Sync
 
 __all__ = ["More", "World"]
 
@@ -79,35 +77,53 @@ class World:
         if terms is None:
             terms = self._new_terms(events, actor, more)
         if terms.is_plain:
-            return self.send_plain(terms, payload, None)
+            met = self.meet(terms, payload)
+            if type(met) is Offer:
+                return met
+            return Offer(self, terms, payload, met.members[met.rank].id, 0, met)
         offer = Offer(self, terms, payload, more.get("id") or self.hub.new_id(), self.hub.now_ns())
         with self.lock:
             self._append(offer)
         return offer
 
-    def send_plain(self, terms: Terms, payload: Any, loop: AbstractEventLoop | None) -> Offer:
-        """Make a plain offer, as `send` does.
+    def meet(
+        self,
+        terms: Terms,
+        payload: Any,
+        wake: Wake | None = None,
+        new_sleeper: Callable[[], Any] | None = None,
+        here: object = None,
+    ) -> Sync | Offer:
+        """Let a plain offer meet the one that rests in the lane, and return its sync; else make it, and return it.
 
-        Where `loop` is given, a task of it is about to wait: the sleeper of an offer that rests in the lane is a
-        future of that loop. (To lay it to sleep later would take the lock once more.)
+        Where `wake` is given, its caller is about to wait: an offer that rests in the lane is given a new sleeper,
+        which `wake` will wake. (To lay it to sleep later would take the lock once more.) An offer that could not rest
+        has none. `here` is the loop or the run of trio of the caller, where it is known.
         """
         try:
             id = self._ids.pop()
         except IndexError:
             id = self._new_id()
-        offer = Offer(self, terms, payload, id, time_ns())
+        at_ns = time_ns()
         with self.lock:
-            first = self._lane.arrive(offer)
-            if first is None:
+            first = self._lane.meet(terms, id, at_ns)
+            if first is not None:
+                pair = Pair(self._lane.number, first.terms, first.id, first.payload, terms, id, payload)
+                first.told = Sync(pair, 0)
+                if first.timer is not None:
+                    first.timer.cancel()
+                if first.wake is not None:
+                    first.wake(first.sleeper, here)
+                return Sync(pair, 1)
+            offer = Offer(self, terms, payload, id, at_ns)
+            if not self._lane.rest(offer):
                 self._append(offer)
-            elif first is not offer:
-                self._pair(first, offer)
-            else:
-                if loop is not None:
-                    offer.wake, offer.sleeper = wake_asyncio, loop.create_future()
-                if terms.template.timeout_ns is not None:
-                    self._let_time_out(offer, terms.template.timeout_ns)
-        return offer
+                return offer
+            if new_sleeper is not None:
+                offer.wake, offer.sleeper = wake, new_sleeper()
+            if terms.template.timeout_ns is not None:
+                self._let_time_out(offer, terms.template.timeout_ns)
+            return offer
 
     def withdraw_offer(self, offer: Offer) -> bool:
         """Take an offer back; tell whether it was pending."""
@@ -183,22 +199,6 @@ class World:
     def _let_time_out(self, offer: Offer, timeout_ns: int) -> None:
         """Wake the hub when an offer of the lane has waited enough; it then has the offer, and sees to its end."""
         offer.timer = self.timers.call_later(timeout_ns / 1e9, self.hub.settle)
-
-    def _pair(self, first: Offer, second: Offer) -> None:
-        """Let two offers of the lane know of their sync."""
-        one, other = first.terms.template, second.terms.template
-        event, number = second.terms.key[1], self._lane.number
-        members = (
-            Member(first.id, one.actor, one.labels, first.payload),
-            Member(second.id, other.actor, other.labels, second.payload),
-        )
-        payloads = {one.actor: first.payload, other.actor: second.payload}
-        second.told = Sync(event, number, payloads, members, 1)
-        first.told = Sync(event, number, payloads, members, 0)
-        if first.timer is not None:
-            first.timer.cancel()
-        if first.wake is not None:
-            first.wake(first.sleeper)
 
     def _new_id(self) -> str:
         self._ids = self.hub.new_ids()
