@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import pickle
 import threading
 from typing import Any
 
@@ -20,6 +21,7 @@ from syncnet import (
     WithdrawnError,
 )
 from syncnet.core.limits import Limits
+from syncnet.local import faces
 from syncnet.wire.payloads import Held, json_of, value_of
 from tests.end_to_end.running import until
 from tests.local.waiters import Wait
@@ -206,6 +208,40 @@ def test_g6_an_interrupt_withdraws_what_a_thread_waits_for(monkeypatch: pytest.M
         with pytest.raises(KeyboardInterrupt):
             net.blocking.sync("coin", actor="VM")
         assert net.blocking.stats() == {}
+
+
+def test_g6_an_interrupt_withdraws_what_a_thread_waits_for_in_the_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second offer of the same terms takes the short way."""
+
+    class Interrupted:
+        def acquire(self) -> None:
+            raise KeyboardInterrupt
+
+        def release(self) -> None:
+            """Who withdraws the offer wakes whoever sleeps."""
+
+    with Syncnet() as net:
+        net.send("coin", actor="VM").withdraw()
+        net.send("coin", actor="CUST")
+        net.blocking.sync("coin", actor="VM")
+        monkeypatch.setattr(faces, "new_thread_sleeper", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            net.blocking.sync("coin", actor="VM")
+        assert net.blocking.stats() == {}
+
+
+def test_a_sync_can_be_compared_printed_and_pickled() -> None:
+    with Syncnet() as net:
+        waiting = net.send("coin", actor="VM", payload=[1])
+        sync = net.blocking.sync("coin", actor="CUST")
+        first = waiting.result()
+        assert pickle.loads(pickle.dumps(sync)) == sync != first
+        assert first.members is sync.members
+        assert repr(first).startswith(
+            "Sync(event='coin', number=1, payloads={'VM': [1], 'CUST': ''}, members=(Member(id="
+        )
+        assert repr(first).endswith("rank=0)")
+        assert sync != 1
 
 
 def test_a_loop_that_was_closed_over_a_waiting_task_harms_nobody() -> None:

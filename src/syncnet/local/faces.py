@@ -5,9 +5,10 @@ One world serves tasks of several loops of asyncio, tasks of trio, and threads, 
 
 from __future__ import annotations
 
-from asyncio import _get_running_loop
+from asyncio import _get_running_loop, current_task
 from collections.abc import Coroutine
 from dataclasses import replace
+from sys import modules
 from types import TracebackType
 from typing import Any, Final, Unpack
 
@@ -18,7 +19,6 @@ from syncnet.local.offers import Offer
 from syncnet.local.sleepers import (
     TrioSleeper,
     loop_here,
-    may_be_guest,
     new_thread_sleeper,
     trio_here,
     trio_lowlevel,
@@ -85,7 +85,7 @@ class Syncnet:
         met = world.meet(terms, payload, wake_asyncio, loop.create_future, loop)
         if type(met) is Sync:
             return met
-        if met.sleeper is None or may_be_guest(loop):
+        if met.sleeper is None or ("trio" in modules and current_task(loop) is None):  # a guest of this loop
             return await met.wait()
         try:
             await met.sleeper
@@ -97,9 +97,8 @@ class Syncnet:
 
     async def _sync_in_trio(self, terms: Terms, payload: Any) -> Sync:
         """Do what `sync` does, in a task of trio, for a plain offer."""
-        lowlevel = trio_here()
+        lowlevel, token = trio_here()
         await lowlevel.checkpoint_if_cancelled()
-        token = lowlevel.current_trio_token()
         met = self._world.meet(terms, payload, wake_trio, lambda: TrioSleeper(token, lowlevel.current_task()), token)
         if type(met) is Sync:
             return met

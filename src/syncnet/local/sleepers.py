@@ -93,16 +93,19 @@ def trio_lowlevel() -> ModuleType:
     return lowlevel
 
 
-def trio_here() -> ModuleType:
-    """Return `trio.lowlevel` where trio runs in this thread.
+def trio_here() -> tuple[ModuleType, trio.lowlevel.TrioToken]:
+    """Return `trio.lowlevel`, and the token of the run that this thread is in where no loop of asyncio runs.
 
-    :raises RuntimeError: neither trio nor a loop of asyncio does.
+    :raises RuntimeError: no run of trio is here either.
     """
     lowlevel = modules.get("trio.lowlevel")
-    if lowlevel is None or not lowlevel.in_trio_run():
-        get_running_loop()
-        raise RuntimeError("expected a task of trio")
-    return lowlevel
+    if lowlevel is not None:
+        try:
+            return lowlevel, lowlevel.current_trio_token()
+        except RuntimeError:
+            pass  # to be said as asyncio says it
+    get_running_loop()
+    raise AssertionError("where no loop of asyncio runs, asyncio says so")
 
 
 class TrioSleeper(msgspec.Struct, eq=False):
