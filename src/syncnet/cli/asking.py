@@ -33,6 +33,7 @@ __all__ = [
     "client_options",
     "default_actor",
     "fail",
+    "identity_options",
     "make_client",
     "namespace_option",
     "printed",
@@ -59,36 +60,40 @@ _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def client_options(command: _F) -> _F:
-    """Add the options that say which server, and as whom."""
+def identity_options(command: _F) -> _F:
+    """Add the options that say as whom to ask, and whom to trust."""
     file = click.Path(exists=True, dir_okay=False)
     for option in reversed(
         (
-            click.option(
-                "--url",
-                envvar="SYNCNET_URL",
-                default="http://localhost:8000",
-                show_default=True,
-                show_envvar=True,
-                help="Where the server is.",
-            ),
             click.option(
                 "--token", envvar="SYNCNET_TOKEN", show_envvar=True, help="Who asks, where the server wants it."
             ),
             click.option("--ca", type=file, help="Authorities to trust for https, as PEM, instead of the system's."),
             click.option("--cert", type=file, help="A certificate of ours with its key, as PEM."),
             click.option("--insecure", is_flag=True, help="Do not check the certificate of the server."),
-            click.option(
-                "--reconnect",
-                type=DURATION,
-                default="30s",
-                show_default=True,
-                help="For how long at a stretch the server may be away.",
-            ),
         )
     ):
         command = option(command)
     return command
+
+
+def client_options(command: _F) -> _F:
+    """Add the options that say which server, and as whom."""
+    command = click.option(
+        "--reconnect",
+        type=DURATION,
+        default="30s",
+        show_default=True,
+        help="For how long at a stretch the server may be away.",
+    )(command)
+    return click.option(
+        "--url",
+        envvar="SYNCNET_URL",
+        default="http://localhost:8000",
+        show_default=True,
+        show_envvar=True,
+        help="Where the server is.",
+    )(identity_options(command))
 
 
 namespace_option: Final = click.option("--namespace", help="A world of events of its own.  [default: default]")

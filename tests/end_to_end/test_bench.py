@@ -1,0 +1,291 @@
+"""`syncnet bench`: a load on a real server, and what it says where that goes wrong."""
+
+import asyncio
+import contextlib
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncnet.cli.bench_connection import now_s
+from syncnet.cli.bench_load import Load, Plan
+from syncnet.client.requests import Target
+from syncnet.server.tokens import new_token
+from tests.end_to_end.running import Server, running, until
+from tests.end_to_end.test_tls import Files
+
+PATIENCE_S = 60
+DOCUMENT = Path(__file__).parents[2] / "docs" / "command-line.md"
+
+
+def start(*words: str, **how: Any) -> "subprocess.Popen[str]":
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **how}
+    return subprocess.Popen([sys.executable, "-m", "syncnet", "bench", *words], **how)
+
+
+def finished(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=PATIENCE_S)
+    return process.returncode, out, err
+
+
+def run(*words: str) -> tuple[int, str, str]:
+    return finished(start(*words))
+
+
+def syncs(server: Server, namespace: str) -> int:
+    return int(server.client.get("/stats", params={"namespace": namespace}).headers["syncnet-syncs"])
+
+
+def until_it_meets(server: Server, namespace: str, process: "subprocess.Popen[str]") -> None:
+    """Wait until the load goes; the first sync is that of the offer made alone before it."""
+    until(lambda: syncs(server, namespace) > 20, lambda: f"no syncs; the bench has ended with {process.poll()}")
+
+
+def test_the_table(server: Server) -> None:
+    status, out, err = run(server.url, "--duration", "300ms", "--concurrency", "8")
+    assert (status, err) == (0, "")  # standard error is a pipe: no bar
+    head, second, _, columns, asking, last_arrival, _, errors = out.splitlines()
+    match = re.fullmatch(
+        rf"{server.url}, namespace (bench-[0-9a-f]{{8}}): 1 mate, 8 connections, as fast as it goes, [0-9.]+ s", head
+    )
+    assert match is not None
+    met = int(second.split()[0].replace(",", ""))
+    assert met > 0
+    assert columns.split() == ["ms", "p50", "p90", "p99", "p99.9", "max", "count"]
+    assert asking.split()[-1] == f"{2 * met:,}"
+    assert last_arrival.split()[-1] == f"{met:,}"
+    assert errors == "errors: none"
+    assert syncs(server, match[1]) == met + 1  # and the one alone
+    assert server.pending(match[1]) == 0
+
+
+@pytest.mark.parametrize("words", [[], ["--payload-bytes", "2000"], ["--mates", "0"], ["--rate", "200"]])
+def test_json_for_scripts(server: Server, words: list[str], request: pytest.FixtureRequest) -> None:
+    namespace = re.sub(r"[^a-z0-9]+", "-", request.node.name).strip("-")
+    given = ["--duration", "300ms", "--namespace", namespace, "--concurrency", "6", "--output", "json"]
+    status, out, err = run(server.url, *given, *(words or ["--mates", "2"]))
+    assert (status, err) == (0, "")
+    said = json.loads(out)
+    assert said["url"] == server.url
+    assert said["namespace"] == namespace
+    assert said["syncs"] == syncs(server, namespace) - 1 > 0
+    assert said["exchanges"] == said["syncs"] * (said["mates"] + 1) == said["latency_ms"]["asking_to_answer"]["count"]
+    assert said["syncs"] == said["latency_ms"]["last_arrival_to_answer"]["count"]
+    assert (said["errors"], said["withdrawn"], said["is_interrupted"]) == ({}, 0, False)
+    if words == ["--rate", "200"]:
+        assert said["exchanges"] + said["not_asked"] == 60
+    page = DOCUMENT.read_text()
+    for name in (*said, *said["latency_ms"], *said["latency_ms"]["asking_to_answer"]):
+        assert f"`{name}`" in page
+
+
+def test_the_bar_on_a_terminal(server: Server) -> None:
+    ours, theirs = pty.openpty()
+    process = start(server.url, "--duration", "1s", "--concurrency", "2", stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal's other end is closed
+        while select.select([ours], [], [], PATIENCE_S)[0]:
+            shown += os.read(ours, 4096)
+    os.close(ours)
+    status, out, _ = finished(process)
+    assert (status, out.splitlines()[-1]) == (0, "errors: none")
+    assert re.search(rb"\[-+\] +0% ", shown)
+    assert re.search(rb"\[#+\] +100% +[0-9,]+ syncs, 0 errors", shown)
+
+
+def test_wrong_words(server: Server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    for words, status, said in (
+        ([nowhere], 4, f"Error: no answer from {nowhere}: "),
+        (["nonsense"], 3, "Error: url: expected a URL"),
+        ([f"{server.url}/nowhere"], 3, "Error: no /nowhere/event here"),
+        ([server.url, "--payload-bytes", "300000"], 3, "Error: payload: expected at most 262144 bytes"),
+        ([server.url, "--namespace", "a&b=c"], 3, "Error: namespace: "),
+        ([server.url, "--mates", "64", "--concurrency", "64"], 2, "expected 65 or more, which is what one sync"),
+        ([server.url, "--duration", "0"], 2, "expected 0.1 to 3600 seconds, got 0"),
+        ([server.url, "--duration", "2h"], 2, "expected 0.1 to 3600 seconds, got 7200"),
+        ([], 2, "Missing argument 'URL'"),
+    ):
+        found, out, err = run(*words)
+        assert (found, out) == (status, "")
+        assert said in err
+
+
+def test_more_connections_than_files_may_be_open(server: Server) -> None:
+    script = f"ulimit -n 200; exec {sys.executable} -m syncnet bench {server.url} --concurrency 1000"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 2
+    assert "expected at most 168 connections, because this process may have 200 open files" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("signum", "kinds"),
+    [
+        (signal.SIGKILL, {"connection-lost", "unreachable", "mate-failed"}),
+        (signal.SIGTERM, {"connection-lost", "unreachable", "mate-failed", "draining"}),
+    ],
+)
+def test_a_server_that_ends_in_the_middle(signum: int, kinds: set[str]) -> None:
+    with running("--log-format", "none") as server:
+        process = start(server.url, "--duration", "3s", "--namespace", "n", "--output", "json")
+        until_it_meets(server, "n", process)
+        server.process.send_signal(signum)
+        status, out, err = finished(process)
+    assert (status, err) == (7, "")
+    said = json.loads(out)
+    assert said["syncs"] > 0
+    assert set(said["errors"]) <= kinds
+    assert said["errors"]["unreachable"]["first"]
+    assert said["duration_s"] >= 3
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_g6_who_is_interrupted_shows_what_there_is_and_leaves_nothing(signum: int, status: int) -> None:
+    """The server stands still when the signal comes: offers are on their way, and must be gone when it goes on."""
+    with running("--log-format", "none") as server:
+        words = ["--duration", "10m", "--timeout", "10m", "--namespace", "n", "--output", "json"]
+        process = start(server.url, *words)
+        until_it_meets(server, "n", process)
+        server.process.send_signal(signal.SIGSTOP)
+        process.send_signal(signum)
+        found, out, err = finished(process)
+        server.process.send_signal(signal.SIGCONT)
+        server.until_pending(0, "n")
+    assert (found, err) == (status, "")
+    said = json.loads(out)
+    assert said["is_interrupted"] is True
+    assert said["syncs"] > 20
+    assert said["withdrawn"] > 0
+    assert said["errors"] == {}
+
+
+def load_of(server: Server, **plan: Any) -> Load:
+    named = {"run": "run", "namespace": "n", "mates": 1, "groups": 1, "rate": None, "payload_bytes": 0, **plan}
+    return Load(Target(server.url), Plan(**named))
+
+
+@pytest.mark.anyio
+async def test_times_count_from_the_intended_moment(fresh_server: Server) -> None:
+    """The server stands still for half a second: whoever was due meanwhile has waited since they were due."""
+    load = load_of(fresh_server, rate=100.0, duration_s=1.0, timeout_s=30.0)
+    fresh_server.process.send_signal(signal.SIGSTOP)
+    running_load = asyncio.create_task(load.run())
+    while now_s() < load.began_s + 0.5:
+        await asyncio.sleep(0.001)
+    fresh_server.process.send_signal(signal.SIGCONT)
+    figures = await running_load
+    assert figures.asking.total + figures.not_asked == 100
+    # Due in the first 300 ms were 30 exchanges; those of them that were asked for have waited for 200 ms or more.
+    slow = max(1, 30 - figures.not_asked)
+    assert figures.asking.at_s((figures.asking.total - slow + 1) / figures.asking.total) >= 0.2
+    assert not figures.errors
+
+
+@pytest.mark.anyio
+async def test_what_was_due_and_not_asked_for_is_told(fresh_server: Server) -> None:
+    load = load_of(fresh_server, rate=100.0, duration_s=0.5, timeout_s=30.0)
+    fresh_server.process.send_signal(signal.SIGSTOP)
+    running_load = asyncio.create_task(load.run())
+    while now_s() < load.began_s + 0.5:
+        await asyncio.sleep(0.001)
+    fresh_server.process.send_signal(signal.SIGCONT)
+    figures = await running_load
+    assert (figures.syncs, figures.not_asked) == (1, 48)
+    assert figures.asking.at_s(0.01) >= 0.5
+
+
+@pytest.mark.anyio
+async def test_a_server_that_never_answers(fresh_server: Server) -> None:
+    load = load_of(fresh_server, groups=3, duration_s=0.1, timeout_s=0.05)
+    fresh_server.process.send_signal(signal.SIGSTOP)
+    figures = await load.run()
+    fresh_server.process.send_signal(signal.SIGCONT)
+    assert dict(figures.errors) == {"no-answer": 6}
+    fresh_server.until_pending(0, "n")
+
+
+@pytest.mark.anyio
+async def test_g6_mates_of_one_that_fails_are_taken_back(fresh_server: Server) -> None:
+    """A member without an actor's name that does is refused; nobody else is there for its mates, which leave."""
+    load = load_of(fresh_server, mates=2, duration_s=0.3, timeout_s=20.0)
+    before, after = load._requests[1]
+    load._requests[1] = (before.replace(b"actor=bench-1", b"actor="), after)
+    figures = await load.run()
+    assert set(figures.errors) == {"bad-parameter", "mate-failed"}
+    assert figures.errors["mate-failed"] == 2 * figures.errors["bad-parameter"]
+    assert figures.first_errors["bad-parameter"].startswith("actor: expected")
+    fresh_server.until_pending(0, "n")
+
+
+@pytest.mark.anyio
+async def test_errors_are_counted_by_kind() -> None:
+    with running("--log-format", "none", "--limit", "pending-offers-max=1") as server:
+        figures = await load_of(server, mates=2, duration_s=0.2, timeout_s=5.0).run()
+        assert figures.errors["full"] > 0
+        assert set(figures.errors) == {"full", "mate-failed"}
+        figures = await load_of(server, mates=1, duration_s=0.2, timeout_s=5.0).run()
+        assert (figures.syncs > 0, dict(figures.errors)) == (True, {})
+        server.until_pending(0, "n")
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"hi")
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(params=[200, 502])
+def elsewhere(request: pytest.FixtureRequest) -> Iterator[HTTPServer]:
+    handler = type("Elsewhere", (_Elsewhere,), {"status": request.param})
+    with HTTPServer(("127.0.0.1", 0), handler) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield http
+        http.shutdown()
+        thread.join()
+
+
+@pytest.mark.anyio
+async def test_answers_that_are_not_of_syncnet_are_errors(elsewhere: HTTPServer) -> None:
+    plan = Plan("run", "n", mates=0, groups=1, rate=None, duration_s=0.2, timeout_s=1.0, payload_bytes=0)
+    figures = await Load(Target(f"http://127.0.0.1:{elsewhere.server_port}"), plan).run()
+    assert figures.syncs == 0
+    (kind,) = figures.errors
+    assert kind == {200: "no-syncnet", 502: "status-502"}[elsewhere.RequestHandlerClass.status]  # type: ignore[attr-defined]
+
+
+def test_https_with_a_token_that_may_only_sync(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    token, entry = new_token("runner", ["bench-*"], ["sync"])
+    (tmp_path / "tokens.yaml").write_text(entry + "\n")
+    options = ("--tls-cert", files.cert, "--tls-key", files.key, "--token-file", str(tmp_path / "tokens.yaml"))
+    with running(*options, client=files.of_client()) as server:
+        words = (server.url, "--ca", files.ca, "--duration", "300ms", "--concurrency", "4")
+        status, out, err = finished(start(*words, env={**os.environ, "SYNCNET_TOKEN": token}))
+        assert (status, err) == (0, "")
+        assert out.endswith("errors: none\n")
+        assert run(*words)[0] == 3
+        assert run(*words, "--token", token, "--namespace", "prod")[0] == 3
+        assert token not in out
