@@ -54,18 +54,28 @@ class Trace:
 
     def all(self) -> list[Synced]:
         """Return the syncs that are kept, the eldest first."""
-        return [entry.synced if isinstance(entry, _Entry) else _written_out(entry) for entry in self._syncs]
+        return [_synced(entry) for entry in self._syncs]
 
     def of(self, namespace: str, after: int, syncs_max: int) -> list[Synced]:
         """Return the syncs of a namespace whose numbers are above `after`, the eldest first, at most so many."""
-        later = (synced for synced in self.all() if synced.namespace == namespace and synced.sync > after)
-        return list(islice(later, syncs_max))
+        later = (entry for entry in self._syncs if _is_later(entry, namespace, after))
+        return [_synced(entry) for entry in islice(later, syncs_max)]
 
     def _forget(self) -> None:
         limits = self._limits
         while len(self._syncs) > limits.trace_syncs_max or self._weight_bytes > limits.trace_bytes_max:
             eldest = self._syncs.popleft()
             self._weight_bytes -= eldest.weight_bytes if isinstance(eldest, _Entry) else _PAIR_BYTES
+
+
+def _is_later(entry: _Entry | Pair, namespace: str, after: int) -> bool:
+    if isinstance(entry, _Entry):
+        return entry.synced.sync > after and entry.synced.namespace == namespace
+    return entry[0] > after and entry[1].template.namespace == namespace
+
+
+def _synced(entry: _Entry | Pair) -> Synced:
+    return entry.synced if isinstance(entry, _Entry) else _written_out(entry)
 
 
 def _written_out(pair: Pair) -> Synced:
