@@ -3,7 +3,7 @@
 import pytest
 
 from syncnet.core.commands import Cause, Expire, Withdraw
-from syncnet.core.effects import Pending, Refused
+from syncnet.core.effects import Pending, Refused, Retold, Synced
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from tests.core.offers import offer, synced
@@ -38,3 +38,18 @@ def test_one_who_lets_others_go_is_taken_at_a_limit(limits: Limits) -> None:
     assert synced(machine.apply(offer("B", "coin", owner="ci"))) == [["A", "B"]]
     assert refusal(machine, "C", owner="ci") == ""
     assert refusal(machine, "D", owner="ci") == "quota"
+
+
+@pytest.mark.parametrize("limits", [Limits(outcomes_bytes_max=1_000), Limits(outcomes_max=1)])
+def test_g7_a_sync_that_alone_is_above_what_is_remembered_is_told_again_until_the_next_outcome(limits: Limits) -> None:
+    machine = Machine(limits)
+    first, second = (offer(actor, payload=b"1" * 600, named=True) for actor in "AB")
+    machine.apply(first)
+    sync = machine.apply(second)[-1]
+    assert isinstance(sync, Synced)
+    assert machine.apply(first) == (Retold(first, sync),)
+    again = Machine()
+    again.restore(machine.snapshot())
+    assert again.apply(second) == (Retold(second, sync),)
+    machine.apply(offer("C", mates=0, named=True))
+    assert isinstance(machine.apply(first)[0], Pending)

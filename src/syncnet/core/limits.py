@@ -147,7 +147,7 @@ class Limits:
     )
     outcomes_max: int = _limit(
         100_000,
-        "Offers with an id whose outcomes are remembered; the eldest are forgotten first.",
+        "Offers with an id whose outcomes are remembered; the eldest are forgotten first, the latest outcome never.",
         10_000_000,
         "Forgotten.",
     )

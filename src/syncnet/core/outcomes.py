@@ -1,6 +1,7 @@
 """What became of the offers whose clients named them: kept for a while, so that one who asks again is told again (G7).
 
 Kept for `outcome_ttl_s` by the time that commands bear, and up to bounds of number and weight; the eldest go first.
+The latest stays, however large: nobody would ever be told it again, and who asked again would be counted twice.
 A sync is kept once for all of its members. An offer that its client withdrew is kept as such, so that a request for it
 that was late on its way does not make it anew (G6); one whose client only went away may be made again by its id.
 Knows nothing of what is pending.
@@ -68,7 +69,9 @@ class Outcomes:
         self._weight_bytes += entry.weight_bytes
         for offer in named:
             self._by_id[offer.namespace, offer.id] = (offer, outcome)
-        while len(self._by_id) > self._limits.outcomes_max or self._weight_bytes > self._limits.outcomes_bytes_max:
+        while len(self._entries) > 1 and (
+            len(self._by_id) > self._limits.outcomes_max or self._weight_bytes > self._limits.outcomes_bytes_max
+        ):
             self._forget_eldest()
 
     def recall(self, namespace: str, id: str, now_ns: int) -> tuple[Offer, Remembered] | None:
