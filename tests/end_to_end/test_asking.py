@@ -150,7 +150,7 @@ def test_exit_statuses(shell: Shell, server: Server) -> None:
     assert finished(waiting)[0] == 6
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_g6_who_is_interrupted_withdraws(shell: Shell, server: Server, signum: int, status: int) -> None:
     process = shell.event("coin", "--actor", "VM")
     server.until_pending(1, shell.namespace)

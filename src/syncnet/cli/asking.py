@@ -126,8 +126,16 @@ def make_client(options: dict[str, Any], **more: Any) -> Client:
 
 @contextlib.contextmanager
 def asking() -> Iterator[None]:
-    """Turn how it ended into an exit status: errors of the contract, Ctrl-C, and being told to end."""
-    before = signal.signal(signal.SIGTERM, _end)
+    """Turn how it ended into an exit status: errors of the contract, Ctrl-C, and being told to end.
+
+    A terminal that is closed tells it to end too: killed by that signal, it would leave its offer standing for its
+    linger, to be counted without anybody behind it. Under nohup the signal stays ignored.
+    """
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {signum: signal.getsignal(signum) for signum in map(signal.Signals.__getitem__, names)}
+    for signum, was in before.items():
+        if was is not signal.SIG_IGN:
+            signal.signal(signum, _end)
     try:
         yield
     except SyncnetError as error:
@@ -135,7 +143,8 @@ def asking() -> Iterator[None]:
     except KeyboardInterrupt:
         raise SystemExit(_BY_SIGNAL + signal.SIGINT) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for signum, was in before.items():
+            signal.signal(signum, was)
 
 
 def fail(error: SyncnetError) -> NoReturn:
