@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from syncnet import AsyncClient, Client, Sync, TimedOutError, UnavailableError, WithdrawnError
+from syncnet import AbortedError, AsyncClient, Client, Sync, TimedOutError, UnavailableError, WithdrawnError
 from tests.end_to_end.running import Server, running, until
 
 KILLS = {"memory": 4, "journal": 20}
@@ -275,6 +275,37 @@ def test_g7_an_answer_that_was_lost_is_told_again(server: Server) -> None:
         swallower.join(PATIENCE_S)
     assert sync.number == 1
     assert len(server.client.get("/trace", params={"namespace": "swallowed"}).json()["syncs"]) == 1
+
+
+def test_an_abort_whose_answer_was_lost_is_not_done_again(server: Server) -> None:
+    """Those who came after it would be ended too."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    ended: list[str] = []
+
+    def swallow_all_answers() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                with client, socket.create_connection(("127.0.0.1", server.port)) as onward:
+                    onward.sendall(client.recv(65_536))
+                    ended.append(onward.recv(65_536).decode().rpartition("\r\n\r\n")[2])
+
+    swallower = threading.Thread(target=swallow_all_answers)
+    swallower.start()
+    with Client(server.url) as there:
+        waiting = there.send("e", actor="A", namespace="swallowed-abort")
+        server.until_pending(1, "swallowed-abort")
+        with listener, Client(f"http://127.0.0.1:{listener.getsockname()[1]}", reconnect_s=1) as net:
+            with pytest.raises(UnavailableError) as raised:
+                net.abort(event="e", reason="over", namespace="swallowed-abort")
+            with pytest.raises(AbortedError):
+                waiting.result(PATIENCE_S)
+            assert (ended, raised.value.retry_safe) == (['{"aborted":1}\n'], False)
+            with pytest.raises(UnavailableError):
+                net.abort(id="none", reason="over", namespace="swallowed-abort")
+            assert len(ended) > 2, "by its id one can be ended once only"
+            listener.shutdown(socket.SHUT_RDWR)
+        swallower.join(PATIENCE_S)
 
 
 def test_a_server_that_is_not_there_yet() -> None:

@@ -43,11 +43,15 @@ class OfferOptions(TypedDict, total=False):
 
 
 class Request(NamedTuple):
-    """One request. `path` is below the URL of the server, with its query."""
+    """One request. `path` is below the URL of the server, with its query.
+
+    `is_repeatable` tells whether it does no more when it is asked for twice.
+    """
 
     method: str
     path: str
     body: bytes
+    is_repeatable: bool = True
 
 
 class OfferDocument(NamedTuple):
@@ -163,7 +167,8 @@ def make_withdrawal(id: str, namespace: str | None) -> Request:
 
 def make_abort(**options: str | None) -> Request:
     """Return the request that ends the offers of an event, an actor or an id."""
-    return Request("POST", "/abort", _json(without_nones(options)))
+    given = without_nones(options)
+    return Request("POST", "/abort", _json(given), is_repeatable="id" in given)
 
 
 def make_stats(namespace: str | None) -> Request:

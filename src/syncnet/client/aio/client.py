@@ -160,9 +160,12 @@ class AsyncClient:
 
         :raises ParameterError: a parameter does not do, or not exactly one of the three is given.
         :raises RefusedError: the token does not allow it.
-        :raises UnavailableError: no server answered in the time that there was.
+        :raises UnavailableError: no server answered in the time that there was; or, its `retry_safe` False, it is not
+            known whether one did it. Asked again it would end the offers that came meanwhile.
         """
         request = make_abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
+        if not request.is_repeatable:
+            await self._connections.aclose_idle()  # one that the server has closed would look like an answer lost
         answer = await self._command(request, self._ride())
         aborted: int = read_document(answer)["aborted"]
         return aborted
@@ -265,8 +268,11 @@ class AsyncClient:
                         trouble = failure_of(answer)
                         if not may_help_to_ask_again(trouble):
                             return answer
+                        may_have_happened = getattr(trouble, "code", "") == "unavailable"  # as a proxy says
                     except OSError as error:
                         trouble = _unavailable(self._target, error)
+                        may_have_happened = ride.has_broken
+                    trouble.retry_safe &= request.is_repeatable or not may_have_happened
                     if ride.is_late(now_s()):
                         raise trouble
                     await self._wait(ride, trouble, None)
