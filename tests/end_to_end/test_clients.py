@@ -182,3 +182,20 @@ def test_a_server_that_speaks_no_http() -> None:
         with Client(url, reconnect_s=0) as net, pytest.raises(UnavailableError, match="expected HTTP, but"):
             net.stats()
         thread.join(PATIENCE_S)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # trio keeps its shields
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+async def test_g6_a_task_that_is_cancelled_twice_leaves_no_connection_and_no_offer(server: Server, steps: int) -> None:
+    """The second cancellation comes while the offer is being withdrawn."""
+    async with AsyncClient(server.url) as net:
+        waiting = asyncio.create_task(net.sync("never", actor="A", linger=0))
+        await asyncio.to_thread(server.until_pending, 1)
+        for _ in range(2):
+            waiting.cancel()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await asyncio.to_thread(server.until_pending, 0)

@@ -7,7 +7,6 @@ away for a moment are ridden through: the same is asked again, and counted once.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -330,13 +329,15 @@ class Client:
 
     def _say_goodbye(self, call: _Call, patience_s: float = _GOODBYE_S) -> bool:
         """Withdraw the offer of a call as well as it goes, and end its connection; tell whether a server knows."""
-        is_known = False
-        with contextlib.suppress(OSError, SyncnetError):
+        try:
             self._take_back(call, patience_s)
-            is_known = True
-        call.over.set()
-        call.exchange.close()
-        return is_known
+        except (OSError, SyncnetError):
+            return False
+        else:
+            return True
+        finally:  # asyncio lets a task be cancelled once more while it is shielded
+            call.over.set()
+            call.exchange.close()
 
 
 class Offer:
