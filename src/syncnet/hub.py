@@ -119,7 +119,7 @@ class Hub:
         self._on_their_way: dict[tuple[str, str], int] = {}  # how many of those bear an id that a client chose
         self._commanding: dict[int, tuple[Command, Done]] = {}
         self._unused_ids: list[str] = []
-        self._draining = False
+        self._draining = self._is_over = False
         self._latest_ns = 0
         self._lane: Lane[Passing] = Lane(self._machine)
         self._log.open(self)
@@ -168,6 +168,11 @@ class Hub:
     def is_draining(self) -> bool:
         """Tell whether the hub takes no more offers."""
         return self._draining
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether all were sent away, and commands come to nothing."""
+        return self._is_over
 
     # --- what the waiting do -------------------------------------------------------------------------------
 
@@ -231,6 +236,7 @@ class Hub:
         """
         with self._lock:
             self.drain()
+            self._is_over = True
             waiting = [tell for _, tell in self._asking.values() if tell]
             for place in self._places.values():
                 place.cancel_timers()

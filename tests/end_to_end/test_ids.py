@@ -3,6 +3,7 @@
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -138,6 +139,19 @@ def test_a_graceful_stop_turns_readyz_first_and_keeps_the_waiting_for_the_drain(
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=30) == -signal.SIGTERM
         vm.close()
+
+
+def test_g6_who_gives_up_during_the_drain_is_gone_when_the_server_is_back(tmp_path: Path) -> None:
+    journal = f"--journal={tmp_path}"
+    with running("--drain", "600s", journal) as server:
+        vm = waiting(server, "/event?event=coin&actor=VM&id=vm")
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: server.client.get("/readyz").status_code == 503, lambda: "still ready")
+        assert server.client.delete("/event?id=vm").status_code == 204
+        assert answer(vm)[0] == 410
+        server.process.send_signal(signal.SIGTERM)
+    with running(journal) as server:
+        assert server.client.get("/event?event=coin&actor=CUST&timeout=0").status_code == 408
 
 
 def test_after_the_drain_the_waiting_get_503() -> None:

@@ -248,6 +248,8 @@ class Handler:
         query, body = self._query(request), await self._body(request)
         abort = read_abort(query, body, at_ns=self._hub.now_ns(), owner=caller.name, limits=self._limits)
         caller.require("admin", abort.namespace)
+        if self._hub.is_draining:  # an offer may be taken back still, lest a durable log has it after the start
+            raise DrainingError("the server is about to end and takes no more commands")
         effects = await self._effects(lambda done: self._hub.abort(abort, done))
         return Response(200, _headers("application/json"), b'{"aborted":%d}\n' % len(effects))
 
@@ -256,7 +258,7 @@ class Handler:
 
         :raises WorldError: it was not put into the log.
         """
-        if self._hub.is_draining:
+        if self._hub.is_over:
             raise DrainingError("the server is about to end and takes no more commands")
         future: asyncio.Future[tuple[Effect, ...] | WorldError] = asyncio.get_running_loop().create_future()
         command(_handing_over(future))
