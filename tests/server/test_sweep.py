@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from syncnet.server.sweep import Sweep, established
+from syncnet.server.sweep import Sweep, connection, established
 
 
 def test_only_those_whose_connection_is_open_are_established() -> None:
@@ -17,8 +17,9 @@ def test_only_those_whose_connection_is_open_are_established() -> None:
             listener.listen()
             with socket.create_connection(listener.getsockname()[:2]) as client, listener.accept()[0]:
                 name = f"[{host}]" if ":" in host else host
-                there = f"{name}:{client.getsockname()[1]}"
-                assert established([there, f"{name}:1"]) == {there}
+                own, port = (f"{name}:{end}" for end in (client.getsockname()[1], client.getpeername()[1]))
+                there, elsewhere = connection(own, port), connection(own, f"{name}:1")
+                assert established([there, elsewhere, connection(f"{name}:1", port)]) == {there}
                 client.shutdown(socket.SHUT_WR)
                 assert established([there]) in (set(), None)
 
@@ -27,12 +28,12 @@ def test_an_address_of_ipv4_on_a_socket_of_ipv6_is_the_same_client() -> None:
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
         port = listener.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client, listener.accept()[0]:
-            there = f"[::ffff:127.0.0.1]:{client.getsockname()[1]}"
+            there = connection(f"[::ffff:127.0.0.1]:{client.getsockname()[1]}", f"[::]:{port}")
             assert established([there]) == {there}
 
 
 def test_without_a_table_nothing_is_known(tmp_path: Path) -> None:
-    assert established(["127.0.0.1:1"], [tmp_path / "none"]) is None
+    assert established(["127.0.0.1:1>1"], [tmp_path / "none"]) is None
 
 
 class Table:

@@ -9,7 +9,7 @@ from granian.rsgi import ProtocolClosed, ProtocolError
 
 from syncnet.errors import BadBodyError
 from syncnet.server.handler import BodyTooLargeError, Handler
-from syncnet.server.sweep import Sweep
+from syncnet.server.sweep import Sweep, connection
 
 __all__ = ["RSGIApp", "RequestCounts"]
 
@@ -64,7 +64,7 @@ class _RSGIRequest:
         return bool(self.header("content-length").lstrip("0") or self.header("transfer-encoding"))
 
     async def disconnected(self) -> None:
-        watching = self._sweep.watch(self._scope.client)
+        watching = self._sweep.watch(connection(self._scope.client, self._scope.server))
         try:
             await self._protocol.client_disconnect()
         except asyncio.CancelledError:

@@ -18,7 +18,7 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Sweep", "established"]
+__all__ = ["Sweep", "connection", "established"]
 
 _TABLES: Final = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _ESTABLISHED: Final = "01"
@@ -27,11 +27,11 @@ _HOSTS_REMEMBERED: Final = 4_096
 
 
 class Sweep:
-    """Those who wait: the tasks that watch over them, each with the address of its client (`host:port`).
+    """Those who wait: the tasks that watch over them, each with its connection, as `connection` names it.
 
     A task whose client is gone is cancelled, and learns so from `forget`. Two may have the same address: a client that
-    is gone unnoticed, and one that came after it from the same port. `look` returns which of some clients are there,
-    as `established` does.
+    is gone unnoticed, and one that came after it from the same port. `look` returns which of some connections are
+    there, as `established` does.
     """
 
     def __init__(
@@ -86,21 +86,26 @@ class Sweep:
         return clients
 
 
+def connection(client: str, server: str) -> str:
+    """Return the name of a connection: the client's address and the server's port; both are given as `host:port`."""
+    return f"{client}>{server.rpartition(':')[2]}"
+
+
 def established(clients: Iterable[str], tables: Iterable[Path] = _TABLES) -> set[str] | None:
-    """Return those of `clients` whose connection the kernel knows as established; None where it cannot be asked."""
+    """Return those of some connections that the kernel knows as established; None where it cannot be asked."""
     try:
-        remote = {address for table in tables if table.exists() for address in _remotes(table.read_text())}
+        there = {each for table in tables if table.exists() for each in _connections(table.read_text())}
     except OSError:
         return None
-    return {client for client in clients if _plain(client) in remote} if remote else None
+    return {client for client in clients if _plain(client) in there} if there else None
 
 
-def _remotes(table: str) -> Iterator[str]:
+def _connections(table: str) -> Iterator[str]:
     for line in table.splitlines()[1:]:
         fields = line.split(None, 4)
         if fields[3] == _ESTABLISHED:
             host, _, port = fields[2].partition(":")
-            yield f"{_from_hex(host)}:{int(port, 16)}"
+            yield f"{_from_hex(host)}:{int(port, 16)}>{int(fields[1].rpartition(':')[2], 16)}"
 
 
 @lru_cache(_HOSTS_REMEMBERED)
