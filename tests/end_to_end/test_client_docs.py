@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
-from syncnet.cli import asking, event
+from syncnet.cli import asking, bench, event
 from tests.end_to_end.running import Server
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -33,11 +34,10 @@ def test_the_exit_statuses_are_those_of_the_code() -> None:
     section = (DOCS / "command-line.md").read_text().partition("## Exit statuses")[2].partition("\n## ")[0]
     listed = {int(status) for status in re.findall(r"^\| ([0-9]+) \|", section, re.MULTILINE)}
     of_errors = {asking.REFUSED, asking.UNREACHABLE, asking.ABORTED, asking.WITHDRAWN, asking.TIMED_OUT}
-    assert listed == of_errors | {0, 2, event._NOT_RUN, event._NOT_FOUND, 129, 130, 143}
+    assert listed == of_errors | {0, 2, event._NOT_RUN, event._NOT_FOUND, bench._SOME_FAILED, 129, 130, 143}
 
 
-def test_every_option_of_event_is_listed() -> None:
+@pytest.mark.parametrize("command", [event.event, bench.bench], ids=["event", "bench"])
+def test_every_option_is_listed(command: click.Command) -> None:
     text = (DOCS / "command-line.md").read_text()
-    assert [
-        word for param in event.event.params for word in param.opts if word.startswith("--") and word not in text
-    ] == []
+    assert [word for param in command.params for word in param.opts if word.startswith("--") and word not in text] == []

@@ -182,7 +182,7 @@ def _bar(load: Load) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join(_DRAW_S * 5)
+        thread.join()
 
 
 def _draw(load: Load, over: threading.Event) -> None:

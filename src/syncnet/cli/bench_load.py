@@ -279,7 +279,7 @@ class _Member:
         try:
             await load.connected(connection)
         except OSError as error:
-            reason = "no connection in time" if isinstance(error, TimeoutError) else str(error)
+            reason = "no connection in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
             self._trouble = ("unreachable", reason)
 
     def ask(self, event: bytes, moment_s: float | None) -> None:
