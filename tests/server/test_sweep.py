@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from syncnet.server.sweep import Sweep, connection, established
+from tests.end_to_end.running import until
 
 
 def test_only_those_whose_connection_is_open_are_established() -> None:
@@ -30,6 +31,18 @@ def test_an_address_of_ipv4_on_a_socket_of_ipv6_is_the_same_client() -> None:
         with socket.create_connection(("127.0.0.1", port)) as client, listener.accept()[0]:
             there = connection(f"[::ffff:127.0.0.1]:{client.getsockname()[1]}", f"[::]:{port}")
             assert established([there]) == {there}
+
+
+def test_g6_who_has_sent_so_much_that_its_end_could_not_be_seen_is_not_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        there = connection(f"127.0.0.1:{client.getsockname()[1]}", f"127.0.0.1:{listener.getsockname()[1]}")
+        with listener.accept()[0]:
+            client.sendall(b"x" * 30_000)
+            assert established([there]) == {there}
+            client.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                client.sendall(b"x" * 100_000_000)  # more than all buffers take
+            until(lambda: not established([there]), lambda: "it is taken to be there")
 
 
 def test_without_a_table_nothing_is_known(tmp_path: Path) -> None:

@@ -5,6 +5,10 @@ stray line end), and so does not see the end of it. The kernel does: it keeps a 
 state (proc(5), /proc/net/tcp). Every few seconds the connections of those who wait are looked up there; one that is
 established no more has no client (G6). Linux only; elsewhere nothing is found.
 
+Where very much lies unread, the end of the connection cannot get through to this machine: the window of TCP is shut,
+and the kernel of a client that was killed keeps it in its queue for minutes. Nobody has a use for so much behind a
+request that waits, so such a connection is taken for one without a client.
+
 The table is read in pieces while connections come and go, and the kernel may then leave one out that stood there all
 the time. So nobody is gone who was missing once: whoever is missing is looked up again at once.
 """
@@ -22,6 +26,7 @@ __all__ = ["Sweep", "connection", "established"]
 
 _TABLES: Final = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _ESTABLISHED: Final = "01"
+_UNREAD_BYTES_MAX: Final = 65_536
 _EVERY_S: Final = 5.0
 _HOSTS_REMEMBERED: Final = 4_096
 
@@ -92,7 +97,10 @@ def connection(client: str, server: str) -> str:
 
 
 def established(clients: Iterable[str], tables: Iterable[Path] = _TABLES) -> set[str] | None:
-    """Return those of some connections that the kernel knows as established; None where it cannot be asked."""
+    """Return those of some connections that the kernel knows as established, with little unread.
+
+    None where it cannot be asked.
+    """
     try:
         there = {each for table in tables if table.exists() for each in _connections(table.read_text())}
     except OSError:
@@ -102,8 +110,8 @@ def established(clients: Iterable[str], tables: Iterable[Path] = _TABLES) -> set
 
 def _connections(table: str) -> Iterator[str]:
     for line in table.splitlines()[1:]:
-        fields = line.split(None, 4)
-        if fields[3] == _ESTABLISHED:
+        fields = line.split(None, 5)
+        if fields[3] == _ESTABLISHED and int(fields[4].partition(":")[2], 16) <= _UNREAD_BYTES_MAX:
             host, _, port = fields[2].partition(":")
             yield f"{_from_hex(host)}:{int(port, 16)}>{int(fields[1].rpartition(':')[2], 16)}"
 
