@@ -336,8 +336,8 @@ def _labels(actor: str, labels: Mapping[str, str], labels_max: int) -> dict[str,
 
 
 def _linger_ns(linger_s: float | None, named: bool, seconds_max: int) -> int:
-    if linger_s is None:
-        linger_s = min(LINGER_NAMED_S, seconds_max) if named else 0
+    if linger_s is None:  # whatever the limit: a client that asks again must not meet another default
+        linger_s = LINGER_NAMED_S if named else 0
     return _nanoseconds("linger", linger_s, seconds_max)
 
 

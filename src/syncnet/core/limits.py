@@ -94,6 +94,7 @@ class Limits:
         "Seconds of a linger: for so long an offer may stand without anybody behind it.",
         31_622_400,
         "bad-parameter",
+        lowest=10,
     )
 
     # --- one machine ---------------------------------------------------------------------------------------
