@@ -42,7 +42,12 @@ def report() -> str:
         rounds = _rounds(kind)
         quiet, disturbed = (statistics.median(column) * 1_000 for column in zip(*rounds, strict=True))
         rows.append([kind, f"{quiet:.2f}", f"{disturbed:.2f}", spread([late / soon for soon, late in rounds])])
-    lines = [f"{_ROUNDS} rounds, {_PAIRS} pairs for {_PHASE_S:g} s each, medians in ms; {machine()}.", ""]
+    lines = [
+        "## Abuse",
+        "",
+        f"{_ROUNDS} rounds, {_PAIRS} pairs for {_PHASE_S:g} s each, medians in ms; {machine()}",
+        "",
+    ]
     return "\n".join(lines + table(["abuse", "undisturbed", "disturbed", "ratio"], rows))
 
 

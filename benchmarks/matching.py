@@ -133,7 +133,9 @@ def _case_us(case: _Case) -> tuple[list[list[float]], list[list[float]]]:
     """Return what an arrival costs that does not sync, and one that does: by round, in each all sizes in turn."""
     machines = []
     for pending in _PENDING:
-        machines.append(Machine(Limits(pending_offers_max=10**9, pending_bytes_max=10**12)))
+        machines.append(
+            Machine(Limits(pending_offers_max=10**9, pending_per_namespace_max=10**9, pending_bytes_max=10**12))
+        )
         for number in range(pending):
             machines[-1].apply(case.waiting(number))
     gc.collect()
