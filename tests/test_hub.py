@@ -440,3 +440,23 @@ async def test_g6_an_expiry_or_withdrawal_on_its_way_is_not_for_the_next_offer_o
     hub.withdraw("default", "v", done.append, owner="")
     log.flush()
     assert [len(effects) for effects in done if isinstance(effects, tuple)] == [0, 1]
+
+
+async def test_a_timer_that_is_early_by_a_little_waits_and_a_clock_that_was_set_back_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[Callable[[], None]] = []
+
+    def note(_: float, call: Callable[[], None]) -> asyncio.Handle:
+        calls.append(call)
+        return asyncio.get_running_loop().call_soon(lambda: None)
+
+    hub = Hub(call_later=note)
+    monkeypatch.setattr(hub, "now_ns", lambda: 1_000_000_000)
+    early = Waiter(hub, offer("A", "a", timeout_s=0.003, at_ns=1_000_000_000))
+    calls.pop()()
+    assert not early.told
+    assert len(calls) == 1, "it is called again"
+    set_back = Waiter(hub, offer("B", "b", timeout_s=1, at_ns=3_600_000_000_000))
+    calls.pop()()
+    assert isinstance(await set_back.outcome(), TimedOut)

@@ -50,6 +50,9 @@ Done: TypeAlias = Callable[[tuple[Effect, ...] | WorldError], None]
 
 _ID_BYTES = 8
 _AGAIN_S = 0.5
+_TICK_S = 0.001
+_EARLY_NS_MAX = 5_000_000
+"""By how much the timers of loops may be early: some count in milliseconds."""
 _IDS_AT_ONCE = 256  # asking the system for randomness costs the same for many as for one
 
 
@@ -378,6 +381,10 @@ class Hub:
         with self._lock:
             if self._stands(place):
                 offer = place.offer
+                left_ns = offer.at_ns + (offer.timeout_ns or 0) - self.now_ns()
+                if 0 < left_ns < _EARLY_NS_MAX:  # with more than that left it is the clock that was set back
+                    place.deadline = self._call_later(left_ns / 1e9 + _TICK_S, lambda: self._expire(place))
+                    return
                 self._log.append(Expire(self.now_ns(), offer.namespace, offer.id, offer.at_ns))
 
     def _stands(self, place: _Place) -> bool:
