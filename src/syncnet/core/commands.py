@@ -10,7 +10,7 @@ not the class: to make a frozen instance takes Python eight times as long.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -73,21 +73,7 @@ class Offer:
 
     def asks_the_same_as(self, other: Offer) -> bool:
         """Tell whether both are the same request, made once and once again: all parameters and the owner are equal."""
-        return (
-            self.id == other.id
-            and self.events == other.events
-            and self.actor == other.actor
-            and self.mates == other.mates
-            and self.roster == other.roster
-            and self.labels == other.labels
-            and self.selector == other.selector
-            and self.payload == other.payload
-            and self.timeout_ns == other.timeout_ns
-            and self.linger_ns == other.linger_ns
-            and self.namespace == other.namespace
-            and self.named == other.named
-            and self.owner == other.owner
-        )
+        return self == replace(other, at_ns=self.at_ns)
 
 
 @dataclass(frozen=True, slots=True)

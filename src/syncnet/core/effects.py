@@ -27,6 +27,7 @@ __all__ = [
     "Synced",
     "TimedOut",
     "Withdrawn",
+    "offers_of",
 ]
 
 
@@ -129,3 +130,8 @@ Outcome: TypeAlias = Remembered | Refused
 """The effects that end an offer."""
 
 Effect: TypeAlias = Pending | Outcome | Missed | Attached | Retold
+
+
+def offers_of(outcome: Outcome) -> tuple[Offer, ...]:
+    """Return the offers that an outcome ends: the members of a sync, or the one offer of any other."""
+    return outcome.members if isinstance(outcome, Synced) else (outcome.offer,)

@@ -43,6 +43,7 @@ from syncnet.core.effects import (
     Synced,
     TimedOut,
     Withdrawn,
+    offers_of,
 )
 from syncnet.core.groups import Group, Shape, add
 from syncnet.core.limits import LABEL_NAME_CHARACTERS_MAX, LIMITS, PRESENT_OFFERS_MAX, WORD_BYTES, Limits
@@ -148,8 +149,7 @@ class Machine:
 
     def standing_offer(self, namespace: str, id: str) -> Offer | None:
         """Return the pending offer of that id."""
-        world = self._worlds.get(namespace)
-        standing = world.standing.get(id) if world else None
+        standing = self._standing(namespace, id)
         return standing.offer if standing else None
 
     def outcome_of(self, namespace: str, id: str, now_ns: int) -> tuple[Offer, Remembered] | None:
@@ -274,15 +274,16 @@ class Machine:
         if newcomer.offer.owner:
             add(self._pending_by_owner, newcomer.offer.owner, 1)
 
-    def _take(self, namespace: str, id: str) -> Standing | None:
-        """Take a pending offer out of the state, and return it."""
+    def _standing(self, namespace: str, id: str) -> Standing | None:
+        """Return the pending offer of that id as it stands."""
         world = self._worlds.get(namespace)
-        standing = world.standing.get(id) if world else None
-        if world is None or standing is None:
-            return None
-        self._let_go(world, standing)
+        return world.standing.get(id) if world else None
+
+    def _take(self, standing: Standing) -> None:
+        """Take a pending offer out of the state."""
+        namespace = standing.offer.namespace
+        self._let_go(self._worlds[namespace], standing)
         self._forget_if_blank(namespace)
-        return standing
 
     def _let_go(self, world: World, standing: Standing) -> None:
         del world.standing[standing.offer.id]
@@ -316,15 +317,14 @@ class Machine:
 
     def _meant(self, command: Withdraw | Expire) -> Standing | None:
         """Return the pending offer that a command means; None where it is there no more."""
-        world = self._worlds.get(command.namespace)
-        standing = world.standing.get(command.id) if world else None
+        standing = self._standing(command.namespace, command.id)
         return standing if standing and command.made_ns in (None, standing.offer.at_ns) else None
 
     def _withdraw(self, command: Withdraw) -> tuple[Effect, ...]:
         standing = self._meant(command)
         if standing is None or command.owner not in (None, standing.offer.owner):
             return ()
-        self._take(command.namespace, command.id)
+        self._take(standing)
         withdrawn = Withdrawn(command.at_ns, standing.offer, command.cause)
         if is_kept(withdrawn):
             self._outcomes.remember(withdrawn, standing.weight_bytes)
@@ -338,7 +338,7 @@ class Machine:
         around = _Surroundings(standing.offer)
         for event in standing.offer.events:
             around.look(world.matcher.compatible_with(standing, event, PRESENT_OFFERS_MAX))
-        self._take(command.namespace, command.id)
+        self._take(standing)
         absent = tuple(a for a in standing.offer.roster if a != standing.offer.actor and a not in around.present)
         missing = len(absent) or around.missing
         timed_out = TimedOut(command.at_ns, standing.offer, tuple(around.present), missing, absent)
@@ -359,7 +359,7 @@ class Machine:
             ]
         effects = []
         for standing in meant:
-            self._take(command.namespace, standing.offer.id)
+            self._take(standing)
             aborted = Aborted(command.at_ns, standing.offer, command.by, command.reason)
             self._outcomes.remember(aborted, standing.weight_bytes)
             effects.append(aborted)
@@ -367,7 +367,7 @@ class Machine:
 
 
 def _weight_bytes(outcome: Remembered) -> int:
-    return sum(map(weight_bytes, outcome.members if isinstance(outcome, Synced) else (outcome.offer,)))
+    return sum(map(weight_bytes, offers_of(outcome)))
 
 
 def _plain_bytes_max(limits: Limits) -> int:

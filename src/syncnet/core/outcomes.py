@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from syncnet.core.commands import Cause, Offer
-from syncnet.core.effects import Aborted, Effect, Remembered, Synced, TimedOut, Withdrawn
+from syncnet.core.effects import Aborted, Effect, Remembered, Synced, TimedOut, Withdrawn, offers_of
 from syncnet.core.limits import OUTCOMES_FORGOTTEN_AT_ONCE_MAX, Limits
 
 __all__ = ["Outcomes", "is_kept", "is_named"]
@@ -36,7 +36,7 @@ def is_kept(effect: Effect) -> TypeGuard[Remembered]:
 
 def is_named(outcome: Remembered) -> bool:
     """Tell whether somebody can ask again for an outcome: one of its offers has an id that its client chose."""
-    return any(offer.named for offer in (outcome.members if isinstance(outcome, Synced) else (outcome.offer,)))
+    return any(offer.named for offer in offers_of(outcome))
 
 
 class Outcomes:
@@ -60,8 +60,7 @@ class Outcomes:
 
         `weight_bytes` is what all of its offers weigh.
         """
-        members = outcome.members if isinstance(outcome, Synced) else (outcome.offer,)
-        named = [offer for offer in members if offer.named]
+        named = [offer for offer in offers_of(outcome) if offer.named]
         if not named:
             return
         entry = _Entry(outcome, tuple(named), weight_bytes)

@@ -125,10 +125,6 @@ class Offer(msgspec.Struct, eq=False, weakref=True):
 
     # --- for the world that it is in -----------------------------------------------------------------------
 
-    def is_synced(self) -> bool:
-        """Tell whether it has come to an end by a sync."""
-        return isinstance(self.told, Sync | Happening)
-
     def core_offer(self) -> CoreOffer:
         """Return it as the machine takes it."""
         terms = self.terms.template
