@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -10,6 +10,7 @@ from syncnet.core.commands import Cause, Command, Expire, Offer, Withdraw, make_
 from syncnet.core.effects import Aborted, Effect, Missed, Pending, Refused, Synced, TimedOut, Withdrawn
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
+from syncnet.core.terms import Seen
 from syncnet.errors import DrainingError, JournalError, ReplacedError, WorldError
 from syncnet.hub import Hub, Told
 from syncnet.log import Keeper
@@ -28,11 +29,12 @@ class Waiter:
         self.hub, self.offer = hub, made
         self.told: list[Told] = []
         self.ended = asyncio.Event()
+        self.loop = asyncio.get_running_loop()
         hub.offer(made, self.tell)
 
     def tell(self, told: Told) -> None:
         self.told.append(told)
-        self.ended.set()
+        self.loop.call_soon_threadsafe(self.ended.set)
 
     def leave(self) -> None:
         self.hub.leave(self.offer, self.tell)
@@ -45,8 +47,10 @@ class Waiter:
 
 
 @pytest.fixture
-def hub() -> Hub:
-    return Hub()
+def hub() -> Iterator[Hub]:
+    hub = Hub()
+    yield hub
+    hub._timers.close()  # and not the hub: those who still wait do so on a loop that has ended
 
 
 def named(actor: str, *events: str, linger_s: float | None = None, timeout_s: float | None = None) -> Offer:
@@ -182,7 +186,7 @@ async def test_draining_refuses_the_new_and_then_sends_the_waiting_away(hub: Hub
 
 
 async def test_observers_see_every_effect_in_order() -> None:
-    seen: list[Effect] = []
+    seen: list[Seen] = []
     hub = Hub(machine=Machine(Limits(search_steps_max=1)), observers=[seen.append])
     waiters = [Waiter(hub, offer(actor, mates=2)) for actor in ("A", "B", "C")]
     waiters[0].leave()
@@ -322,7 +326,7 @@ async def test_offers_of_before_are_taken_over() -> None:
             keeper.restore(before.snapshot())
 
     log = Restored()
-    seen: list[Effect] = []
+    seen: list[Seen] = []
     hub = Hub(log, observers=[seen.append])
     assert [effect.offer.actor for effect in seen if isinstance(effect, Pending)] == [
         "KEPT",

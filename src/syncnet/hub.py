@@ -3,7 +3,7 @@
 The hub is the sole writer. It gives time to commands, knows who waits for which offer, keeps the timers of those who
 will not wait for ever, and hands effects to its observers. It knows nothing of HTTP, of event loops and of what the
 waiting are (tasks, threads, requests), and it waits for nobody (law 5 of the house): whoever waits left a function to
-be told by, which hands over and returns.
+be told by, which hands over and returns. Any thread may call it.
 
 Laws
 
@@ -18,13 +18,12 @@ Laws
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, Withdraw
 from syncnet.core.effects import Attached, Effect, Missed, Outcome, Pending, Retold, Synced
@@ -33,14 +32,15 @@ from syncnet.core.lane import Lane
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
-from syncnet.core.terms import Plain
+from syncnet.core.terms import Plain, Seen
 from syncnet.errors import DrainingError, ReplacedError, SyncnetError, WorldError
 from syncnet.log import Log
 from syncnet.log.memory import MemoryLog
+from syncnet.timers import Timers
 
-__all__ = ["Done", "Hub", "Observer", "Passing", "Tell", "Told"]
+__all__ = ["Done", "Hub", "Observer", "Passing", "Tell", "Timer", "Told"]
 
-Observer: TypeAlias = Callable[[Effect], None]
+Observer: TypeAlias = Callable[[Seen], None]
 
 Told: TypeAlias = Outcome | SyncnetError
 """What one who waits is told: how the offer ended; or why the wait ended, though the offer may still stand."""
@@ -66,15 +66,15 @@ class Passing(Plain, Protocol):
         """Be told what became of it."""
 
 
-class _Timer(Protocol):
+class Timer(Protocol):
     """A call that is to come, and can be cancelled."""
 
     def cancel(self) -> None:
         """Let it not come; nothing happens where it has."""
 
 
-CallLater: TypeAlias = Callable[[float, Callable[[], None]], _Timer]
-"""Calls a function after so many seconds; `loop.call_later` of asyncio is one."""
+CallLater: TypeAlias = Callable[[float, Callable[[], None]], Timer]
+"""Calls a function after so many seconds, from whichever thread it is asked; `Timers.call_later` is one."""
 
 
 @dataclass(slots=True)
@@ -88,8 +88,8 @@ class _Place:
     offer: Offer
     tell: Tell | None
     is_overdue: bool = False
-    deadline: _Timer | None = None
-    lingering: _Timer | None = None
+    deadline: Timer | None = None
+    lingering: Timer | None = None
 
     def cancel_timers(self) -> None:
         if self.deadline is not None:
@@ -101,8 +101,8 @@ class _Place:
 class Hub:
     """The one owner of a machine.
 
-    `call_later` serves its timers; by default that of the event loop that runs when a timer is needed. Where all calls
-    come from one thread the lock costs next to nothing.
+    `call_later` serves its timers; by default a thread does that, begun when the first is set. Where all calls come
+    from one thread the lock costs next to nothing.
     """
 
     def __init__(
@@ -115,7 +115,8 @@ class Hub:
         self._log = MemoryLog() if log is None else log
         self._machine = Machine() if machine is None else machine
         self._observers = tuple(observers)
-        self._call_later: CallLater = _on_the_running_loop if call_later is None else call_later
+        self._timers = Timers()
+        self.call_later: Final[CallLater] = self._timers.call_later if call_later is None else call_later
         self._lock = threading.RLock()
         self._places: dict[tuple[str, str], _Place] = {}
         self._asking: dict[int, tuple[Offer, Tell | None]] = {}  # by identity; appended and not yet delivered
@@ -125,6 +126,8 @@ class Hub:
         self._draining = self._is_over = False
         self._latest_ns = 0
         self._lane: Lane[Passing] = Lane(self._machine)
+        self._lane_is_taken = not isinstance(self._log, MemoryLog)  # else a log must see every offer
+        self._is_settling = False
         self._log.open(self)
         self._take_over()
 
@@ -154,13 +157,14 @@ class Hub:
             self._settle()
         return self._machine
 
-    @property
-    def lane(self) -> Lane[Passing] | None:
-        """The lane, to be entered only by who holds `reading`, and while the hub takes offers.
+    def take_lane(self) -> Lane[Passing] | None:
+        """Return the lane to the one who shall have it: whoever asks first, because its offers must be of one kind.
 
-        None where every offer must be seen: by a log that keeps them, or by observers.
+        None to all others, and to everybody where a log must see every offer. To be entered only by who holds
+        `reading`, and lets the observers see what happens there, if there are any.
         """
-        return self._lane if isinstance(self._log, MemoryLog) and not self._observers else None
+        is_taken, self._lane_is_taken = self._lane_is_taken, True
+        return None if is_taken else self._lane
 
     @property
     def reading(self) -> threading.RLock:
@@ -189,12 +193,23 @@ class Hub:
                 raise DrainingError("the server is about to end and takes no more offers")
             self._append(offer, tell)
 
+    @property
+    def is_observed(self) -> bool:
+        """Tell whether there are observers."""
+        return bool(self._observers)
+
+    def observe(self, seen: Seen) -> None:
+        """Let the observers see something; under the lock."""
+        for see in self._observers:
+            see(seen)
+
     def leave(self, offer: Offer, tell: Tell) -> None:
         """Wait no longer: the one who made `offer`, to be told by `tell`, has gone. Nothing happens where it was told.
 
         The offer stays for its linger, or is withdrawn at once where it has none.
         """
         with self._lock:
+            self._settle()
             if id(offer) in self._asking:
                 self._asking[id(offer)] = (offer, None)
                 return
@@ -255,6 +270,7 @@ class Hub:
     def close(self) -> None:
         """End every wait, and close the log."""
         self.send_away()
+        self._timers.close()
         self._log.close()
 
     # --- what the log does (it sees a Keeper) --------------------------------------------------------------
@@ -288,9 +304,10 @@ class Hub:
             if self._lane.is_used:
                 self._settle()
             effects = self._machine.apply(command)
+            observers = () if self._is_settling else self._observers
             for effect in effects:
-                for observe in self._observers:
-                    observe(effect)
+                for see in observers:
+                    see(effect)
                 if isinstance(effect, Synced):
                     for member in effect.members:
                         self._end(member, effect)
@@ -316,7 +333,7 @@ class Hub:
                 self._commanding.pop(id(command))[1](error)
             elif not isinstance(command, Abort) and (place := self._places.get((command.namespace, command.id))):
                 again = self._expire if isinstance(command, Expire) else self._let_go
-                self._call_later(_AGAIN_S, lambda: again(place))  # a deadline is not dropped, and no ghost stays
+                self.call_later(_AGAIN_S, lambda: again(place))  # a deadline is not dropped, and no ghost stays
 
     # --- inside --------------------------------------------------------------------------------------------
 
@@ -332,15 +349,18 @@ class Hub:
             self._log.append(command)
 
     def _settle(self) -> None:
-        for passing in self._lane.leave_all():
-            offer = passing.core_offer()
-            self._append(offer, passing.tell)
+        """Let the offers of the lane stand in the machine, where they meet nobody; they were seen when they came."""
+        self._is_settling = True
+        try:
+            for passing in self._lane.leave_all():
+                self._append(passing.core_offer(), passing.tell)
+        finally:
+            self._is_settling = False
 
     def _take_over(self) -> None:
         """Take charge of the offers of before. Nobody waits for them any more, as if all their clients had left."""
         for arrival, offer in self._machine.all_pending():
-            for observe in self._observers:
-                observe(Pending(offer, arrival))
+            self.observe(Pending(offer, arrival))
             place = self._places[offer.namespace, offer.id] = _Place(offer, None)
             self._set_deadline(place)
             self._linger(place)
@@ -358,13 +378,13 @@ class Hub:
         offer = place.offer
         if offer.timeout_ns is not None:
             left_s = max(0, offer.at_ns + offer.timeout_ns - self.now_ns()) / 1e9
-            place.deadline = self._call_later(left_s, lambda: self._expire(place))
+            place.deadline = self.call_later(left_s, lambda: self._expire(place))
 
     def _linger(self, place: _Place) -> None:
         if place.lingering is not None:
             place.lingering.cancel()
         if place.offer.named and place.offer.linger_ns:
-            place.lingering = self._call_later(place.offer.linger_ns / 1e9, lambda: self._let_go(place))
+            place.lingering = self.call_later(place.offer.linger_ns / 1e9, lambda: self._let_go(place))
         else:
             self._let_go(place)
 
@@ -383,7 +403,7 @@ class Hub:
                 offer = place.offer
                 left_ns = offer.at_ns + (offer.timeout_ns or 0) - self.now_ns()
                 if 0 < left_ns < _EARLY_NS_MAX:  # with more than that left it is the clock that was set back
-                    place.deadline = self._call_later(left_ns / 1e9 + _TICK_S, lambda: self._expire(place))
+                    place.deadline = self.call_later(left_ns / 1e9 + _TICK_S, lambda: self._expire(place))
                     return
                 self._log.append(Expire(self.now_ns(), offer.namespace, offer.id, offer.at_ns))
 
@@ -436,7 +456,3 @@ class Hub:
         if asking.named:
             add(self._on_their_way, (asking.namespace, asking.id), -1)
         return entry[1]
-
-
-def _on_the_running_loop(delay_s: float, call: Callable[[], None]) -> _Timer:
-    return asyncio.get_running_loop().call_later(delay_s, call)

@@ -8,8 +8,9 @@ import pytest
 
 from syncnet.cli import terminal
 from syncnet.cli.terminal import TerminalLog
-from syncnet.core.effects import Effect, Pending
+from syncnet.core.effects import Pending
 from syncnet.core.machine import Machine
+from syncnet.core.terms import Seen
 from syncnet.view.lanes import Lanes
 from tests.core.offers import offer
 from tests.end_to_end.running import until
@@ -24,7 +25,7 @@ def test_what_a_slow_reader_missed_is_counted_and_the_picture_begins_anew(monkey
     def make_lines() -> terminal.LinesOf:
         lanes = Lanes()
 
-        def lines(effect: Effect) -> Iterable[str]:
+        def lines(effect: Seen) -> Iterable[str]:
             begun.set()
             gate.wait()
             return lanes.lines(effect)
@@ -71,7 +72,7 @@ def test_payloads_in_the_queue_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(terminal, "_QUEUED_PAYLOAD_BYTES_MAX", 10_000)
     gate = threading.Event()
 
-    def wait(_: Effect) -> list[str]:
+    def wait(_: Seen) -> list[str]:
         gate.wait()
         return []
 

@@ -19,10 +19,12 @@ pytestmark = pytest.mark.anyio
 
 class Asked:
     scheme = "http"
-    query = b""
 
     def __init__(self, method: str, path: str, authorization: str = "") -> None:
         self.method, self.path, self._authorization = method, path, authorization
+
+    def query_text(self) -> str:
+        return ""
 
     def header(self, name: str) -> str:
         return self._authorization if name == "authorization" else ""

@@ -2,18 +2,19 @@
 
 import json
 
+import pytest
 import yaml
 
 from syncnet.core.effects import Synced, TimedOut
 from syncnet.errors import PROBLEMS
-from syncnet.wire.answers import encode_pending, encode_problem, encode_sync, timed_out_problem
+from syncnet.wire.answers import as_yaml, encode_pair, encode_pending, encode_problem, encode_sync, timed_out_problem
 from tests.core.offers import offer
 
 VM, CUST = offer("VM", id="1", payload=b'{"a":1e400}'), offer("CUST", id="2", labels={"x": "y"})
 
 
 def test_the_answer_to_a_sync() -> None:
-    body = encode_sync(Synced(0, "default", "coin", 17, (VM, CUST)), "json")
+    body = encode_sync(Synced(0, "default", "coin", 17, (VM, CUST)))
     assert body == (
         b'{"event":"coin","sync":17,"payloads":{"VM":{"a":1e400},"CUST":""},"members":['
         b'{"id":"1","actor":"VM","labels":{"actor":"VM"},"payload":{"a":1e400}},'
@@ -23,22 +24,29 @@ def test_the_answer_to_a_sync() -> None:
 
 def test_where_two_members_bear_one_name_the_payload_is_the_later_ones() -> None:
     synced = Synced(0, "default", "e", 1, (offer("A", id="1", payload=b"1"), offer("A", id="2", payload=b"2")))
-    answer = json.loads(encode_sync(synced, "json"))
+    answer = json.loads(encode_sync(synced))
     assert answer["payloads"] == {"A": 2}
     assert [member["payload"] for member in answer["members"]] == [1, 2]
+
+
+@pytest.mark.parametrize("event", ["coin", 'a"b', "a\\b", "/x:y?{}"])
+def test_the_answer_to_a_plain_pair_is_that_to_a_sync(event: str) -> None:
+    first, second = offer("VM", event, id="0123456789abcdef"), offer("x.y-z_1", event, id="fedcba9876543210")
+    body = encode_pair(event, 17, first.id, first.actor, second.id, second.actor)
+    assert body == encode_sync(Synced(0, "default", event, 17, (first, second)))
 
 
 def test_yaml_says_the_same() -> None:
     tricky = offer("NO", id="3", payload='{"é": ["no", "1", 1, 1.5, null, "2001-01-01", "a\\nb"]}'.encode())
     synced = Synced(0, "default", "coin", 1, (CUST, tricky))
-    as_yaml, as_json = (encode_sync(synced, output) for output in ("yaml", "json"))
-    assert yaml.safe_load(as_yaml) == json.loads(as_json)
-    assert as_yaml.startswith(b"event: coin\nsync: 1\npayloads:\n  CUST: ''\n")
+    as_json = encode_sync(synced)
+    assert yaml.safe_load(as_yaml(as_json)) == json.loads(as_json)
+    assert as_yaml(as_json).startswith(b"event: coin\nsync: 1\npayloads:\n  CUST: ''\n")
 
 
 def test_yaml_of_payloads_at_the_limits() -> None:
     deep = offer("A", payload=b"[" * 63 + b"9" * 4000 + b"]" * 63)
-    assert b"9" * 4000 in encode_sync(Synced(0, "default", "coin", 1, (deep,)), "yaml")
+    assert b"9" * 4000 in as_yaml(encode_sync(Synced(0, "default", "coin", 1, (deep,))))
 
 
 def test_a_problem_document() -> None:

@@ -1,7 +1,6 @@
 """Parameters come in as texts or values, and are read, or refused with what was expected, what came, and where."""
 
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 import pytest
@@ -13,7 +12,7 @@ from syncnet.errors import BadBodyError, ParameterError
 from syncnet.wire.bodies import Texts, decode_body, decode_form
 from syncnet.wire.durations import parse_duration_s
 from syncnet.wire.negotiation import preferred_output
-from syncnet.wire.parameters import OfferRequest, read_namespace, read_offer, read_query_offer
+from syncnet.wire.parameters import OfferRequest, read_namespace, read_offer, read_plain
 
 JSON, YAML, FORM = "application/json", "application/yaml", "application/x-www-form-urlencoded"
 
@@ -210,9 +209,27 @@ BOUNDS = {
 @example("event=abc&actor=A", {"event_characters_max": 1})
 @example("event=abc&actor=A", {"events_characters_max": 1})
 def test_the_short_way_to_read_a_query_says_what_the_long_one_says(text: str, bounds: dict[str, int]) -> None:
-    more: dict[str, Any] = {"at_ns": 7, "new_id": lambda: "x", "owner": "ci", "limits": Limits(**bounds)}
-    short = said(lambda: read_query_offer(text, **more))
-    assert short == said(lambda: read_offer(decode_form(text, more["limits"].parameters_max), Texts(), **more))
+    limits = Limits(**bounds)
+    plain = read_plain(text, limits)
+    if plain is not None:
+        asked = said(
+            lambda: read_offer(
+                decode_form(text, limits.parameters_max), Texts(), at_ns=7, new_id=lambda: "x", limits=limits
+            )
+        )
+        assert asked == OfferRequest(plain.offer("x", 7), None)
+
+
+@pytest.mark.parametrize("text", ["event=coin&actor=VM", "actor=VM&event=coin", 'event=a/b:c"d&actor=x.y-z'])
+def test_which_queries_are_plain(text: str) -> None:
+    plain = read_plain(text)
+    assert plain is not None
+    assert (*plain.key, plain.actor) == ("default", *(decode_form(text)[name][0] for name in ("event", "actor")))
+
+
+@pytest.mark.parametrize("more", ["&mates=1", "&id=x", "&event=b", "&", "%20", "&output=json", "&timeout=1"])
+def test_which_queries_are_not(more: str) -> None:
+    assert read_plain(f"event=coin&actor=VM{more}") is None
 
 
 def said(read: Callable[[], OfferRequest]) -> OfferRequest | str:

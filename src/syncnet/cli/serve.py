@@ -22,9 +22,9 @@ from syncnet.cli.durations import DURATION
 from syncnet.cli.limits import limit_options, limits_of
 from syncnet.cli.security import Security, security_options
 from syncnet.cli.terminal import TerminalLog
-from syncnet.core.effects import Effect
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
+from syncnet.core.terms import Seen, in_full
 from syncnet.errors import JournalError
 from syncnet.hub import Hub
 from syncnet.server.address import Address, AddressError, listen, parse_address
@@ -53,9 +53,9 @@ _ALLOCATOR: Final = ("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:1000,muzzy_d
 """What granian's allocator (jemalloc) is told, unless the environment says otherwise: one arena for all threads, so
 that what one wave of clients leaves behind serves the next, and what is free goes back to the system after a second."""
 
-_LOG_FORMATS: Final[dict[str, Callable[[], Callable[[Effect], list[str]]] | None]] = {
+_LOG_FORMATS: Final[dict[str, Callable[[], Callable[[Seen], list[str]]] | None]] = {
     "graph": lambda: Lanes().lines,
-    "json": lambda: lambda effect: [json_line(effect)],
+    "json": lambda: lambda seen: [json_line(effect) for effect in in_full(seen)],
     "none": None,
 }
 

@@ -1,6 +1,6 @@
 """Writes the log to standard output, from a thread of its own.
 
-A terminal that is paused, or a pipe that nobody reads, must not hold up the hub (G8). So the hub's loop only puts
+A terminal that is paused, or a pipe that nobody reads, must not hold up the hub (G8). So the hub only puts
 effects into a queue; the thread makes lines of them and writes. Where the reader is slower than the happenings for
 so long that the queue is full, happenings are left out, their number is said, and the picture begins anew.
 """
@@ -13,17 +13,20 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
-from syncnet.core.effects import Effect, Synced
+from syncnet.core.effects import Synced
+from syncnet.core.terms import Met, Rested, Seen
 
 __all__ = ["LinesOf", "TerminalLog"]
 
-LinesOf: TypeAlias = Callable[[Effect], Iterable[str]]
-"""What makes lines of effects, fed one after the other."""
+LinesOf: TypeAlias = Callable[[Seen], Iterable[str]]
+"""What makes lines of what the hub let be seen, fed one thing after the other."""
 
 _QUEUED_EFFECTS_MAX: Final = 100_000
 _QUEUED_PAYLOAD_BYTES_MAX: Final = 67_108_864
-_LINES_AT_ONCE: Final = 500
+_LINES_AT_ONCE: Final = 5_000
 _PACE_S: Final = 0.02
+_BRIEF: Final = (Rested, Met)
+"""What has no payload."""
 _CLOSE_S: Final = 2.0
 
 
@@ -37,8 +40,8 @@ class TerminalLog:
     def __init__(self, make_lines: Callable[[], LinesOf], fd: int) -> None:
         self._make_lines = make_lines
         self._fd = fd
-        self._queue: deque[Effect] = deque()
-        self._bytes_put = 0  # counted by the hub's thread,
+        self._queue: deque[Seen] = deque()
+        self._bytes_put = 0  # counted under the hub's lock,
         self._bytes_taken = 0  # and this one by the other, so that neither needs a lock
         self._left_out = 0
         self._is_idle = False
@@ -48,12 +51,13 @@ class TerminalLog:
         self._thread = threading.Thread(target=self._write_all, name="syncnet-log", daemon=True)
         self._thread.start()
 
-    def __call__(self, effect: Effect) -> None:
+    def __call__(self, effect: Seen) -> None:
         """Queue one effect; never waits."""
         if self._has_ended:
             return
         if len(self._queue) < _QUEUED_EFFECTS_MAX and self._bytes_put - self._bytes_taken < _QUEUED_PAYLOAD_BYTES_MAX:
-            self._bytes_put += _payload_bytes(effect)
+            if type(effect) not in _BRIEF:
+                self._bytes_put += _payload_bytes(effect)
             self._queue.append(effect)
             if self._is_idle:
                 self._wake.set()
@@ -71,7 +75,7 @@ class TerminalLog:
             picture = _Picture(self._make_lines)
             while self._wait_for_effects():
                 while lines := self._next_lines(picture):
-                    self._write("".join(lines).encode())
+                    self._write("\n".join([*lines, ""]).encode())
                 self._closing.wait(_PACE_S)
         except OSError:
             pass  # nobody reads any more (a closed pipe, a full disk); the server goes on without a log
@@ -90,14 +94,16 @@ class TerminalLog:
         return bool(self._queue)
 
     def _next_lines(self, picture: _Picture) -> list[str]:
-        """Return the lines of the next effects, with line ends; an empty list where there are no more effects."""
+        """Return the lines of the next effects; an empty list where there are no more effects."""
         lines: list[str] = []
-        while self._queue and len(lines) < _LINES_AT_ONCE:
-            effect = self._queue.popleft()
-            self._bytes_taken += _payload_bytes(effect)
-            if picture.left_out != self._left_out and len(self._queue) < _QUEUED_EFFECTS_MAX // 2:
+        queue = self._queue
+        while queue and len(lines) < _LINES_AT_ONCE:
+            effect = queue.popleft()
+            if type(effect) not in _BRIEF:
+                self._bytes_taken += _payload_bytes(effect)
+            if picture.left_out != self._left_out and len(queue) < _QUEUED_EFFECTS_MAX // 2:
                 lines.append(picture.begin_anew(self._left_out))
-            lines += [f"{line}\n" for line in picture.lines_of(effect)]
+            lines += picture.lines_of(effect)
         return lines
 
     def _write(self, data: bytes) -> None:
@@ -116,10 +122,12 @@ class _Picture:
     def begin_anew(self, left_out: int) -> str:
         said, self.left_out = self.left_out, left_out
         self.lines_of = self._make_lines()
-        return f"… {left_out - said} happenings left out: the reader of this log was too slow\n"
+        return f"… {left_out - said} happenings left out: the reader of this log was too slow"
 
 
-def _payload_bytes(effect: Effect) -> int:
+def _payload_bytes(effect: Seen) -> int:
+    if isinstance(effect, Rested | Met):
+        return 0
     if not isinstance(effect, Synced):
         return len(effect.offer.payload)
     payload_bytes = 0

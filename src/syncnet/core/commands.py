@@ -21,6 +21,7 @@ from syncnet.errors import LabelError, ParameterError
 
 __all__ = [
     "DEFAULT_NAMESPACE",
+    "NO_PAYLOAD",
     "Abort",
     "Cause",
     "Command",
@@ -31,9 +32,12 @@ __all__ = [
     "check_namespace",
     "make_abort",
     "make_offer",
+    "plain_offer",
 ]
 
 DEFAULT_NAMESPACE: Final = "default"
+NO_PAYLOAD: Final = b'""'
+"""The payload of one who hands over nothing: an empty text, as JSON."""
 
 
 class Cause(StrEnum):
@@ -132,7 +136,7 @@ def make_offer(
     expect: Iterable[str] | None = None,
     labels: Mapping[str, str] | None = None,
     selector: Selector | None = None,
-    payload: bytes = b'""',
+    payload: bytes = NO_PAYLOAD,
     timeout_s: float | None = None,
     linger_s: float | None = None,
     named: bool = False,
@@ -173,6 +177,24 @@ def make_offer(
         timeout_ns=None if timeout_s is None else _nanoseconds("timeout", timeout_s, limits.timeout_s_max),
         linger_ns=_linger_ns(linger_s, named, limits.linger_s_max) if named or linger_s is not None else 0,
         named=named,
+        owner=owner,
+    )
+
+
+def plain_offer(*, at_ns: int, namespace: str, id: str, event: str, actor: str, owner: str = "") -> Offer:
+    """Return what `make_offer` returns of an event, an actor and nothing else; for names that were checked already."""
+    return Offer(
+        at_ns=at_ns,
+        namespace=namespace,
+        id=id,
+        events=(event,),
+        actor=actor,
+        mates=1,
+        roster=(),
+        labels={"actor": actor},
+        selector=not_actor(actor),
+        payload=NO_PAYLOAD,
+        timeout_ns=None,
         owner=owner,
     )
 

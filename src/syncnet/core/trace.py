@@ -15,7 +15,7 @@ from itertools import islice
 
 from syncnet.core.effects import Synced
 from syncnet.core.limits import Limits
-from syncnet.core.terms import Pair
+from syncnet.core.terms import Pair, written_out
 
 __all__ = ["Trace"]
 
@@ -73,17 +73,8 @@ class Trace:
 def _is_later(entry: _Entry | Pair, namespace: str, after: int) -> bool:
     if isinstance(entry, _Entry):
         return entry.synced.sync > after and entry.synced.namespace == namespace
-    return entry[0] > after and entry[1].template.namespace == namespace
+    return entry[0] > after and entry[1].key[0] == namespace
 
 
 def _synced(entry: _Entry | Pair) -> Synced:
-    return entry.synced if isinstance(entry, _Entry) else _written_out(entry)
-
-
-def _written_out(pair: Pair) -> Synced:
-    number, first, first_id, first_ns, second, second_id, second_ns = pair
-    members = (
-        replace(first.template, id=first_id, at_ns=first_ns),
-        replace(second.template, id=second_id, at_ns=second_ns),
-    )
-    return Synced(max(first_ns, second_ns), first.template.namespace, first.template.events[0], number, members)
+    return entry.synced if isinstance(entry, _Entry) else written_out(entry)

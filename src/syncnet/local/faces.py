@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Final, Unpack
 
 from syncnet.core.limits import LIMITS, Limits
-from syncnet.core.terms import Terms
 from syncnet.hub import Hub
 from syncnet.local.offers import Offer
 from syncnet.local.sleepers import (
@@ -26,6 +25,7 @@ from syncnet.local.sleepers import (
     wake_thread,
     wake_trio,
 )
+from syncnet.local.terms import KnownTerms
 from syncnet.local.world import More, World
 from syncnet.wire.results import Sync
 
@@ -95,7 +95,7 @@ class Syncnet:
         told = met.told
         return told if type(told) is Sync else met.outcome()
 
-    async def _sync_in_trio(self, terms: Terms, payload: Any) -> Sync:
+    async def _sync_in_trio(self, terms: KnownTerms, payload: Any) -> Sync:
         """Do what `sync` does, in a task of trio, for a plain offer."""
         lowlevel, token = trio_here()
         await lowlevel.checkpoint_if_cancelled()

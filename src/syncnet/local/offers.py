@@ -18,8 +18,7 @@ import msgspec
 
 from syncnet.core.commands import Offer as CoreOffer
 from syncnet.core.effects import Synced
-from syncnet.core.terms import Terms
-from syncnet.hub import Told
+from syncnet.hub import Timer, Told
 from syncnet.local.sleepers import (
     TrioSleeper,
     loop_here,
@@ -29,12 +28,12 @@ from syncnet.local.sleepers import (
     wake_thread,
     wake_trio,
 )
+from syncnet.local.terms import KnownTerms
 from syncnet.local.told import Happening, error_of
 from syncnet.wire.payloads import Held
 from syncnet.wire.results import Sync
 
 if TYPE_CHECKING:
-    from syncnet.local.timers import Timer
     from syncnet.local.world import World
 
 __all__ = ["Offer", "Wake"]
@@ -52,7 +51,7 @@ class Offer(msgspec.Struct, eq=False, weakref=True):
     """
 
     _world: World
-    terms: Terms
+    terms: KnownTerms
     payload: Any
     id: str
     at_ns: int

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from syncnet.core.effects import Aborted, Refused, Synced, TimedOut, Withdrawn
-from syncnet.core.terms import Terms
 from syncnet.errors import (
     AbortedError,
     DrainingError,
@@ -20,6 +19,7 @@ from syncnet.errors import (
     WorldError,
 )
 from syncnet.hub import Told
+from syncnet.local.terms import KnownTerms
 from syncnet.wire.answers import aborted_detail, timed_out_detail, waited_s
 from syncnet.wire.payloads import value_of
 from syncnet.wire.results import Happened, Member, Sync
@@ -57,10 +57,10 @@ class Pair(msgspec.Struct, eq=False):
     """
 
     number: int
-    _first: Terms
+    _first: KnownTerms
     _first_id: str
     _first_payload: Any
-    _second: Terms
+    _second: KnownTerms
     _second_id: str
     _second_payload: Any
     _payloads: Mapping[str, Any] | None = None

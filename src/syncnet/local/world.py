@@ -19,11 +19,10 @@ from syncnet.core.effects import Effect, Synced, Withdrawn
 from syncnet.core.lane import Lane
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
-from syncnet.core.terms import Terms
 from syncnet.errors import DrainingError, WorldError
 from syncnet.hub import Hub
 from syncnet.local.offers import Offer, Wake
-from syncnet.local.timers import Timers
+from syncnet.local.terms import KnownTerms
 from syncnet.local.told import Happening, Pair, error_of
 from syncnet.wire.answers import encode_pending
 from syncnet.wire.bodies import Texts
@@ -56,14 +55,13 @@ class World:
     """The state behind one `Syncnet`."""
 
     def __init__(self, limits: Limits) -> None:
-        self.timers = Timers()
-        self.hub = Hub(machine=Machine(limits), call_later=self.timers.call_later)
+        self.hub = Hub(machine=Machine(limits))
         self.lock: Final = self.hub.reading
         self._limits = limits
-        self._terms: dict[object, Terms] = {}
-        self.plain_terms: dict[tuple[str, str], Terms] = {}  # of those that say nothing beside event and actor
+        self._terms: dict[object, KnownTerms] = {}
+        self.plain_terms: dict[tuple[str, str], KnownTerms] = {}  # of those that say nothing beside event and actor
         self._ids: list[str] = []
-        self._lane = cast("Lane[Offer]", self.hub.lane)
+        self._lane = cast("Lane[Offer]", self.hub.take_lane())
         self._happening: tuple[Synced, Happening] | None = None
 
     # --- offers --------------------------------------------------------------------------------------------
@@ -88,7 +86,7 @@ class World:
 
     def meet(
         self,
-        terms: Terms,
+        terms: KnownTerms,
         payload: Any,
         wake: Wake | None = None,
         new_sleeper: Callable[[], Any] | None = None,
@@ -112,7 +110,7 @@ class World:
             lock.acquire()
             first = self._lane.meet(terms, id, at_ns)
             if first is not None:
-                pair = Pair(self._lane.number, first.terms, first.id, first.payload, terms, id, payload)
+                pair = Pair(self._lane.pair[0], first.terms, first.id, first.payload, terms, id, payload)
                 first.told = Sync(pair, 0)
                 if first.timer is not None:
                     first.timer.cancel()
@@ -186,7 +184,6 @@ class World:
     def close(self) -> None:
         """End all waits with `UnavailableError`, and take no more offers."""
         self.hub.close()
-        self.timers.close()
 
     def happening(self, synced: Synced) -> Happening:
         """Return a sync as its members see it, the same for all of them: they are told one after the other."""
@@ -204,13 +201,13 @@ class World:
 
     def _let_time_out(self, offer: Offer, timeout_ns: int) -> None:
         """Wake the hub when an offer of the lane has waited enough; it then has the offer, and sees to its end."""
-        offer.timer = self.timers.call_later(timeout_ns / 1e9, self.hub.settle)
+        offer.timer = self.hub.call_later(timeout_ns / 1e9, self.hub.settle)
 
     def _new_id(self) -> str:
         self._ids = self.hub.new_ids()
         return self._ids.pop()
 
-    def _new_terms(self, events: tuple[str, ...], actor: str, more: More) -> Terms:
+    def _new_terms(self, events: tuple[str, ...], actor: str, more: More) -> KnownTerms:
         """Return the terms of an offer, checked as a server checks them; they are remembered, but for a name."""
         said = {name: value for name, value in more.items() if value is not None}
         key = _key(events, actor, said)
@@ -226,7 +223,7 @@ class World:
         values = {"event": list(events), "actor": actor, **said}
         offer = read_offer(Texts(), values, at_ns=0, new_id=lambda: "", limits=self._limits).offer
         is_plain = len(events) == 1 and offer.mates == 1 and not (said.keys() - {"mates", "timeout", "namespace"})
-        terms = Terms(offer, (offer.namespace, offer.events[0]), actor, is_plain)
+        terms = KnownTerms(offer, (offer.namespace, offer.events[0]), actor, is_plain)
         if key is not None:
             if len(self._terms) >= _TERMS_KEPT:
                 self._terms.clear()

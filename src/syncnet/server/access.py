@@ -131,6 +131,13 @@ class Access:
             return caller
         return _with_token(caller, self.tokens, request.header("authorization"))
 
+    def is_open_to(self, host: str | None) -> bool:
+        """Tell whether `admit` is known to admit anybody who asks for this host, and sends no other header it looks at.
+
+        Without a new look: of a host that was not asked for before it says no.
+        """
+        return (host in self._hosts_remembered or self._hosts is None) and self.tokens is None and not self._origins
+
     def _check_host(self, host: str, ours: frozenset[str]) -> None:
         match = _HOST.fullmatch(host.lower())
         name = match["name"] if match else ""

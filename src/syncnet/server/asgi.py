@@ -35,15 +35,24 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 class _ASGIRequest:
     """A request as ASGI brings it: `scope` says what, `receive` has the body and then the end of the connection."""
 
-    __slots__ = ("_headers", "_receive", "method", "path", "query", "scheme")
+    __slots__ = ("_headers", "_query", "_receive", "method", "path", "scheme")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
-        self.query: bytes = scope["query_string"]
+        self._query: bytes = scope["query_string"]
         self.scheme: str = scope.get("scheme", "http")
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive
+
+    def query_text(self) -> str:
+        try:
+            return self._query.decode()
+        except UnicodeDecodeError as error:
+            raise BadBodyError(
+                f"expected UTF-8 in the query, got the byte 0x{self._query[error.start]:02x} at byte {error.start + 1}",
+                "bad-parameter",
+            ) from None
 
     def header(self, name: str) -> str:
         wanted = name.encode()

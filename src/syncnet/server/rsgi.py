@@ -1,4 +1,4 @@
-"""The RSGI face: what granian calls for every request (RSGI 1.x, docs/spec/RSGI.md of granian)."""
+"""The RSGI face: what granian gives us for every request (RSGI 1.x, docs/spec/RSGI.md of granian)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from typing import Any
 
 from granian.rsgi import ProtocolClosed, ProtocolError
 
+from syncnet.core.limits import Limits
 from syncnet.errors import BadBodyError
+from syncnet.hub import Hub
+from syncnet.server.access import Access
 from syncnet.server.handler import BodyTooLargeError, Handler
+from syncnet.server.responses import Response
+from syncnet.server.short_way import ShortWay
 from syncnet.server.sweep import Sweep, connection
+from syncnet.server.waiting import Waiters
 
 __all__ = ["RSGIApp", "RequestCounts"]
 
@@ -18,28 +24,69 @@ _LENGTH_DIGITS_MAX = 20
 _COUNTED_CONNECTIONS = 4_096
 
 
-class _RSGIRequest:
-    """A request as RSGI brings it: `scope` says what, `protocol` has the body and the connection."""
+class _Client:
+    """Whoever made a request that RSGI brought."""
 
-    __slots__ = ("_headers", "_protocol", "_scope", "_sweep", "_was_read", "method", "path", "query")
+    __slots__ = ("_protocol", "_scope", "_sweep")
 
     def __init__(self, scope: Any, protocol: Any, sweep: Sweep) -> None:
+        self._scope = scope
+        self._protocol = protocol
+        self._sweep = sweep
+
+    def reply(self, response: Response) -> None:
+        """Hand over the answer, on whichever thread; it is not waited for, so a slow reader delays nobody."""
+        self._protocol.response_bytes(*response)
+
+    async def disconnected(self) -> None:
+        watching = self._sweep.watch(connection(self._scope.client, self._scope.server))
+        try:
+            await self._protocol.client_disconnect()
+        except asyncio.CancelledError:
+            if not self._sweep.forget(watching):
+                raise
+            watching.uncancel()
+        else:
+            self._sweep.forget(watching)
+
+
+class _Request(_Client):
+    """A request as RSGI brings it: `scope` says what, `protocol` has the body and the connection.
+
+    What granian is asked for it makes anew, so each is asked for once, and the headers by the names of those that are
+    there. After the answer to one that `is_last` the connection is closed.
+    """
+
+    __slots__ = ("_headers", "_is_last", "_names", "_was_read", "method", "path")
+
+    def __init__(self, scope: Any, protocol: Any, sweep: Sweep, *, is_last: bool) -> None:
+        super().__init__(scope, protocol, sweep)
         self.method: str = scope.method
         self.path: str = scope.path
-        self.query: bytes = scope.query_string.encode()
+        self._is_last = is_last
         self._was_read = False
-        self._scope = scope
-        self._sweep = sweep
-        self._headers = scope.headers
-        self._protocol = protocol
+        self._headers = headers = scope.headers
+        self._names: list[str] = headers.keys()
 
     @property
     def scheme(self) -> str:
         return str(self._scope.scheme)
 
+    def query_text(self) -> str:
+        text: str = self._scope.query_string
+        return text
+
     def header(self, name: str) -> str:
+        if name not in self._names:
+            return ""
         value: str = self._headers.get(name, "")
         return value
+
+    def reply(self, response: Response) -> None:
+        """Hand over the answer, see above; and say so where the connection ends."""
+        if self._is_last or (response.status >= _ERRORS and self._leaves_a_body()):
+            response.headers.append(("connection", "close"))
+        super().reply(response)
 
     async def body(self, bytes_max: int) -> bytes:
         """Return the body, whole: granian tells of one that broke off only where it is not read in chunks.
@@ -57,22 +104,11 @@ class _RSGIRequest:
             raise BadBodyError("the body broke off") from None
         return body
 
-    def leaves_a_body(self) -> bool:
+    def _leaves_a_body(self) -> bool:
         """Tell whether a body was not read: granian then ends the connection, and the client must be told."""
         if self._was_read:
             return False
         return bool(self.header("content-length").lstrip("0") or self.header("transfer-encoding"))
-
-    async def disconnected(self) -> None:
-        watching = self._sweep.watch(connection(self._scope.client, self._scope.server))
-        try:
-            await self._protocol.client_disconnect()
-        except asyncio.CancelledError:
-            if not self._sweep.forget(watching):
-                raise
-            watching.uncancel()
-        else:
-            self._sweep.forget(watching)
 
 
 class RequestCounts:
@@ -110,18 +146,29 @@ class RequestCounts:
 
 
 class RSGIApp:
-    """Wraps a handler for granian; after so many requests a connection is closed."""
+    """Serves a hub to granian; after so many requests a connection is closed. `loop` is for what cannot do without."""
 
-    def __init__(self, handler: Handler, requests_per_connection_max: int) -> None:
-        self._handler = handler
-        self._counts = RequestCounts(requests_per_connection_max)
+    def __init__(self, hub: Hub, access: Access, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+        self._waiters = Waiters(hub, loop)
+        self._handler = Handler(hub, access, limits, self._waiters)
+        self._short_way = ShortWay(self._waiters, access, limits, self._client_of)
+        self._counts = RequestCounts(limits.requests_per_connection_max)
         self._sweep = Sweep()
 
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        """Answer one request. The answer is handed over, not waited for, so a slow reader delays nobody."""
+    def take(self, scope: Any, protocol: Any) -> None:
+        """Take a request from granian, on a thread of granian's, one at a time; it is answered when there is an answer.
+
+        What can be answered without an event loop is not given to one: that would cost more than the answer.
+        """
         is_last = self._counts.is_last(scope.client)
-        request = _RSGIRequest(scope, protocol, self._sweep)
-        response = await self._handler.respond(request)
-        if is_last or (response.status >= _ERRORS and request.leaves_a_body()):
-            response.headers.append(("connection", "close"))
-        protocol.response_bytes(response.status, response.headers, response.body)
+        if not is_last and self._short_way.take(scope, protocol):
+            return
+        request = _Request(scope, protocol, self._sweep, is_last=is_last)
+        if not self._handler.ask(request, request.reply):
+            self._waiters.spawn(self._respond(request))
+
+    async def _respond(self, request: _Request) -> None:
+        request.reply(await self._handler.respond(request))
+
+    def _client_of(self, scope: Any, protocol: Any) -> _Client:
+        return _Client(scope, protocol, self._sweep)

@@ -1,14 +1,4 @@
-"""Runs one server on granian, in this process and on this event loop, until a signal ends it.
-
-Granian's embedded server is told three things that its defaults get wrong for requests that wait for each other:
-
-- `backpressure` bounds the requests at once. Below the number of offers that may wait it would be a deadlock: those
-  who wait hold every place, and their mates cannot come in.
-- It shares its port with whoever else binds it (SO_REUSEPORT), and two servers on one port are two worlds. So it is
-  given a socket that was bound without.
-- HTTP/2 is off: granian tells of a lost connection, but not of a single stream that was reset, and an offer whose
-  client is gone must not stay (G6).
-"""
+"""Runs one server, in this process and on this event loop, until a signal ends it."""
 
 from __future__ import annotations
 
@@ -19,22 +9,15 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.http import HTTP1Settings
-from granian.net import SocketHolder
-from granian.server.embed import Server as EmbeddedServer
-
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.hub import Hub
 from syncnet.server.access import Access
-from syncnet.server.address import BACKLOG_CONNECTIONS
-from syncnet.server.handler import Handler
+from syncnet.server.embedding import Granian
 from syncnet.server.rsgi import RSGIApp
 from syncnet.server.tls import TLS
 
-__all__ = ["Granian", "serve"]
+__all__ = ["serve"]
 
-_REQUESTS_MAX: Final = 1_000_000  # above what the limit on open files can let in
 _FLUSH_S: Final = 1.0  # how long the last answers may take to leave
 _QUIET_S: Final = 5.0  # how long a journal may take to write what was asked for before the end
 _QUIET_STEP_S: Final = 0.002
@@ -67,8 +50,8 @@ async def serve(
         loop.add_signal_handler(signum, stop.set)
     if on_hangup is not None:
         loop.add_signal_handler(signal.SIGHUP, on_hangup)
-    app = RSGIApp(Handler(hub, access, limits), limits.requests_per_connection_max)
-    server = Granian(app, listener, limits, tls)
+    app = RSGIApp(hub, Access() if access is None else access, limits, loop)
+    server = Granian(app.take, listener, limits, tls)
     serving = asyncio.create_task(server.serve())
     for _turn in range(_TURNS_TO_START):
         await asyncio.sleep(0)
@@ -98,31 +81,3 @@ async def _until_quiet(hub: Hub) -> None:
         async with asyncio.timeout(_QUIET_S):
             while not hub.is_quiet:  # noqa: ASYNC110 - the hub knows of no loop that it could wake
                 await asyncio.sleep(_QUIET_STEP_S)
-
-
-class Granian(EmbeddedServer):  # type: ignore[misc]
-    """Granian's embedded server, on a socket of ours."""
-
-    def __init__(self, app: RSGIApp, listener: socket.socket, limits: Limits, tls: TLS | None = None) -> None:
-        self._listener = listener
-        super().__init__(
-            app,
-            interface=Interfaces.RSGI,
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(
-                header_read_timeout=limits.head_read_s_max * 1_000,  # of the next request too: an idle connection ends
-                max_buffer_size=limits.head_bytes_max,
-            ),
-            websockets=False,
-            backpressure=_REQUESTS_MAX,
-            log_enabled=False,
-            ssl_cert=tls and tls.cert,
-            ssl_key=tls and tls.key,
-            ssl_ca=tls and tls.client_ca,
-            ssl_client_verify=tls is not None and tls.client_ca is not None,
-            ssl_protocol_min=SSLProtocols.tls12,
-        )
-
-    def _init_shared_socket(self) -> None:
-        self._sfd = self._listener.detach()  # granian closes it
-        self._shd = SocketHolder(self._sfd, False, BACKLOG_CONNECTIONS)

@@ -4,29 +4,26 @@
     │┌ CUST:coin
     └└ CUST:coin VM:coin
 
-`Lanes.lines` is fed the effects in order and says the lines to write; of offers whose opening it was not fed it is
-silent. A pending offer has the leftmost lane that was
-free when it came. A line ends at its rightmost lane in use, but is never narrower than two cells.
+`Lanes.lines` is fed what an observer sees, in order, and says the lines to write; of offers whose opening it was not
+fed it is silent. A pending offer has the leftmost lane that was free when it came. A line ends at its rightmost lane in
+use, but is never narrower than two cells.
 """
 
 from __future__ import annotations
 
-import heapq
+from collections.abc import Iterable
 from typing import Final
 
 from syncnet.core.commands import DEFAULT_NAMESPACE, Offer
 from syncnet.core.effects import (
     Aborted,
-    Attached,
-    Effect,
     Missed,
     Pending,
-    Refused,
-    Retold,
     Synced,
     TimedOut,
     Withdrawn,
 )
+from syncnet.core.terms import Met, Pair, Rested, Seen
 
 __all__ = ["Lanes"]
 
@@ -41,67 +38,94 @@ class Lanes:
     """The lanes of one log, over all namespaces."""
 
     def __init__(self) -> None:
-        self._cells: list[str] = []  # one per lane up to the rightmost in use: `│` or a blank
-        self._free: list[int] = []  # a heap that holds every blank one, and some that are no longer
+        self._cells = ""  # one per lane up to the rightmost in use: `│` or a blank
         self._lane_of: dict[tuple[str, str], int] = {}
 
-    def lines(self, effect: Effect) -> list[str]:
-        """Return the lines that one effect adds to the log, without line ends."""
-        if isinstance(effect, Pending):
-            return [self._open(effect.offer)]
-        if isinstance(effect, Synced):
-            text = " ".join([_member(member, effect.event) for member in reversed(effect.members)])
-            return self._close(effect.members, _SYNCS, text)
-        match effect:
+    def lines(self, seen: Seen) -> list[str]:
+        """Return the lines that one more thing adds to the log, without line ends."""
+        if type(seen) is Rested:
+            terms = seen.terms
+            return [self._open((terms.key[0], seen.id), _name(*terms.key, terms.actor))]
+        if type(seen) is Met:
+            return self._meet(seen.pair)
+        match seen:
+            case Pending(offer):
+                return [self._open(_key(offer), _member(offer))]
+            case Synced(_, _, event, _, members):
+                text = " ".join([_member(member, event) for member in reversed(members)])
+                return self._close(map(_key, members), _SYNCS, text)
             case Withdrawn(_, offer, cause):
-                return self._close((offer,), _ENDS, f"{_member(offer)} {cause}")
+                return self._end(offer, str(cause))
             case TimedOut(_, offer):
-                return self._close((offer,), _ENDS, f"{_member(offer)} timed out")
+                return self._end(offer, "timed out")
+            case Aborted(_, offer, by, reason):
+                return self._end(offer, f"aborted{f' by {by}' if by else ''}: {reason}")
             case Missed(_, offer, event):
                 return [self._line(f"{_member(offer, event)} searched up to the bound; a group may have been missed")]
-            case Aborted(_, offer, by, reason):
-                return self._close((offer,), _ENDS, f"{_member(offer)} aborted{f' by {by}' if by else ''}: {reason}")
-            case Refused() | Attached() | Retold():
-                return []
+        return []
 
-    def _open(self, offer: Offer) -> str:
-        lane = self._leftmost_free()
-        self._lane_of[offer.namespace, offer.id] = lane
-        self._cells[lane] = _OPENS
-        line = self._line(_member(offer), filler="─")
-        self._cells[lane] = _RUNS
-        return line
+    def _open(self, key: tuple[str, str], text: str) -> str:
+        cells = self._cells
+        lane = cells.find(_FREE)
+        if lane < 0:
+            lane = len(cells)
+        self._lane_of[key] = lane
+        if not cells:
+            self._cells = _RUNS
+            return f"{_OPENS}─ {text}"
+        before, after = cells[:lane], cells[lane + 1 :]
+        self._cells = f"{before}{_RUNS}{after}"
+        return f"{before}{_OPENS}{after}{'' if before or after else '─'} {text}"
 
-    def _leftmost_free(self) -> int:
-        while self._free:
-            lane = heapq.heappop(self._free)
-            if lane < len(self._cells) and self._cells[lane] == _FREE:
-                return lane
-        self._cells.append(_FREE)
-        return len(self._cells) - 1
+    def _meet(self, pair: Pair) -> list[str]:
+        """Open the lane of the second of a pair, and close both; the same as `_open` and `_close`, in half the time."""
+        _, first, first_id, _, second, second_id, _ = pair
+        namespace, event = first.key
+        newer = _name(namespace, event, second.actor)
+        text = f"{newer} {_name(namespace, event, first.actor)}"
+        key = (namespace, second_id)
+        opened = self._open(key, newer)
+        lane = self._lane_of.pop((namespace, first_id), None)
+        if lane is None:
+            return [opened, *self._close((key,), _SYNCS, text)]
+        other = self._lane_of.pop(key)
+        if other < lane:
+            lane, other = other, lane
+        cells = self._cells
+        before, between, after = cells[:lane], cells[lane + 1 : other], cells[other + 1 :]
+        closed = f"{before}{_SYNCS}{between}{_SYNCS}{after} {text}"
+        self._cells = f"{before}{_FREE}{between}{_FREE}{after}".rstrip(_FREE)
+        return [opened, closed] if self._cells else [opened, closed, ""]
 
-    def _close(self, offers: tuple[Offer, ...], sign: str, text: str) -> list[str]:
-        keys = [(offer.namespace, offer.id) for offer in offers]
+    def _end(self, offer: Offer, how: str) -> list[str]:
+        return self._close((_key(offer),), _ENDS, f"{_member(offer)} {how}")
+
+    def _close(self, keys: Iterable[tuple[str, str]], sign: str, text: str) -> list[str]:
+        """End the lanes of some offers, all by that sign."""
         lanes = [self._lane_of.pop(key) for key in keys if key in self._lane_of]
         if not lanes:
             return []
+        cells = list(self._cells)
         for lane in lanes:
-            self._cells[lane] = sign
-        lines = [self._line(text)]
-        for lane in lanes:
-            self._cells[lane] = _FREE
-            heapq.heappush(self._free, lane)
-        while self._cells and self._cells[-1] == _FREE:
-            self._cells.pop()
-        if not self._cells:
-            lines.append("")
-        return lines
+            cells[lane] = sign
+        self._cells = "".join(cells)
+        line = self._line(text)
+        self._cells = self._cells.replace(sign, _FREE).rstrip(_FREE)
+        return [line] if self._cells else [line, ""]
 
-    def _line(self, text: str, filler: str = _FREE) -> str:
-        return f"{''.join(self._cells)}{filler if len(self._cells) == 1 else ''} {text}"
+    def _line(self, text: str) -> str:
+        return f"{self._cells}{_FREE if len(self._cells) == 1 else ''} {text}"
+
+
+def _key(offer: Offer) -> tuple[str, str]:
+    return offer.namespace, offer.id
 
 
 def _member(offer: Offer, event: str = "") -> str:
-    """Return `ACTOR:event`; with no event given a choice shows all of its own. Other namespaces stand before it."""
-    where = "" if offer.namespace == DEFAULT_NAMESPACE else f"{offer.namespace}/"
-    return f"{where}{offer.actor}:{event or '|'.join(offer.events)}"
+    """Return `ACTOR:event`; with no event given a choice shows all of its own."""
+    return _name(offer.namespace, event or "|".join(offer.events), offer.actor)
+
+
+def _name(namespace: str, event: str, actor: str) -> str:
+    """Return `ACTOR:event`; other namespaces than the default stand before it."""
+    return f"{actor}:{event}" if namespace == DEFAULT_NAMESPACE else f"{namespace}/{actor}:{event}"

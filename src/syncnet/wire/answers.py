@@ -24,6 +24,8 @@ __all__ = [
     "PROBLEM_MEDIA_TYPE",
     "aborted_detail",
     "aborted_problem",
+    "as_yaml",
+    "encode_pair",
     "encode_pending",
     "encode_problem",
     "encode_sync",
@@ -52,10 +54,10 @@ class _Sync(msgspec.Struct):
     members: list[_Member]
 
 
-def encode_sync(synced: Synced, output: str) -> bytes:
-    """Return the answer that every member of a sync gets, as `json` or `yaml`, with a line end."""
+def encode_sync(synced: Synced) -> bytes:
+    """Return the answer that every member of a sync gets, as JSON with a line end."""
     payloads = [msgspec.Raw(json_of(offer.payload)) for offer in synced.members]
-    body = _line(
+    return _line(
         _Sync(
             event=synced.event,
             sync=synced.sync,
@@ -66,7 +68,25 @@ def encode_sync(synced: Synced, output: str) -> bytes:
             ],
         )
     )
-    return body if output == "json" else _as_yaml(body)
+
+
+def encode_pair(event: str, number: int, id: str, actor: str, second_id: str, second_actor: str) -> bytes:
+    """Return what `encode_sync` returns of two plain offers without payloads, given the id and the actor of each.
+
+    Ids of ours and names of actors stand in JSON as they are.
+    """
+    quoted = msgspec.json.encode(event).decode()
+    return (
+        f'{{"event":{quoted},"sync":{number},"payloads":{{"{actor}":"","{second_actor}":""}},"members":['
+        f'{{"id":"{id}","actor":"{actor}","labels":{{"actor":"{actor}"}},"payload":""}},'
+        f'{{"id":"{second_id}","actor":"{second_actor}","labels":{{"actor":"{second_actor}"}},"payload":""}}]}}\n'
+    ).encode()
+
+
+def as_yaml(json_body: bytes) -> bytes:
+    """Return a body of JSON as YAML."""
+    text: str = yaml.dump(json.loads(json_body), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text.encode()
 
 
 def encode_problem(code: str, detail: str, **members: object) -> bytes:
@@ -177,8 +197,3 @@ def _line(document: object) -> bytes:
 
 
 _Dumper: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-def _as_yaml(body: bytes) -> bytes:
-    text: str = yaml.dump(json.loads(body), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-    return text.encode()

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from syncnet.core.commands import (
     DEFAULT_NAMESPACE,
+    NO_PAYLOAD,
     Abort,
     Offer,
     check_id,
@@ -23,9 +24,10 @@ from syncnet.core.commands import (
 )
 from syncnet.core.labels import NAME_PATTERN, readable, shown
 from syncnet.core.limits import LIMITS, Limits
-from syncnet.core.selectors import Selector, not_actor, parse_selector
+from syncnet.core.selectors import Selector, parse_selector
+from syncnet.core.terms import PlainTerms
 from syncnet.errors import ParameterError, SelectorError
-from syncnet.wire.bodies import Texts, Values, decode_form
+from syncnet.wire.bodies import Texts, Values
 from syncnet.wire.parameter_table import OUTPUTS, PARAMETERS, TRACE_LIMIT
 
 __all__ = [
@@ -40,7 +42,7 @@ __all__ = [
     "read_abort",
     "read_namespace",
     "read_offer",
-    "read_query_offer",
+    "read_plain",
     "read_trace",
     "read_withdrawal",
 ]
@@ -55,9 +57,10 @@ STATS_PARAMETERS: Final = ("namespace",)
 TRACE_PARAMETERS: Final = ("namespace", "after", "limit")
 
 
-_NO_PAYLOAD: Final = b'""'
-_ORDINARY: Final = re.compile(rf"event=([!-$'-*,-~]+)&actor=({NAME_PATTERN})")
-"""An event of visible ASCII, of which nothing is escaped, and the name of an actor."""
+_EVENT: Final = r"event=([!-$'-*,-~]+)"  # visible ASCII of which nothing is escaped
+_ACTOR: Final = rf"actor=({NAME_PATTERN})"
+_PLAIN: Final = re.compile(f"{_EVENT}&{_ACTOR}|{_ACTOR}&{_EVENT}").fullmatch
+_PLAIN_PARAMETERS: Final = 2
 
 
 class OfferRequest(NamedTuple):
@@ -113,38 +116,23 @@ def read_offer(
     return OfferRequest(offer, output)
 
 
-def read_query_offer(
-    text: str, *, at_ns: int, new_id: Callable[[], str], owner: str = "", limits: Limits = LIMITS
-) -> OfferRequest:
-    """Return what a request to `/event` asks for that has all in its query.
+def read_plain(text: str, limits: Limits = LIMITS) -> PlainTerms | None:
+    """Return the terms of a query that names an event and an actor, in any order, and nothing else.
 
-    The same as `read_offer` of what `decode_form` makes of it; in a fifth of the time where it names an event and an
-    actor, in this order, and nothing else.
-
-    :raises ParameterError: a parameter is missing, unknown, given twice, or does not do.
-    :raises BadBodyError: there are too many.
+    None of any other, and of one that does not do. Of what this returns `read_offer` makes the same offer, and takes
+    ten times as long.
     """
-    ordinary = _ORDINARY.fullmatch(text)
-    if ordinary is not None and limits.parameters_max >= 2 and len(_NO_PAYLOAD) <= limits.payload_bytes_max:
-        event, actor = ordinary.groups()
-        if len(event) <= limits.event_characters_max and len(event) <= limits.events_characters_max:
-            offer = Offer(
-                at_ns=at_ns,
-                namespace=DEFAULT_NAMESPACE,
-                id=new_id(),
-                events=(event,),
-                actor=actor,
-                mates=1,
-                roster=(),
-                labels={"actor": actor},
-                selector=not_actor(actor),
-                payload=_NO_PAYLOAD,
-                timeout_ns=None,
-                owner=owner,
-            )
-            return OfferRequest(offer, None)
-    query = decode_form(text, limits.parameters_max)
-    return read_offer(query, Texts(), at_ns=at_ns, new_id=new_id, owner=owner, limits=limits)
+    plain = _PLAIN(text)
+    if plain is None:
+        return None
+    event, actor, actor_first, event_last = plain.groups()
+    if event is None:
+        event, actor = event_last, actor_first
+    if len(event) > limits.event_characters_max or len(event) > limits.events_characters_max:
+        return None
+    if limits.parameters_max < _PLAIN_PARAMETERS or limits.payload_bytes_max < len(NO_PAYLOAD):
+        return None
+    return PlainTerms(DEFAULT_NAMESPACE, event, actor)
 
 
 def read_abort(query: Texts, body: Texts | Values, *, at_ns: int, owner: str = "", limits: Limits = LIMITS) -> Abort:

@@ -1,4 +1,4 @@
-"""Timers for a world that has no event loop of its own: one thread, begun when the first timer is set.
+"""Timers that any thread may set, and no event loop need serve: one thread, begun when the first timer is set.
 
 Knows nothing of offers. The thread ends with `close`, and by itself where no timer has been set for a while.
 """
@@ -38,7 +38,7 @@ class Timer:
 
 
 class Timers:
-    """The timers of one world. Calls come from one thread, one after the other, and must be quick."""
+    """The timers of one hub. Calls come from one thread, one after the other, and must be quick."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.Lock())

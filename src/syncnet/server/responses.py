@@ -1,0 +1,75 @@
+"""What answers a request: status, headers and body; and the answers to whatever is no sync."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, NamedTuple
+
+from syncnet.core.effects import Aborted, Refused, TimedOut, Withdrawn
+from syncnet.errors import PROBLEMS, ParameterError, SyncnetError
+from syncnet.wire.answers import MEDIA_TYPES, PROBLEM_MEDIA_TYPE, aborted_problem, encode_problem, timed_out_problem
+
+__all__ = ["JSON_HEADERS", "NO_STORE", "Header", "Response", "bug", "ended", "headers_of", "problem", "problem_of"]
+
+_log = logging.getLogger("syncnet")
+
+_RETRY_AFTER_S: Final = 1
+
+Header = tuple[str, str]
+
+NO_STORE: Final[Header] = ("cache-control", "no-store")
+JSON_HEADERS: Final[tuple[Header, Header]] = (("content-type", MEDIA_TYPES["json"]), NO_STORE)
+
+
+class Response(NamedTuple):
+    """Status, headers and body of an answer."""
+
+    status: int
+    headers: list[Header]
+    body: bytes
+
+
+def ended(outcome: TimedOut | Aborted | Refused | Withdrawn) -> Response:
+    """Return the answer to one whose offer ended without a sync."""
+    match outcome:
+        case TimedOut():
+            return _problem("timed-out", timed_out_problem(outcome))
+        case Aborted():
+            return _problem("aborted", aborted_problem(outcome))
+        case Refused():
+            return problem(outcome.code, outcome.reason)
+        case Withdrawn():
+            return problem("withdrawn", f"the offer was withdrawn: {outcome.cause}")
+
+
+def problem_of(error: SyncnetError) -> Response:
+    """Return the problem document that says what an error says."""
+    if isinstance(error, ParameterError):
+        return problem(error.code, str(error), parameter=error.parameter)
+    return problem(error.code, str(error))
+
+
+def bug(what: str, error: Exception) -> Response:
+    """Return the answer to a request that met a bug, and put it into the log: `what` could not be done."""
+    _log.error("a bug: %s could not be made", what, exc_info=error)
+    return problem("internal", "this is a bug in syncnet; its log has the details")
+
+
+def problem(code: str, detail: str, headers: list[Header] | None = None, **members: object) -> Response:
+    """Return a problem document of the kind `code`; `members` are added to it."""
+    return _problem(code, encode_problem(code, detail, **members), headers)
+
+
+def headers_of(media_type: str) -> list[Header]:
+    """Return the headers of an answer of that type."""
+    return [("content-type", media_type), NO_STORE]
+
+
+def _problem(code: str, body: bytes, extra: list[Header] | None = None) -> Response:
+    headers = headers_of(PROBLEM_MEDIA_TYPE) + (extra or [])
+    status = PROBLEMS[code].status
+    if status in (429, 503):
+        headers.append(("retry-after", str(_RETRY_AFTER_S)))
+    elif status == 401:
+        headers.append(("www-authenticate", 'Bearer realm="syncnet"'))
+    return Response(status, headers, body)
