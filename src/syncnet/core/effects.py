@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(slots=True, unsafe_hash=True)
 class Pending:
-    """`offer` arrived and stands, the `arrival`-th of its namespace (1, 2, 3 …)."""
+    """`offer` arrived and stands, the `arrival`-th of its namespace (1, 2, 3 …; 0 where nobody counted)."""
 
     offer: Final[Offer]
     arrival: Final[int]

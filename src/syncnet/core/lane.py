@@ -41,10 +41,8 @@ class Lane(Generic[_P]):
         self._pairs: deque[Pair] = deque(maxlen=machine.limits.trace_syncs_max)
         self._room = 0  # how many may rest; 0 where that must be asked of the machine again
         self._is_open = True
-        self.pair: Pair
-        """The sync that happened last, to be read right after it."""
-        self.arrivals = 0
-        """The number of the offer that came last, to be read right after it; the machine counts anew what it gets."""
+        self.number = 0
+        """The number of the sync that happened last, to be read right after it."""
 
     def meet(self, terms: Terms, id: str, at_ns: int) -> _P | None:
         """Return the offer with which one of these terms, that id and that moment syncs at once; it rests no more.
@@ -57,10 +55,9 @@ class Lane(Generic[_P]):
             return None
         del self._resting[key]
         world = self._quiet[key]
-        world.arrivals = self.arrivals = world.arrivals + 1
-        world.syncs += 1
-        self.pair = pair = (world.syncs, first.terms, first.id, first.at_ns, terms, id, at_ns)
-        self._pairs.append(pair)
+        world.arrivals += 2
+        world.syncs = self.number = number = world.syncs + 1
+        self._pairs.append((number, first.terms, first.id, first.at_ns, terms, id, at_ns))
         return first
 
     def rest(self, plain: _P) -> bool:
@@ -72,19 +69,16 @@ class Lane(Generic[_P]):
         resting = self._resting
         if key in resting or (len(resting) >= self._room and not self._has_room()):
             return False
-        world = self._quiet.get(key) or self._quiet_world(key)
-        if world is None:
+        if key not in self._quiet and not self._is_quiet(key):
             return False
-        world.arrivals = self.arrivals = world.arrivals + 1
         resting[key] = plain
         return True
 
     def leave(self, plain: _P) -> bool:
         """Take an offer out; tell whether it rested here."""
-        key = plain.terms.key
-        if self._resting.get(key) is not plain:
+        if self._resting.get(plain.terms.key) is not plain:
             return False
-        del self._resting[key]
+        del self._resting[plain.terms.key]
         return True
 
     @property
@@ -97,8 +91,6 @@ class Lane(Generic[_P]):
         if self._pairs:
             self._machine.note(self._pairs)
             self._pairs.clear()
-        for key in self._resting:
-            self._quiet[key].arrivals -= 1
         self._room = 0
         self._quiet.clear()
         left = list(self._resting.values())
@@ -113,11 +105,12 @@ class Lane(Generic[_P]):
         self._room = self._machine.room_for_plain() if self._is_open else 0
         return len(self._resting) < self._room
 
-    def _quiet_world(self, key: tuple[str, str]) -> World | None:
+    def _is_quiet(self, key: tuple[str, str]) -> bool:
         """Ask the machine about an event, and remember its world where nothing stands there."""
         world = self._machine.quiet_world(*key)
-        if world is not None:
-            if len(self._quiet) >= _QUIET_KEPT:
-                self._quiet = {each: self._quiet[each] for each in self._resting}
-            self._quiet[key] = world
-        return world
+        if world is None:
+            return False
+        if len(self._quiet) >= _QUIET_KEPT:
+            self._quiet = {each: self._quiet[each] for each in self._resting}
+        self._quiet[key] = world
+        return True

@@ -76,7 +76,6 @@ class Rested:
     terms: Final[Terms]
     id: Final[str]
     at_ns: Final[int]
-    arrival: Final[int]
 
 
 @dataclass(slots=True)
@@ -84,7 +83,6 @@ class Met:
     """In brief: a plain offer arrived, and synced with the one of before."""
 
     pair: Final[Pair]
-    arrival: Final[int]
 
 
 Seen: TypeAlias = Effect | Rested | Met
@@ -92,10 +90,10 @@ Seen: TypeAlias = Effect | Rested | Met
 
 
 def in_full(seen: Seen) -> tuple[Effect, ...]:
-    """Return the effects that something in brief stands for."""
+    """Return the effects that something in brief stands for. The lane counts no arrivals: their number is 0."""
     if isinstance(seen, Rested):
-        return (Pending(seen.terms.offer(seen.id, seen.at_ns), seen.arrival),)
+        return (Pending(seen.terms.offer(seen.id, seen.at_ns), 0),)
     if isinstance(seen, Met):
         synced = written_out(seen.pair)
-        return (Pending(synced.members[1], seen.arrival), synced)
+        return (Pending(synced.members[1], 0), synced)
     return (seen,)

@@ -110,7 +110,7 @@ class World:
             lock.acquire()
             first = self._lane.meet(terms, id, at_ns)
             if first is not None:
-                pair = Pair(self._lane.pair[0], first.terms, first.id, first.payload, terms, id, payload)
+                pair = Pair(self._lane.number, first.terms, first.id, first.payload, terms, id, payload)
                 first.told = Sync(pair, 0)
                 if first.timer is not None:
                     first.timer.cancel()

@@ -86,11 +86,11 @@ class ShortWay:
                 self._wait(_PlainWaiting(self._waiters, self._client_of(scope, protocol), protocol, terms, id, at_ns))
                 return True
             first.end()
-            pair = lane.pair
+            number = lane.number
             if self._is_observed:
-                self._hub.observe(Met(pair, lane.arrivals))
+                self._hub.observe(Met((number, first.terms, first.id, first.at_ns, terms, id, at_ns)))
         actor, first_actor, first_id = terms.actor, first.terms.actor, first.id
-        body = encode_pair(terms.key[1], pair[0], first_id, first_actor, id, actor)
+        body = encode_pair(terms.key[1], number, first_id, first_actor, id, actor)
         first.protocol.response_bytes(200, [_CONTENT_TYPE, _NO_STORE, ("syncnet-id", first_id), _FIRST], body)
         protocol.response_bytes(200, [_CONTENT_TYPE, _NO_STORE, ("syncnet-id", id), _SECOND], body)
         return True
@@ -98,7 +98,7 @@ class ShortWay:
     def _wait(self, waiting: _PlainWaiting) -> None:
         if self._lane.rest(waiting):
             if self._is_observed:
-                self._hub.observe(Rested(waiting.terms, waiting.id, waiting.at_ns, self._lane.arrivals))
+                self._hub.observe(Rested(waiting.terms, waiting.id, waiting.at_ns))
         else:
             try:
                 self._hub.offer(waiting.core_offer(), waiting.tell)
