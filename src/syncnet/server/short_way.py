@@ -1,4 +1,4 @@
-"""The short way of a plain offer: from the request as granian has it to the answer of a pair, in a tenth of the time.
+"""The short way of a plain offer: from the request as granian has it to the answer of a pair, in half the time.
 
 Most requests are a GET that names an event and an actor and has the headers that every client sends. For such there is
 nothing to decide, so all the layers that decide are passed by: the query is read by one expression, two offers meet in

@@ -120,7 +120,7 @@ def read_plain(text: str, limits: Limits = LIMITS) -> PlainTerms | None:
     """Return the terms of a query that names an event and an actor, in any order, and nothing else.
 
     None of any other, and of one that does not do. Of what this returns `read_offer` makes the same offer, and takes
-    ten times as long.
+    several times as long.
     """
     plain = _PLAIN(text)
     if plain is None:
