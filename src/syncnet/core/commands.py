@@ -181,7 +181,7 @@ def make_offer(
     )
 
 
-def plain_offer(*, at_ns: int, namespace: str, id: str, event: str, actor: str, owner: str = "") -> Offer:
+def plain_offer(*, at_ns: int, namespace: str, id: str, event: str, actor: str) -> Offer:
     """Return what `make_offer` returns of an event, an actor and nothing else; for names that were checked already."""
     return Offer(
         at_ns=at_ns,
@@ -195,7 +195,6 @@ def plain_offer(*, at_ns: int, namespace: str, id: str, event: str, actor: str, 
         selector=not_actor(actor),
         payload=NO_PAYLOAD,
         timeout_ns=None,
-        owner=owner,
     )
 
 

@@ -75,7 +75,7 @@ class Lanes:
             return f"{_OPENS}─ {text}"
         before, after = cells[:lane], cells[lane + 1 :]
         self._cells = f"{before}{_RUNS}{after}"
-        return f"{before}{_OPENS}{after}{'' if before or after else '─'} {text}"
+        return f"{before}{_OPENS}{after} {text}"
 
     def _meet(self, pair: Pair) -> list[str]:
         """Open the lane of the second of a pair, and close both; the same as `_open` and `_close`, in half the time."""
