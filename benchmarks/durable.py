@@ -1,6 +1,6 @@
 """What it costs to be on disk: pairs that meet with ids, through the journal and through the memory log, in one run.
 
-The server is a process of its own, asked by wrk (`requests.lua`, kind `named`). Beside it stands the bare rate of
+The server is a process of its own, asked by wrk (`requests.lua`, kind `named`). BackgroundTask it stands the bare rate of
 commits that SQLite makes on the same disk, one row to a transaction, with the settings of the journal: what a server
 would do at best that commits every offer for itself. Goals, at 64 connections: 20 offers to a commit, and a third of
 the rate of the memory log.

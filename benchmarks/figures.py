@@ -80,7 +80,7 @@ def _processor() -> str:
 
 
 def write_section(name: str, text: str, document: Path = _DOCUMENT) -> bool:
-    """Put `text` between the marks of a section in a document; tell whether it has such marks."""
+    """Put `text` between the marks of a section in a document; return whether it has such marks."""
     begin, end = f"<!-- {name}: begin; written by `make bench` -->", f"<!-- {name}: end -->"
     before, mark, rest = document.read_text().partition(begin)
     _, closing, after = rest.partition(end)

@@ -1,7 +1,7 @@
 """How many pairs a second meet inside one program: syncnet beside what programs use for that without it.
 
 Two parties meet again and again, both waiting for the other: two tasks of one loop of asyncio (the stock one, and
-uvloop), two tasks of trio, two threads. Beside syncnet, which hands both the payload of the other, the names of the
+uvloop), two tasks of trio, two threads. BackgroundTask syncnet, which hands both the payload of the other, the names of the
 members and a number, are measured
 
 - `asyncio.Barrier(2)`, which hands over a number from 0 to 1;

@@ -21,7 +21,7 @@ from typing import Any, Final
 from benchmarks.chart import Chart
 from benchmarks.figures import machine, table
 from syncnet.core.commands import Cause, Command, Offer, Withdraw, make_offer
-from syncnet.core.effects import Missed, Synced
+from syncnet.core.effects import SearchExhausted, Synced
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.core.selectors import parse_selector
@@ -99,7 +99,7 @@ def _timed_us(machine: Machine, command: Command) -> tuple[float, bool]:
     start = time.perf_counter()
     effects = machine.apply(command)
     us = (time.perf_counter() - start) * 1e6
-    assert not any(isinstance(effect, Missed) for effect in effects)
+    assert not any(isinstance(effect, SearchExhausted) for effect in effects)
     return us, any(isinstance(effect, Synced) for effect in effects)
 
 

@@ -25,7 +25,7 @@ _WORDS: Final = (
     (r"\baclose(_?)", r"close\1"),
     (r"\bAsync([A-Z][a-z]+)\b", r"\1"),
     (r"\b_withdraw_and_tell\b", "withdraw"),
-    (r"\bimport Beside, ", "import "),
+    (r"\bimport BackgroundTask, ", "import "),
     (r"  # noqa: ASYNC[0-9]+$", ""),
     (r"\bAwaiting it gives the sync\b", "Its result is the sync"),
 )

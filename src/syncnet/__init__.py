@@ -16,19 +16,19 @@ from syncnet.errors import (
     LabelError,
     ParameterError,
     RefusedError,
+    RetryableError,
     SelectorError,
     SyncnetError,
     TimedOutError,
     UnavailableError,
     UsageError,
     WithdrawnError,
-    WorldError,
 )
 
 if TYPE_CHECKING:
     from syncnet.client.aio.client import AsyncClient
     from syncnet.client.threads.client import Client
-    from syncnet.hub import Hub
+    from syncnet.coordinator.coordinator import Coordinator
     from syncnet.local import Offer, Syncnet
     from syncnet.server.asgi import ASGIApp
     from syncnet.wire.results import Member, Sync
@@ -40,13 +40,14 @@ __all__ = [
     "AbortedError",
     "AsyncClient",
     "Client",
+    "Coordinator",
     "DrainingError",
-    "Hub",
     "LabelError",
     "Member",
     "Offer",
     "ParameterError",
     "RefusedError",
+    "RetryableError",
     "SelectorError",
     "Sync",
     "Syncnet",
@@ -55,7 +56,6 @@ __all__ = [
     "UnavailableError",
     "UsageError",
     "WithdrawnError",
-    "WorldError",
     "__version__",
     "connect",
 ]
@@ -64,7 +64,7 @@ _LOADED_WHEN_USED: Final = {
     "ASGIApp": "syncnet.server.asgi",
     "AsyncClient": "syncnet.client.aio.client",
     "Client": "syncnet.client.threads.client",
-    "Hub": "syncnet.hub",
+    "Coordinator": "syncnet.coordinator.coordinator",
     "Member": "syncnet.wire.results",
     "Offer": "syncnet.local",
     "Sync": "syncnet.wire.results",

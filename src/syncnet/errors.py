@@ -1,7 +1,7 @@
 """The exceptions, and the one table of error codes, statuses and titles.
 
 Two families, told apart by who can mend it. *You did it* (`UsageError`): the call was wrong, and the same call
-will be refused again. *The world did it* (`WorldError`): the call was fine, and may be made again as it is.
+will be refused again. *The world did it* (`RetryableError`): the call was fine, and may be made again as it is.
 No error leaves anything behind: an offer that was refused is not pending.
 
 A code is what a program branches on, the last part of `type` in a problem document (RFC 9457).
@@ -26,13 +26,13 @@ __all__ = [
     "Problem",
     "RefusedError",
     "ReplacedError",
+    "RetryableError",
     "SelectorError",
     "SyncnetError",
     "TimedOutError",
     "UnavailableError",
     "UsageError",
     "WithdrawnError",
-    "WorldError",
 ]
 
 
@@ -86,7 +86,7 @@ class UsageError(SyncnetError):
     """You did it: the same call will be refused again."""
 
 
-class WorldError(SyncnetError):
+class RetryableError(SyncnetError):
     """The world did it: the same call may succeed later."""
 
     retry_safe = True
@@ -143,7 +143,7 @@ class SelectorError(UsageError, ValueError):
         self.position = position
 
 
-class DrainingError(WorldError):
+class DrainingError(RetryableError):
     """The server is about to end; another one, or this one later, will take the offer."""
 
     code = "draining"
@@ -155,13 +155,13 @@ class ReplacedError(UsageError):
     code = "replaced"
 
 
-class JournalError(WorldError):
+class JournalError(RetryableError):
     """The journal could not be written, or read; what was asked for has not happened."""
 
     code = "journal"
 
 
-class GoneError(WorldError):
+class GoneError(RetryableError):
     """The client went away while it waited, and is not there to read this."""
 
     code = "withdrawn"
@@ -170,7 +170,7 @@ class GoneError(WorldError):
 # --- how an offer can end, for those who wait for it in Python ---------------------------------------------
 
 
-class TimedOutError(WorldError, TimeoutError):
+class TimedOutError(RetryableError, TimeoutError):
     """The offer gave up waiting, and is in no later sync (G6).
 
     `present` are the actors that were there, `missing` says how many more it would have taken, 1 or more, and with a
@@ -195,13 +195,13 @@ class TimedOutError(WorldError, TimeoutError):
         self.missing_actors = missing_actors
 
 
-class WithdrawnError(WorldError):
+class WithdrawnError(RetryableError):
     """The offer was taken back, by its own side."""
 
     code = "withdrawn"
 
 
-class AbortedError(WorldError):
+class AbortedError(RetryableError):
     """The offer was ended by somebody else: `by` (perhaps empty) says who, `reason` why."""
 
     code = "aborted"
@@ -223,7 +223,7 @@ class RefusedError(UsageError):
         self.code = code
 
 
-class UnavailableError(WorldError):
+class UnavailableError(RetryableError):
     """No server answered within the time that there was, or it is full or about to end.
 
     `retry_after_s` is what the server asked for, None where it did not, or where there was none. Whether the offer was

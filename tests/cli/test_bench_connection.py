@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncnet.cli.bench_connection import AnswerReader
+from syncnet.cli.bench.connection import AnswerReader
 from syncnet.client.answers import Answer
 
 PLAIN = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nSyncnet-Rank: 1\r\nContent-Length: 5\r\n\r\nhello"

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from syncnet.cli.bench_figures import Figures, Latencies
+from syncnet.cli.bench.figures import Figures, Latencies
 
 
 def latencies(*times_s: float) -> Latencies:

@@ -61,7 +61,7 @@ def test_a_client_has_the_methods_of_a_world_in_a_program() -> None:
 
 def test_what_a_command_needs_is_loaded_and_no_more() -> None:
     """A command should ask at once: neither the server, nor tasks, nor YAML are loaded for it."""
-    heavy = ("granian", "uvloop", "yaml", "asyncio", "anyio", "ssl", "syncnet.hub", "logging")
+    heavy = ("granian", "uvloop", "yaml", "asyncio", "anyio", "ssl", "syncnet.coordinator.coordinator", "logging")
     code = f"import sys, syncnet.cli.event; print([name for name in {heavy} if name in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout == "[]\n"

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.doors import DOORS, Door
-from tests.contract.network_doors import NETWORK_DOORS
+from tests.contract.front_ends import DOORS, Door
+from tests.contract.network_front_ends import NETWORK_DOORS
 from tests.end_to_end.running import Server, running
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from syncnet import AbortedError, Member, RefusedError, Sync, TimedOutError, UsageError, WithdrawnError
-from tests.contract.doors import Door, until_pending
+from tests.contract.front_ends import Door, until_pending
 
 PATIENT_S = 600
 

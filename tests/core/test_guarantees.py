@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
+from syncnet.core.candidates import CandidateSet, MatchProfile
 from syncnet.core.commands import Cause, Command, Expire, Offer, Withdraw
-from syncnet.core.effects import Missed, Pending, Refused, Synced, TimedOut, Withdrawn
-from syncnet.core.groups import Group, Shape
+from syncnet.core.effects import Pending, Refused, SearchExhausted, Synced, TimedOut, Withdrawn
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from tests.core import brute_force
@@ -61,7 +61,7 @@ def test_g3_where_the_bound_is_hit_the_offer_stays_and_the_miss_is_told() -> Non
     for number in range(5):
         machine.apply(offer(f"A{number}", mates=5))
     *_, missed = machine.apply(offer("B", mates=5))
-    assert isinstance(missed, Missed)
+    assert isinstance(missed, SearchExhausted)
     assert (missed.offer.id, missed.event, missed.steps) == ("B", "coin", 10)
     assert machine.pending("default")[-1].id == "B"
     assert machine.totals("default") == (6, 0, 1)
@@ -73,20 +73,20 @@ def test_g3_where_the_bound_is_hit_the_offer_stays_and_the_miss_is_told() -> Non
 
 
 @pytest.fixture
-def comparisons(monkeypatch: pytest.MonkeyPatch) -> list[Shape]:
+def comparisons(monkeypatch: pytest.MonkeyPatch) -> list[MatchProfile]:
     """The shapes that groups were asked about, as they are asked."""
-    asked: list[Shape] = []
-    admits = Group.admits
+    asked: list[MatchProfile] = []
+    admits = CandidateSet.admits
 
-    def counted(group: Group, shape: Shape) -> bool:
+    def counted(group: CandidateSet, shape: MatchProfile) -> bool:
         asked.append(shape)
         return admits(group, shape)
 
-    monkeypatch.setattr(Group, "admits", counted)
+    monkeypatch.setattr(CandidateSet, "admits", counted)
     return asked
 
 
-def test_g3_hostile_searches_end_at_the_bound_and_the_rest_goes_on(comparisons: list[Shape]) -> None:
+def test_g3_hostile_searches_end_at_the_bound_and_the_rest_goes_on(comparisons: list[MatchProfile]) -> None:
     """Random graphs of 200 offers, wanting 8 mates and many different numbers; comparisons are counted, not timed."""
     steps_max = 5_000
     machine = Machine(Limits(search_steps_max=steps_max))
@@ -95,7 +95,7 @@ def test_g3_hostile_searches_end_at_the_bound_and_the_rest_goes_on(comparisons: 
         comparisons.clear()
         effects = machine.apply(hostile)
         assert len(comparisons) <= steps_max
-        misses += sum(isinstance(effect, Missed) for effect in effects)
+        misses += sum(isinstance(effect, SearchExhausted) for effect in effects)
         for members in (effect.members for effect in effects if isinstance(effect, Synced)):
             assert brute_force.can_sync(members, "coin"), "nothing wrong is ever synced"
     assert misses > 0
@@ -104,7 +104,7 @@ def test_g3_hostile_searches_end_at_the_bound_and_the_rest_goes_on(comparisons: 
     assert synced(machine.apply(offer("Q", "other"))) == [["P", "Q"]]
 
 
-def test_a_barrier_of_many_asks_each_party_a_few_times(comparisons: list[Shape]) -> None:
+def test_a_barrier_of_many_asks_each_party_a_few_times(comparisons: list[MatchProfile]) -> None:
     """A scan of pairs would take half a million comparisons."""
     machine = Machine()
     for number in range(999):
@@ -279,14 +279,14 @@ def test_a_namespace_that_was_forgotten_goes_on_above_its_old_numbers() -> None:
     assert effect.sync > 2
 
 
-def test_a_choice_takes_no_more_steps_than_another_offer(comparisons: list[Shape]) -> None:
+def test_a_choice_takes_no_more_steps_than_another_offer(comparisons: list[MatchProfile]) -> None:
     events = [f"e{number}" for number in range(40)]
     machine = Machine(Limits(search_steps_max=300))
     misses = 0
     for number in range(60):
         one = offer(f"A{number}", *events, mates=20, labels={"c": f"{number % 10}"}, selector=f"c!={number % 10}")
         comparisons.clear()
-        misses += sum(isinstance(effect, Missed) for effect in machine.apply(one))
+        misses += sum(isinstance(effect, SearchExhausted) for effect in machine.apply(one))
         assert len(comparisons) <= 300
     assert misses > 0
 

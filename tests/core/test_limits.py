@@ -3,7 +3,7 @@
 import pytest
 
 from syncnet.core.commands import Cause, Expire, Withdraw
-from syncnet.core.effects import Pending, Refused, Retold, Synced
+from syncnet.core.effects import Pending, Refused, Replayed, Synced
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from tests.core.offers import offer, synced
@@ -47,9 +47,9 @@ def test_g7_a_sync_that_alone_is_above_what_is_remembered_is_told_again_until_th
     machine.apply(first)
     sync = machine.apply(second)[-1]
     assert isinstance(sync, Synced)
-    assert machine.apply(first) == (Retold(first, sync),)
+    assert machine.apply(first) == (Replayed(first, sync),)
     again = Machine()
     again.restore(machine.snapshot())
-    assert again.apply(second) == (Retold(second, sync),)
+    assert again.apply(second) == (Replayed(second, sync),)
     machine.apply(offer("C", mates=0, named=True))
     assert isinstance(machine.apply(first)[0], Pending)

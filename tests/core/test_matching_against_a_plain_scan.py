@@ -11,7 +11,7 @@ import random
 import pytest
 
 from syncnet.core.commands import Cause, Offer, Withdraw
-from syncnet.core.effects import Missed, Synced
+from syncnet.core.effects import SearchExhausted, Synced
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from tests.core.offers import offer
@@ -71,7 +71,7 @@ def test_the_same_syncs_as_a_plain_scan(seed: int) -> None:
         newcomer = style.offer(str(number))
         expected = plain.arrive(newcomer)
         effects = machine.apply(newcomer)
-        assert not any(isinstance(effect, Missed) for effect in effects)
+        assert not any(isinstance(effect, SearchExhausted) for effect in effects)
         syncs = [(effect.event, list(effect.members)) for effect in effects if isinstance(effect, Synced)]
         assert syncs == ([expected] if expected else []), (seed, number)
         leaving = len(plain.pending) > PENDING_MAX or style.chance.random() < style.gone_rate

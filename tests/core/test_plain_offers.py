@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncnet.core.books import Standing, weight_bytes
 from syncnet.core.commands import Abort, Cause, Expire, Withdraw
-from syncnet.core.effects import Aborted, Missed, TimedOut
+from syncnet.core.effects import Aborted, SearchExhausted, TimedOut
+from syncnet.core.index import PendingOffer, weight_bytes
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from tests.core.offers import offer, synced
@@ -15,7 +15,7 @@ NAMES = st.text("abcXYZ019", min_size=1, max_size=63)
 
 @given(NAMES, st.text(min_size=1, max_size=64).filter(str.isprintable), st.binary(max_size=64))
 def test_a_plain_offer_weighs_what_it_would_weigh_as_any_other(actor: str, event: str, payload: bytes) -> None:
-    standing = Standing(1, offer(actor, event, payload=payload))
+    standing = PendingOffer(1, offer(actor, event, payload=payload))
     assert standing.is_plain
     assert standing.weight_bytes == weight_bytes(standing.offer)
 
@@ -27,8 +27,8 @@ def test_what_is_plain() -> None:
     others += [offer("A", labels={"k": "v"}), offer("A", labels={"actor": "B"}), offer("A", selector="")]
     others += [offer("A", selector="actor!=B"), offer("A", selector="actor notin (A)"), offer("A", selector="k!=A")]
     others += [offer("A", selector="actor!=A,k")]
-    assert [Standing(1, each).is_plain for each in plain] == [True] * len(plain)
-    assert [Standing(1, each).is_plain for each in others] == [False] * len(others)
+    assert [PendingOffer(1, each).is_plain for each in plain] == [True] * len(plain)
+    assert [PendingOffer(1, each).is_plain for each in others] == [False] * len(others)
 
 
 def test_g5_the_eldest_of_a_queue_goes_first_also_after_a_book_was_made_of_it() -> None:
@@ -62,7 +62,7 @@ def test_g3_two_plain_offers_that_missed_each_other_are_told_apart_by_a_restored
         machine.apply(offer(f"X{number}", mates=2, labels={"x": ""}, selector="!x"))
     for actor in ("A", "B"):
         (_, missed) = machine.apply(offer(actor))
-        assert isinstance(missed, Missed)
+        assert isinstance(missed, SearchExhausted)
     for number in range(20):
         machine.apply(Withdraw(0, "default", f"X{number}", Cause.WITHDRAWN))
     restored = Machine()

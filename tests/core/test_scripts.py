@@ -16,10 +16,10 @@ from syncnet.core.effects import (
     Aborted,
     Attached,
     Effect,
-    Missed,
     Pending,
     Refused,
-    Retold,
+    Replayed,
+    SearchExhausted,
     Synced,
     TimedOut,
     Withdrawn,
@@ -79,13 +79,13 @@ def written(effect: Effect) -> str:
             return (
                 f"timed out {offer.id} after {waited} s; present: {' '.join(present) or '-'}; missing: {missing}{who}"
             )
-        case Missed(_, offer, event, steps):
+        case SearchExhausted(_, offer, event, steps):
             return f"missed {offer.id} {event} after {steps} steps"
         case Aborted(_, offer, by, reason):
             return f"aborted {offer.id} by {by}: {reason}"
         case Attached(offer):
             return f"attached {offer.id}"
-        case Retold(offer, outcome):
+        case Replayed(offer, outcome):
             return f"retold {offer.id}: {written(outcome)}"
         case Refused(offer, code, _):
             return f"refused {offer.id} {code}"

@@ -343,7 +343,7 @@ def broken_rules(event: str, members: list[Offer]) -> Iterable[Violation]:
 
 
 def matches(selector: str, labels: dict[str, str]) -> bool:
-    """Tell whether a selector of the simple forms that the clients of these tests use matches labels."""
+    """Return whether a selector of the simple forms that the clients of these tests use matches labels."""
     return all(_requirement(part.strip())(labels) for part in re.split(r",(?![^(]*\))", selector) if part.strip())
 
 

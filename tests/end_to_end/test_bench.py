@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from syncnet.cli.bench_connection import now_s
-from syncnet.cli.bench_load import Load, Plan
+from syncnet.cli.bench.connection import now_s
+from syncnet.cli.bench.load import Load, Plan
 from syncnet.client.requests import Target
 from syncnet.server.tokens import new_token
 from tests.end_to_end.running import Server, running, until
@@ -56,7 +56,7 @@ def until_it_meets(server: Server, namespace: str, process: "subprocess.Popen[st
 def test_the_table(server: Server) -> None:
     status, out, err = run(server.url, "--duration", "300ms", "--concurrency", "8")
     assert (status, err) == (0, "")  # standard error is a pipe: no bar
-    head, second, _, columns, asking, last_arrival, _, errors = out.splitlines()
+    head, second, _, columns, common, last_arrival, _, errors = out.splitlines()
     match = re.fullmatch(
         rf"{server.url}, namespace (bench-[0-9a-f]{{8}}): 1 mate, 8 connections, as fast as it goes, [0-9.]+ s", head
     )
@@ -64,7 +64,7 @@ def test_the_table(server: Server) -> None:
     met = int(second.split()[0].replace(",", ""))
     assert met > 0
     assert columns.split() == ["ms", "p50", "p90", "p99", "p99.9", "max", "count"]
-    assert asking.split()[-1] == f"{2 * met:,}"
+    assert common.split()[-1] == f"{2 * met:,}"
     assert last_arrival.split()[-1] == f"{met:,}"
     assert errors == "errors: none"
     assert syncs(server, match[1]) == met + 1  # and the one alone
@@ -191,7 +191,7 @@ async def test_times_count_from_the_intended_moment(fresh_server: Server) -> Non
     assert figures.asking.total + figures.not_asked == 100
     # Due in the first 300 ms were 30 exchanges; those of them that were asked for have waited for 200 ms or more.
     slow = max(1, 30 - figures.not_asked)
-    assert figures.asking.at_s((figures.asking.total - slow + 1) / figures.asking.total) >= 0.2
+    assert figures.asking.at_s((figures.common.total - slow + 1) / figures.common.total) >= 0.2
     assert not figures.errors
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from syncnet.cli import asking, bench, event
+from syncnet.cli import common, event
+from syncnet.cli.bench import command as bench
 from tests.end_to_end.running import Server
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -33,7 +34,7 @@ def test_the_examples_run(server: Server, number: int) -> None:
 def test_the_exit_statuses_are_those_of_the_code() -> None:
     section = (DOCS / "command-line.md").read_text().partition("## Exit statuses")[2].partition("\n## ")[0]
     listed = {int(status) for status in re.findall(r"^\| ([0-9]+) \|", section, re.MULTILINE)}
-    of_errors = {asking.REFUSED, asking.UNREACHABLE, asking.ABORTED, asking.WITHDRAWN, asking.TIMED_OUT}
+    of_errors = {common.REFUSED, common.UNREACHABLE, common.ABORTED, common.WITHDRAWN, common.TIMED_OUT}
     assert listed == of_errors | {0, 2, event._NOT_RUN, event._NOT_FOUND, bench._SOME_FAILED, 129, 130, 143}
 
 

@@ -21,9 +21,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.limits import LIMITS
 from syncnet.errors import PROBLEMS, ParameterError
-from syncnet.hub import Hub
 from syncnet.server.handler import Handler
 from syncnet.server.openapi import openapi_document
 from syncnet.wire.durations import parse_duration_s
@@ -42,7 +42,7 @@ CHECKS = (
 )
 
 
-ROUTES = Handler(Hub()).routes
+ROUTES = Handler(Coordinator()).routes
 DESCRIBED: Any = schemathesis.openapi.from_dict(json.loads(openapi_document(ROUTES, LIMITS)))
 OPERATIONS = {
     f"{method} {path}": DESCRIBED[path][method]

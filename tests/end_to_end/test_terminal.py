@@ -11,7 +11,7 @@ from syncnet.cli.terminal import TerminalLog
 from syncnet.core.effects import Pending
 from syncnet.core.machine import Machine
 from syncnet.core.terms import Seen
-from syncnet.view.lanes import Lanes
+from syncnet.view.graph_log import GraphLog
 from tests.core.offers import offer
 from tests.end_to_end.running import until
 
@@ -23,7 +23,7 @@ def test_what_a_slow_reader_missed_is_counted_and_the_picture_begins_anew(monkey
     begun = threading.Event()
 
     def make_lines() -> terminal.LinesOf:
-        lanes = Lanes()
+        lanes = GraphLog()
 
         def lines(effect: Seen) -> Iterable[str]:
             begun.set()

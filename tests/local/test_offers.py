@@ -21,7 +21,7 @@ from syncnet import (
     WithdrawnError,
 )
 from syncnet.core.limits import Limits
-from syncnet.local import faces
+from syncnet.local import api
 from syncnet.wire.payloads import Held, json_of, value_of
 from tests.end_to_end.running import until
 from tests.local.waiters import Wait
@@ -225,7 +225,7 @@ def test_g6_an_interrupt_withdraws_what_a_thread_waits_for_in_the_lane(monkeypat
         net.send("coin", actor="VM").withdraw()
         net.send("coin", actor="CUST")
         net.blocking.sync("coin", actor="VM")
-        monkeypatch.setattr(faces, "new_thread_sleeper", Interrupted)
+        monkeypatch.setattr(api, "new_thread_sleeper", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             net.blocking.sync("coin", actor="VM")
         assert net.blocking.stats() == {}

@@ -18,7 +18,7 @@ from syncnet.core.effects import Effect
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
-from syncnet.errors import JournalError, WorldError
+from syncnet.errors import JournalError, RetryableError
 from syncnet.log.journal import Journal
 from syncnet.log.journal_file import FILE_NAME
 from tests.core.offers import offer
@@ -34,7 +34,7 @@ class Kept:
     def __init__(self, folder: Path, limits: Limits = LIMITS, snapshot_commands: int = 20) -> None:
         self.machine = Machine(limits)
         self.delivered: list[Command] = []
-        self.refused: list[tuple[Command, WorldError]] = []
+        self.refused: list[tuple[Command, RetryableError]] = []
         self._handed: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.journal = Journal(folder, self._handed.put, limits, snapshot_commands=snapshot_commands)
         self.journal.open(self)
@@ -60,7 +60,7 @@ class Kept:
         self.delivered.append(command)
         return self.machine.apply(command)
 
-    def refuse(self, command: Command, error: WorldError) -> None:
+    def refuse(self, command: Command, error: RetryableError) -> None:
         self.refused.append((command, error))
 
     def until(self, answered: int) -> None:
@@ -199,8 +199,8 @@ def test_a_second_server_on_the_same_folder_is_refused(folder: Path) -> None:
     kept = Kept(folder)
     kept.append(offer("A"))
     program = (
-        "import sys, pathlib; from syncnet.log.journal import Journal; from syncnet.hub import Hub\n"
-        "Hub(Journal(pathlib.Path(sys.argv[1]), print))"
+        "import sys, pathlib; from syncnet.log.journal import Journal; from syncnet.coordinator.coordinator import Coordinator\n"
+        "Coordinator(Journal(pathlib.Path(sys.argv[1]), print))"
     )
     second = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True)
     assert second.returncode == 1

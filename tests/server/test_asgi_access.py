@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from syncnet import ASGIApp
-from syncnet.hub import Hub
+from syncnet.coordinator.coordinator import Coordinator
 from syncnet.server.tokens import new_token
-from tests.test_hub import LaterLog
+from tests.coordinator.test_coordinator import LaterLog
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +68,7 @@ async def test_a_token_cannot_withdraw_the_offer_of_another_that_is_on_its_way_t
     (alice, of_alice), (mallory, of_mallory) = (new_token(name, ["*"], ["sync"]) for name in ("alice", "mallory"))
     (tmp_path / "tokens.yaml").write_text(f"{of_alice}\n{of_mallory}\n")
     log = LaterLog()
-    app = ASGIApp(Hub(log), token_file=tmp_path / "tokens.yaml")
+    app = ASGIApp(Coordinator(log), token_file=tmp_path / "tokens.yaml")
     offer, withdrawal = "/event?event=e&actor=A&id=a", "/event?id=a"
 
     async def by(token: str, path: str, method: str) -> int:

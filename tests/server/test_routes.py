@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
+from syncnet.coordinator.coordinator import Coordinator, Tell, Told
 from syncnet.core.effects import Synced
-from syncnet.hub import Hub, Tell, Told
 from syncnet.server.access import Access
 from syncnet.server.handler import Handler, _handing_over
 from syncnet.server.tokens import new_token, parse_tokens
@@ -38,7 +38,7 @@ class Asked:
 
 async def test_every_path_wants_a_token_unless_it_is_known_to_be_open() -> None:
     _, entry = new_token("x", ["*"], ["admin"])
-    handler = Handler(Hub(), Access(parse_tokens(entry.encode())))
+    handler = Handler(Coordinator(), Access(parse_tokens(entry.encode())))
     for path, route in handler._routes.items():
         for method in route.methods:
             for authorization in ("", "Bearer wrong"):
@@ -51,7 +51,7 @@ async def test_every_path_wants_a_token_unless_it_is_known_to_be_open() -> None:
 @pytest.mark.parametrize(("role", "other"), [("sync", "observe"), ("observe", "sync")])
 async def test_every_path_wants_its_role(role: str, other: str) -> None:
     secret, entry = new_token("x", ["*"], [role])
-    handler = Handler(Hub(), Access(parse_tokens(entry.encode())))
+    handler = Handler(Coordinator(), Access(parse_tokens(entry.encode())))
     refused = 0
     for path, route in handler._routes.items():
         if route.role in (other, "admin"):
@@ -62,7 +62,7 @@ async def test_every_path_wants_its_role(role: str, other: str) -> None:
 
 
 async def test_g8_one_whose_loop_has_ended_keeps_nothing_from_the_others() -> None:
-    hub = Hub()
+    hub = Coordinator()
 
     def tell() -> tuple[asyncio.Future[Told], Tell]:
         future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()

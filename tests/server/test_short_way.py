@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import make_abort
 from syncnet.core.effects import Pending, Synced
 from syncnet.core.limits import LIMITS
 from syncnet.core.terms import Seen, in_full
-from syncnet.hub import Hub
 from syncnet.server.access import Access
 from syncnet.server.rsgi import RSGIApp
 from syncnet.server.tokens import Tokens, new_token, parse_tokens
-from syncnet.view.lanes import Lanes
+from syncnet.view.graph_log import GraphLog
 from tests.core.offers import offer
 
 USUAL = {"host": "localhost:8000", "user-agent": "curl/8.5.0", "accept": "*/*"}
@@ -58,7 +58,7 @@ class Server:
 
     def __init__(self, *, is_short: bool = True, access: Access | None = None) -> None:
         self.seen: list[Seen] = []
-        self.hub = Hub(observers=[self.seen.append])
+        self.hub = Coordinator(observers=[self.seen.append])
         self.loop = asyncio.new_event_loop()
         self.app = RSGIApp(self.hub, access or Access(hosts=()), LIMITS, self.loop)
         self.taken_short = 0
@@ -79,7 +79,7 @@ class Server:
         return exchanges
 
     def log(self) -> list[str]:
-        lanes = Lanes()
+        lanes = GraphLog()
         return [line for seen in self.seen for line in lanes.lines(seen)]
 
     def close(self) -> None:
@@ -229,7 +229,7 @@ def test_a_new_token_file_is_asked_from_the_next_request_on(server: Server) -> N
 
 def test_who_rests_is_sent_away_at_the_end(server: Server) -> None:
     (waiting,) = server.ask("event=coin&actor=VM")
-    assert server.hub.send_away() == 1
+    assert server.hub.shut_down() == 1
     (late,) = server.ask("event=coin&actor=CUST")
     assert [exchange.answers[0][0] for exchange in (waiting, late)] == [503, 503]
 
@@ -259,7 +259,7 @@ def test_what_is_seen_in_brief_stands_for_the_effects(server: Server) -> None:
 
 
 def test_the_lane_is_for_one_alone() -> None:
-    hub = Hub()
+    hub = Coordinator()
     assert hub.take_lane() is not None
     assert hub.take_lane() is None
     told: list[object] = []

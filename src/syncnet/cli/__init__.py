@@ -56,7 +56,7 @@ _OWN_OPTIONS = ("-h", "--help", "--version")
 
 _SUBCOMMANDS: Final = {
     "abort": "syncnet.cli.abort",
-    "bench": "syncnet.cli.bench",
+    "bench": "syncnet.cli.bench.command",
     "completion": "syncnet.cli.completion",
     "event": "syncnet.cli.event",
     "serve": "syncnet.cli.serve",

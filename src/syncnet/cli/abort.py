@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from syncnet.cli.asking import asking, client_options, make_client, namespace_option
+from syncnet.cli.common import asking, client_options, make_client, namespace_option
 
 __all__ = ["abort"]
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from syncnet.cli.asking import (
+from syncnet.cli.common import (
     asking,
     client_options,
     default_actor,

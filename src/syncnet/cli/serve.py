@@ -22,14 +22,14 @@ from syncnet.cli.durations import DURATION
 from syncnet.cli.limits import limit_options, limits_of
 from syncnet.cli.security import Security, security_options
 from syncnet.cli.terminal import TerminalLog
+from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
 from syncnet.core.terms import Seen, in_full
 from syncnet.errors import JournalError
-from syncnet.hub import Hub
 from syncnet.server.address import Address, AddressError, listen, parse_address
+from syncnet.view.graph_log import GraphLog
 from syncnet.view.json_log import json_line
-from syncnet.view.lanes import Lanes
 
 if TYPE_CHECKING:
     from syncnet.log.journal import Journal
@@ -54,7 +54,7 @@ _ALLOCATOR: Final = ("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:1000,muzzy_d
 that what one wave of clients leaves behind serves the next, and what is free goes back to the system after a second."""
 
 _LOG_FORMATS: Final[dict[str, Callable[[], Callable[[Seen], list[str]]] | None]] = {
-    "graph": lambda: Lanes().lines,
+    "graph": lambda: GraphLog().lines,
     "json": lambda: lambda seen: [json_line(effect) for effect in in_full(seen)],
     "none": None,
 }
@@ -123,7 +123,7 @@ def serve(
     async def run() -> int:
         hand_over = asyncio.get_running_loop().call_soon_threadsafe
         on_disk = _journal(journal, hand_over, limits) if journal else None
-        hub = Hub(on_disk, Machine(limits), observers=[log] if log else [])
+        hub = Coordinator(on_disk, Machine(limits), observers=[log] if log else [])
         _look_seldom_for_garbage()
         serving = serve_hub(hub, listener, lambda: _say(started), limits=limits, drain_s=drain, **security.of(listener))
         try:

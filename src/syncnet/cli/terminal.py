@@ -81,7 +81,7 @@ class TerminalLog:
             self._queue.clear()
 
     def _wait_for_effects(self) -> bool:
-        """Return when there is something to write; tell whether there is, and not merely an end."""
+        """Return when there is something to write; return whether there is, and not merely an end."""
         while not self._queue and not self._closing.is_set():
             self._wake.clear()
             self._is_idle = True

@@ -76,7 +76,7 @@ class Offer:
     owner: Final[str] = ""
 
     def asks_the_same_as(self, other: Offer) -> bool:
-        """Tell whether both are the same request, made once and once again: all parameters and the owner are equal."""
+        """Return whether both are the same request, made once and once again: all parameters and the owner are equal."""
         return self == replace(other, at_ns=self.at_ns)
 
 

@@ -4,7 +4,7 @@ Every accepted offer gives `Pending` first, even where it syncs within the same 
 `TimedOut`, `Aborted` and `Refused` are final: after one of them an offer is in no later effect (G1, G6).
 
 An offer that was made before, and is made again by its id, is not accepted a second time (G7): it gives `Attached`
-where the first is pending, and `Retold` where it has come to an end.
+where the first is pending, and `Replayed` where it has come to an end.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = [
     "Aborted",
     "Attached",
     "Effect",
-    "Missed",
     "Outcome",
     "Pending",
     "Refused",
     "Remembered",
-    "Retold",
+    "Replayed",
+    "SearchExhausted",
     "Synced",
     "TimedOut",
     "Withdrawn",
@@ -76,7 +76,7 @@ class TimedOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class SearchExhausted:
     """The search for `offer` hit its bound in `event`: a set may be there that was not found (G3)."""
 
     at_ns: int
@@ -116,7 +116,7 @@ class Attached:
 
 
 @dataclass(frozen=True, slots=True)
-class Retold:
+class Replayed:
     """`offer` asks again for one that has come to an end: with `outcome`, the very same."""
 
     offer: Offer
@@ -129,7 +129,7 @@ Remembered: TypeAlias = Synced | TimedOut | Aborted | Withdrawn
 Outcome: TypeAlias = Remembered | Refused
 """The effects that end an offer."""
 
-Effect: TypeAlias = Pending | Outcome | Missed | Attached | Retold
+Effect: TypeAlias = Pending | Outcome | SearchExhausted | Attached | Replayed
 
 
 def offers_of(outcome: Outcome) -> tuple[Offer, ...]:

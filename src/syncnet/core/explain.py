@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from syncnet.core.candidates import CandidateSet, MatchProfile
 from syncnet.core.commands import Offer
-from syncnet.core.groups import Group, Shape
 from syncnet.core.limits import EVENTS_COMPARED_MAX, EXPLAINED_OFFERS_MAX, NEAR_EVENTS_MAX
 
 __all__ = ["Explanation", "Relation", "explain"]
@@ -71,11 +71,11 @@ class _Present:
 
     def __init__(self, offer: Offer) -> None:
         self._offer = offer
-        self._group = Group(Shape(offer))
+        self._group = CandidateSet(MatchProfile(offer))
         self._mates = 0
 
     def meet(self, other: Offer) -> None:
-        shape = Shape(other)
+        shape = MatchProfile(other)
         if self._group.admits(shape):
             self._group.join(shape)
             self._mates += 1

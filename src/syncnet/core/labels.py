@@ -42,7 +42,7 @@ def shown(text: str) -> str:
 
 
 def is_name(text: str) -> bool:
-    """Tell whether `text` is a label value that is not empty, which is also the form of names of actors."""
+    """Return whether `text` is a label value that is not empty, which is also the form of names of actors."""
     return _NAME.fullmatch(text) is not None
 
 

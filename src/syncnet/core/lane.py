@@ -61,7 +61,7 @@ class Lane(Generic[_P]):
         return first
 
     def rest(self, plain: _P) -> bool:
-        """Let an offer rest that met nobody, and tell whether it does.
+        """Let an offer rest that met nobody, and return whether it does.
 
         Where it may not, the lane must be emptied before the offer is given to the machine.
         """
@@ -75,7 +75,7 @@ class Lane(Generic[_P]):
         return True
 
     def leave(self, plain: _P) -> bool:
-        """Take an offer out; tell whether it rested here."""
+        """Take an offer out; return whether it rested here."""
         if self._resting.get(plain.terms.key) is not plain:
             return False
         del self._resting[plain.terms.key]
@@ -83,7 +83,7 @@ class Lane(Generic[_P]):
 
     @property
     def is_used(self) -> bool:
-        """Tell whether something is in it that `leave_all` would bring out, or that it remembers of the machine."""
+        """Return whether something is in it that `leave_all` would bring out, or that it remembers of the machine."""
         return bool(self._room or self._quiet or self._pairs)
 
     def leave_all(self) -> list[_P]:

@@ -14,12 +14,12 @@ searched (rule 3), and taking offers away makes no new set, no set that can sync
 
 | command  | where the id stands              | where it does not                                       |
 | -------- | -------------------------------- | ------------------------------------------------------- |
-| Offer    | Attached, or Refused             | Pending, then Missed …, then perhaps Synced; or Refused |
+| Offer    | Attached, or Refused             | Pending, then SearchExhausted …, then perhaps Synced; or Refused |
 | Withdraw | Withdrawn                        | nothing                                                 |
 | Expire   | TimedOut                         | nothing                                                 |
 | Abort    | Aborted, for each that it names  | nothing                                                 |
 
-An offer that asks again for one that has ended, and is remembered, gives Retold. Asking again with anything else than
+An offer that asks again for one that has ended, and is remembered, gives Replayed. Asking again with anything else than
 the same parameters is refused, whether the first stands or has ended.
 
 A full machine still takes an offer that syncs at once: it makes room, and those who wait are let go.
@@ -30,26 +30,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from syncnet.core.candidates import CandidateSet, MatchProfile, add
 from syncnet.core.commands import DEFAULT_NAMESPACE, Abort, Command, Expire, Offer, Withdraw
 from syncnet.core.effects import (
     Aborted,
     Attached,
     Effect,
-    Missed,
     Pending,
     Refused,
     Remembered,
-    Retold,
+    Replayed,
+    SearchExhausted,
     Synced,
     TimedOut,
     Withdrawn,
     offers_of,
 )
-from syncnet.core.groups import Group, Shape, add
 from syncnet.core.limits import LABEL_NAME_CHARACTERS_MAX, LIMITS, PRESENT_OFFERS_MAX, WORD_BYTES, Limits
-from syncnet.core.matching import Found, Matcher, Standing, weight_bytes
+from syncnet.core.matching import Found, Matcher, PendingOffer, weight_bytes
 from syncnet.core.outcomes import Outcomes, is_kept
-from syncnet.core.snapshot import Snapshot, WorldSnapshot
+from syncnet.core.snapshot import NamespaceSnapshot, Snapshot
 from syncnet.core.terms import Pair
 from syncnet.core.trace import Trace
 
@@ -61,7 +61,7 @@ class World:
     """One namespace."""
 
     matcher: Matcher
-    standing: dict[str, Standing] = field(default_factory=dict)
+    standing: dict[str, PendingOffer] = field(default_factory=dict)
     arrivals: int = 0
     syncs: int = 0
     misses: int = 0
@@ -99,7 +99,7 @@ class Machine:
     def snapshot(self) -> Snapshot:
         """Return the state."""
         worlds = (
-            WorldSnapshot(
+            NamespaceSnapshot(
                 namespace,
                 world.arrivals,
                 world.syncs,
@@ -126,7 +126,7 @@ class Machine:
             world = self._new_world(saved.namespace)
             world.arrivals, world.syncs, world.misses = saved.arrivals, saved.syncs, saved.misses
             for arrival, offer in saved.standing:
-                self._let_stand(world, Standing(arrival, offer))
+                self._let_stand(world, PendingOffer(arrival, offer))
 
     def pending(self, namespace: str) -> list[Offer]:
         """Return the pending offers of a namespace, by arrival; none of a namespace that is not known."""
@@ -179,7 +179,7 @@ class Machine:
     def quiet_world(self, namespace: str, event: str) -> World | None:
         """Return the world of a namespace that is known and in which no offer stands under an event; else None."""
         world = self._worlds.get(namespace)
-        return world if world is not None and world.matcher.is_quiet(event) else None
+        return world if world is not None and world.matcher.is_idle(event) else None
 
     def room_for_plain(self) -> int:
         """Return how many further plain offers could be pending, of whatever namespace."""
@@ -203,7 +203,7 @@ class Machine:
             if not self._make_room_for(offer.namespace):
                 return (Refused(offer, "full", f"offers are pending in {self._limits.namespaces_max} namespaces"),)
             world = self._new_world(offer.namespace)
-        newcomer = Standing(world.arrivals + 1, offer)
+        newcomer = PendingOffer(world.arrivals + 1, offer)
         found = world.matcher.find(newcomer)
         if not found.members and (refused := self._full(world, newcomer)):
             self._forget_if_blank(offer.namespace)
@@ -214,13 +214,13 @@ class Machine:
         if found.missed:
             world.misses += len(found.missed)
             steps = self._limits.search_steps_max
-            effects += tuple(Missed(offer.at_ns, offer, event, steps) for event in found.missed)
+            effects += tuple(SearchExhausted(offer.at_ns, offer, event, steps) for event in found.missed)
         if found.members:
             return (*effects, self._sync(world, newcomer, found))
         self._let_stand(world, newcomer)
         return effects
 
-    def _sync(self, world: World, newcomer: Standing, found: Found) -> Synced:
+    def _sync(self, world: World, newcomer: PendingOffer, found: Found) -> Synced:
         """Take the members out of the state, and put their sync into the trace."""
         world.syncs += 1
         weight_bytes = 0
@@ -236,7 +236,7 @@ class Machine:
         self._trace.add(synced, weight_bytes)
         return synced
 
-    def _asked_again(self, world: World | None, offer: Offer) -> Attached | Retold | Refused | None:
+    def _asked_again(self, world: World | None, offer: Offer) -> Attached | Replayed | Refused | None:
         """Return what an offer comes to whose id is known; None where it is not."""
         standing = world.standing.get(offer.id) if world else None
         if standing is not None:
@@ -247,10 +247,10 @@ class Machine:
         if known is None:
             return None
         if offer.asks_the_same_as(known[0]):
-            return Retold(offer, known[1])
+            return Replayed(offer, known[1])
         return Refused(offer, "id-reused", f"the id {offer.id} is that of another offer, which has come to an end")
 
-    def _full(self, world: World, newcomer: Standing) -> Refused | None:
+    def _full(self, world: World, newcomer: PendingOffer) -> Refused | None:
         """Return why no further offer can wait; None where one can."""
         limits, offer = self._limits, newcomer.offer
         if self._pending_offers >= limits.pending_offers_max:
@@ -266,7 +266,7 @@ class Machine:
             return Refused(offer, "quota", f"{of_owner} offers of this token are pending, and no more can be")
         return None
 
-    def _let_stand(self, world: World, newcomer: Standing) -> None:
+    def _let_stand(self, world: World, newcomer: PendingOffer) -> None:
         world.standing[newcomer.offer.id] = newcomer
         world.matcher.add(newcomer)
         self._pending_offers += 1
@@ -274,18 +274,18 @@ class Machine:
         if newcomer.offer.owner:
             add(self._pending_by_owner, newcomer.offer.owner, 1)
 
-    def _standing(self, namespace: str, id: str) -> Standing | None:
+    def _standing(self, namespace: str, id: str) -> PendingOffer | None:
         """Return the pending offer of that id as it stands."""
         world = self._worlds.get(namespace)
         return world.standing.get(id) if world else None
 
-    def _take(self, standing: Standing) -> None:
+    def _take(self, standing: PendingOffer) -> None:
         """Take a pending offer out of the state."""
         namespace = standing.offer.namespace
         self._let_go(self._worlds[namespace], standing)
         self._forget_if_blank(namespace)
 
-    def _let_go(self, world: World, standing: Standing) -> None:
+    def _let_go(self, world: World, standing: PendingOffer) -> None:
         del world.standing[standing.offer.id]
         world.matcher.remove(standing)
         if not world.standing:
@@ -305,7 +305,7 @@ class Machine:
         return world
 
     def _make_room_for(self, namespace: str) -> bool:
-        """Forget the eldest idle namespace where there are too many; tell whether a new one may be."""
+        """Forget the eldest idle namespace where there are too many; return whether a new one may be."""
         if len(self._worlds) < self._limits.namespaces_max or namespace == DEFAULT_NAMESPACE:
             return True
         idle = (name for name, world in self._worlds.items() if not world.standing and name != DEFAULT_NAMESPACE)
@@ -315,7 +315,7 @@ class Machine:
         self._syncs_forgotten = max(self._syncs_forgotten, self._worlds.pop(eldest).syncs)
         return True
 
-    def _meant(self, command: Withdraw | Expire) -> Standing | None:
+    def _meant(self, command: Withdraw | Expire) -> PendingOffer | None:
         """Return the pending offer that a command means; None where it is there no more."""
         standing = self._standing(command.namespace, command.id)
         return standing if standing and command.made_ns in (None, standing.offer.at_ns) else None
@@ -389,10 +389,10 @@ class _Surroundings:
         How many are missing is asked of the group that forms when those who came first are let in first; each that
         joins may want more mates than the ones before. No such group can sync (G3), so the answer is 1 or more.
         """
-        group = Group(Shape(self._offer))
+        group = CandidateSet(MatchProfile(self._offer))
         for other in others:
             self.present.setdefault(other.actor)
-            shape = Shape(other)
+            shape = MatchProfile(other)
             if group.admits(shape):
                 group.join(shape)
                 self.missing = max(1, min(self.missing, group.missing))

@@ -17,7 +17,7 @@ What keeps the walk short, and why nothing is lost by it:
   and where an elder led nowhere, a younger one of its kind will not lead anywhere either.
 - Where a member wants labels, only those who have them are walked on.
 
-Most events see plain offers only (`Standing.is_plain`): one mate, and nothing asked of it but to be another actor. As
+Most events see plain offers only (`PendingOffer.is_plain`): one mate, and nothing asked of it but to be another actor. As
 long as that is so, all that stand under an event are of one actor, because two of different ones would have met (G3).
 Then there is nothing to search: the eldest goes with the next plain offer of somebody else (rule 4). So they stand in
 a queue, and the moment any other offer comes to be searched or added there, a book is made of the queue. Nobody can
@@ -37,12 +37,12 @@ from heapq import nsmallest
 from itertools import islice
 from typing import Final, TypeAlias
 
-from syncnet.core.books import Book, Kind, Standing, weight_bytes
+from syncnet.core.candidates import CandidateSet, MatchProfile, compatible
 from syncnet.core.commands import Offer
-from syncnet.core.groups import Group, Shape, compatible
+from syncnet.core.index import Book, OfferClass, PendingOffer, weight_bytes
 from syncnet.core.selectors import Requirement
 
-__all__ = ["Found", "Matcher", "Standing", "weight_bytes"]
+__all__ = ["Found", "Matcher", "PendingOffer", "weight_bytes"]
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -53,7 +53,7 @@ class Found:
     """
 
     event: Final[str] = ""
-    members: Final[tuple[Standing, ...]] = ()
+    members: Final[tuple[PendingOffer, ...]] = ()
     missed: Final[tuple[str, ...]] = ()
 
 
@@ -65,7 +65,7 @@ class Matcher:
         self._books: dict[str, Book] = {}
         self._queues: dict[str, _Queue] = {}  # an event has either a queue or a book
 
-    def add(self, standing: Standing) -> None:
+    def add(self, standing: PendingOffer) -> None:
         """Let an offer stand under each of its events; its arrival number is higher than any before."""
         if standing.is_plain and self._join_queue(standing):
             return
@@ -75,7 +75,7 @@ class Matcher:
                 book = self._books[event] = Book()
             book.add(standing)
 
-    def remove(self, standing: Standing) -> None:
+    def remove(self, standing: PendingOffer) -> None:
         """Take an offer from under each of its events."""
         if standing.is_plain and (queue := self._queues.get(standing.offer.events[0])):
             del queue[standing.arrival]
@@ -92,11 +92,11 @@ class Matcher:
         if not self._books:
             self._books.clear()
 
-    def is_quiet(self, event: str) -> bool:
-        """Tell whether no offer stands under an event."""
+    def is_idle(self, event: str) -> bool:
+        """Return whether no offer stands under an event."""
         return event not in self._books and event not in self._queues
 
-    def find(self, newcomer: Standing) -> Found:
+    def find(self, newcomer: PendingOffer) -> Found:
         """Return the set that the newcomer, who does not stand yet, completes (rules 2 to 6)."""
         if newcomer.is_plain:
             event = newcomer.offer.events[0]
@@ -118,7 +118,7 @@ class Matcher:
                 return Found(event, (*others, newcomer), tuple(missed))
         return Found(missed=tuple(missed))
 
-    def compatible_with(self, standing: Standing, event: str, offers_max: int) -> list[Offer]:
+    def compatible_with(self, standing: PendingOffer, event: str, offers_max: int) -> list[Offer]:
         """Return the eldest offers that stand under `event` and are compatible with this one, by arrival.
 
         Looks at so many kinds at most, and returns so many offers at most.
@@ -135,7 +135,7 @@ class Matcher:
         )
         return [member.offer for member in nsmallest(offers_max, members, key=_arrival)]
 
-    def _smallest_set(self, newcomer: Standing, event: str, steps: _Steps) -> list[Standing] | None:
+    def _smallest_set(self, newcomer: PendingOffer, event: str, steps: _Steps) -> list[PendingOffer] | None:
         """Return the other members of the smallest set, by arrival; None where there is none.
 
         :raises _Bounded: the bound was hit before that was known.
@@ -156,7 +156,7 @@ class Matcher:
                 book.add(standing)
         return self._books.get(event)
 
-    def _join_queue(self, standing: Standing) -> bool:
+    def _join_queue(self, standing: PendingOffer) -> bool:
         """Put a plain offer at the end of the queue of its event, if there may be one there."""
         event = standing.offer.events[0]
         queue = self._queues.get(event)
@@ -170,7 +170,7 @@ class Matcher:
         return True
 
 
-_Queue: TypeAlias = OrderedDict[int, Standing]
+_Queue: TypeAlias = OrderedDict[int, PendingOffer]
 """Plain offers of one event and one actor, by arrival; a plain dict is slow to find its first after many removals."""
 
 _NOBODY: Final = Found()
@@ -204,19 +204,19 @@ class _Steps:
 class _Search:
     """One walk for one newcomer through the book of one event."""
 
-    def __init__(self, book: Book, newcomer: Standing, steps: _Steps) -> None:
+    def __init__(self, book: Book, newcomer: PendingOffer, steps: _Steps) -> None:
         self._book = book
         self._newcomer = newcomer
         self._steps = steps
-        self._candidates: list[Standing] = []
-        self._met: dict[Requirement, list[Standing]] = {}
+        self._candidates: list[PendingOffer] = []
+        self._met: dict[Requirement, list[PendingOffer]] = {}
 
-    def smallest_set(self) -> list[Standing] | None:
+    def smallest_set(self) -> list[PendingOffer] | None:
         shape = self._newcomer.shape
         self._steps.take(self._book.effort)
         if _largest_mates(self._book.offers_by_mates, shape.mates) < 0 or not self._book.can_be_met(shape, shape.mates):
             return None
-        group = Group(shape)
+        group = CandidateSet(shape)
         candidates = [each for kind in self._admitted(group) for each in kind.candidates()]
         candidates.sort(key=_arrival)
         by_mates: dict[int, int] = {}
@@ -228,7 +228,7 @@ class _Search:
         self._candidates = [each for each in candidates if each.shape.mates <= mates_max]
         return self._walk(group)
 
-    def _admitted(self, group: Group) -> Iterable[Kind]:
+    def _admitted(self, group: CandidateSet) -> Iterable[OfferClass]:
         """Yield the kinds that may stand in a set with the newcomer."""
         mates = self._newcomer.shape.mates
         for kind in self._book.candidates(self._newcomer):
@@ -236,8 +236,8 @@ class _Search:
             if group.admits(kind.shape) and self._book.can_be_met(kind.shape, max(mates, kind.shape.mates)):
                 yield kind
 
-    def _walk(self, group: Group) -> list[Standing] | None:
-        chosen: list[Standing] = []
+    def _walk(self, group: CandidateSet) -> list[PendingOffer] | None:
+        chosen: list[PendingOffer] = []
         levels = [_Level(self._candidates)]
         while levels:
             level = levels[-1]
@@ -262,7 +262,7 @@ class _Search:
             levels.append(self._next_level(level, candidate))
         return None
 
-    def _next_level(self, level: _Level, chosen: Standing) -> _Level:
+    def _next_level(self, level: _Level, chosen: PendingOffer) -> _Level:
         """Return those who may follow one who was chosen: the younger ones, and where it helps, only those it wants."""
         candidates = level.candidates
         if len(candidates) - level.position > _FEW:
@@ -270,7 +270,7 @@ class _Search:
                 candidates = min(candidates, self._meeting(requirement), key=len)
         return _Level(candidates, bisect_right(candidates, chosen.arrival, key=_arrival))
 
-    def _meeting(self, requirement: Requirement) -> list[Standing]:
+    def _meeting(self, requirement: Requirement) -> list[PendingOffer]:
         """Return the candidates that meet a requirement; all of them are asked once for each."""
         meeting = self._met.get(requirement)
         if meeting is None:
@@ -285,10 +285,10 @@ class _Level:
 
     __slots__ = ("candidates", "position", "tried")
 
-    def __init__(self, candidates: list[Standing], position: int = 0) -> None:
+    def __init__(self, candidates: list[PendingOffer], position: int = 0) -> None:
         self.candidates = candidates
         self.position = position
-        self.tried: dict[Shape, None] = {}
+        self.tried: dict[MatchProfile, None] = {}
 
 
 def _largest_mates(offers_by_mates: dict[int, int], mates: int) -> int:
@@ -304,5 +304,5 @@ def _largest_mates(offers_by_mates: dict[int, int], mates: int) -> int:
     return largest
 
 
-def _arrival(standing: Standing) -> int:
+def _arrival(standing: PendingOffer) -> int:
     return standing.arrival

@@ -28,14 +28,14 @@ class _Entry:
 
 
 def is_kept(effect: Effect) -> TypeGuard[Remembered]:
-    """Tell whether an effect is an outcome that is told again, if somebody can ask for it."""
+    """Return whether an effect is an outcome that is told again, if somebody can ask for it."""
     if isinstance(effect, Withdrawn):
         return effect.cause == Cause.WITHDRAWN
     return isinstance(effect, Synced | TimedOut | Aborted)
 
 
 def is_named(outcome: Remembered) -> bool:
-    """Tell whether somebody can ask again for an outcome: one of its offers has an id that its client chose."""
+    """Return whether somebody can ask again for an outcome: one of its offers has an id that its client chose."""
     return any(offer.named for offer in offers_of(outcome))
 
 

@@ -50,7 +50,7 @@ class Requirement:
     values: Final[tuple[str, ...]] = ()
 
     def matches(self, labels: Labels) -> bool:
-        """Tell whether `labels` meet this requirement."""
+        """Return whether `labels` meet this requirement."""
         return _MEANINGS[self.operator](labels.get(self.key), self.values)
 
     def __str__(self) -> str:
@@ -102,7 +102,7 @@ class Selector:
     requirements: Final[tuple[Requirement, ...]]
 
     def matches(self, labels: Labels) -> bool:
-        """Tell whether `labels` meet every requirement."""
+        """Return whether `labels` meet every requirement."""
         for requirement in self.requirements:  # noqa: SIM110 - the hottest loop of all; `all` costs a generator
             if not requirement.matches(labels):
                 return False
@@ -121,7 +121,7 @@ def not_actor(actor: str) -> Selector:
 
 
 def is_not_actor(selector: Selector, actor: str) -> bool:
-    """Tell whether a selector is the default one of an offer of `actor`."""
+    """Return whether a selector is the default one of an offer of `actor`."""
     if len(selector.requirements) != 1:
         return False
     requirement = selector.requirements[0]

@@ -12,11 +12,11 @@ from syncnet.core.commands import Offer
 from syncnet.core.effects import Remembered, Synced
 from syncnet.core.limits import Limits
 
-__all__ = ["Snapshot", "WorldSnapshot"]
+__all__ = ["NamespaceSnapshot", "Snapshot"]
 
 
 @dataclass(frozen=True, slots=True)
-class WorldSnapshot:
+class NamespaceSnapshot:
     """One namespace: its counters, and its pending offers with their arrival numbers, by arrival."""
 
     namespace: str
@@ -36,6 +36,6 @@ class Snapshot:
 
     limits: Limits
     syncs_forgotten: int
-    worlds: tuple[WorldSnapshot, ...]
+    worlds: tuple[NamespaceSnapshot, ...]
     outcomes: tuple[Remembered, ...]
     trace: tuple[Synced, ...]

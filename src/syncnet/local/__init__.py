@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syncnet.local.faces import Actor, Blocking, BlockingActor, Syncnet
+from syncnet.local.api import Actor, Blocking, BlockingActor, Syncnet
 from syncnet.local.offers import Offer
 
 __all__ = ["Actor", "Blocking", "BlockingActor", "Offer", "Syncnet"]

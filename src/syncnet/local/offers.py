@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import msgspec
 
+from syncnet.coordinator.coordinator import Timer, Told
 from syncnet.core.commands import Offer as CoreOffer
 from syncnet.core.effects import Synced
-from syncnet.hub import Timer, Told
+from syncnet.local.results import Happening, error_of
 from syncnet.local.sleepers import (
     TrioSleeper,
     loop_here,
@@ -29,7 +30,6 @@ from syncnet.local.sleepers import (
     wake_trio,
 )
 from syncnet.local.terms import KnownTerms
-from syncnet.local.told import Happening, error_of
 from syncnet.wire.payloads import Held
 from syncnet.wire.results import Sync
 
@@ -78,7 +78,7 @@ class Offer(msgspec.Struct, eq=False, weakref=True):
         return self.terms.template.namespace
 
     def done(self) -> bool:
-        """Tell whether it has come to an end, by a sync or otherwise."""
+        """Return whether it has come to an end, by a sync or otherwise."""
         return self.told is not None
 
     def withdraw(self) -> bool:

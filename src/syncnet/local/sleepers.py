@@ -83,7 +83,7 @@ def loop_here() -> AbstractEventLoop | None:
 
 
 def may_be_guest(loop: AbstractEventLoop | None) -> bool:
-    """Tell whether a task of trio may run here that is a guest on a loop of asyncio: no task of that loop does."""
+    """Return whether a task of trio may run here that is a guest on a loop of asyncio: no task of that loop does."""
     return "trio" in modules and current_task(loop) is None
 
 
@@ -136,7 +136,7 @@ class TrioSleeper(msgspec.Struct, eq=False):
             trio_lowlevel().reschedule(self.task)
 
     def is_here(self) -> bool:
-        """Tell whether the task's own run of trio is what runs in this thread."""
+        """Return whether the task's own run of trio is what runs in this thread."""
         try:
             return trio_lowlevel().current_trio_token() is self.token
         except RuntimeError:  # no run of trio is here

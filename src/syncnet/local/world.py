@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterable, Mapping
 from time import time_ns
 from typing import Any, Final, TypedDict, cast
 
+from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import Cause, make_abort
 from syncnet.core.effects import Effect, Synced, Withdrawn
 from syncnet.core.lane import Lane
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
-from syncnet.errors import DrainingError, WorldError
-from syncnet.hub import Hub
+from syncnet.errors import DrainingError, RetryableError
 from syncnet.local.offers import Offer, Wake
+from syncnet.local.results import Happening, Pair, error_of
 from syncnet.local.terms import KnownTerms
-from syncnet.local.told import Happening, Pair, error_of
 from syncnet.wire.answers import encode_pending
 from syncnet.wire.bodies import Texts
 from syncnet.wire.parameters import read_namespace, read_offer
@@ -55,7 +55,7 @@ class World:
     """The state behind one `Syncnet`."""
 
     def __init__(self, limits: Limits) -> None:
-        self.hub = Hub(machine=Machine(limits))
+        self.hub = Coordinator(machine=Machine(limits))
         self.lock: Final = self.hub.reading
         self._limits = limits
         self._terms: dict[object, KnownTerms] = {}
@@ -130,7 +130,7 @@ class World:
             lock.release()
 
     def withdraw_offer(self, offer: Offer) -> bool:
-        """Take an offer back; tell whether it was pending."""
+        """Take an offer back; return whether it was pending."""
         with self.lock:
             if offer.done():
                 return False
@@ -140,7 +140,7 @@ class World:
             return self.withdraw(offer.namespace, offer.id)
 
     def withdraw(self, namespace: str | None, id: str) -> bool:
-        """Take the offer of that id back; tell whether it is withdrawn, now or by somebody before."""
+        """Take the offer of that id back; return whether it is withdrawn, now or by somebody before."""
         namespace = namespace or "default"
         effects: list[Effect] = []
         with self.lock:
@@ -234,8 +234,8 @@ class World:
         return terms
 
 
-def _effects(told: tuple[Effect, ...] | WorldError) -> tuple[Effect, ...]:
-    if isinstance(told, WorldError):
+def _effects(told: tuple[Effect, ...] | RetryableError) -> tuple[Effect, ...]:
+    if isinstance(told, RetryableError):
         raise error_of(told)
     return told
 

@@ -8,12 +8,12 @@ from syncnet.core.commands import Command
 from syncnet.core.effects import Effect
 from syncnet.core.limits import Limits
 from syncnet.core.snapshot import Snapshot
-from syncnet.errors import WorldError
+from syncnet.errors import RetryableError
 
-__all__ = ["Keeper", "Log"]
+__all__ = ["Log", "LogConsumer"]
 
 
-class Keeper(Protocol):
+class LogConsumer(Protocol):
     """Who keeps the state that the commands of a log make; a hub is one."""
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -28,7 +28,7 @@ class Keeper(Protocol):
     def deliver(self, command: Command) -> tuple[Effect, ...]:
         """Apply a command and tell its effects; they are returned too."""
 
-    def refuse(self, command: Command, error: WorldError) -> None:
+    def refuse(self, command: Command, error: RetryableError) -> None:
         """Learn that a command could not be put into the log, and has not happened."""
 
     def snapshot(self) -> Snapshot:
@@ -43,7 +43,7 @@ class Log(Protocol):
     `append`, or later.
     """
 
-    def open(self, keeper: Keeper) -> None:
+    def open(self, keeper: LogConsumer) -> None:
         """Begin to deliver; what the log holds from before is restored and replayed first."""
 
     def append(self, command: Command) -> None:

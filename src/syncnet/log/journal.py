@@ -29,7 +29,7 @@ from syncnet.core.effects import Effect
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import JournalError
-from syncnet.log import Keeper
+from syncnet.log import LogConsumer
 from syncnet.log.journal_file import Ended, JournalFile, ended_by
 
 __all__ = ["Journal"]
@@ -81,7 +81,7 @@ class Journal:
         self._is_failing = False
         self._is_broken = False
 
-    def open(self, keeper: Keeper) -> None:
+    def open(self, keeper: LogConsumer) -> None:
         """Open the file, restore and replay what it holds, and begin to deliver.
 
         :raises JournalError: the folder cannot be written, another server uses it, or its file cannot be read.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from syncnet.core.commands import Command
-from syncnet.log import Keeper
+from syncnet.log import LogConsumer
 
 __all__ = ["MemoryLog"]
 
@@ -11,7 +11,7 @@ __all__ = ["MemoryLog"]
 class MemoryLog:
     """The order of arrival is the order of the log; a crash forgets all."""
 
-    def open(self, keeper: Keeper) -> None:
+    def open(self, keeper: LogConsumer) -> None:
         """Begin to deliver."""
         self._keeper = keeper
 

@@ -17,7 +17,7 @@ from syncnet.core.commands import Abort, Command, Expire, Offer, Withdraw
 from syncnet.core.effects import Aborted, Effect, Remembered, Synced, TimedOut, Withdrawn
 from syncnet.core.limits import Limits
 from syncnet.core.outcomes import is_kept
-from syncnet.core.snapshot import Snapshot, WorldSnapshot
+from syncnet.core.snapshot import NamespaceSnapshot, Snapshot
 from syncnet.errors import JournalError
 
 __all__ = [
@@ -131,14 +131,14 @@ def snapshot_from_records(records: list[bytes]) -> SavedSnapshot:
 
     :raises JournalError: they are not those of one snapshot.
     """
-    worlds: dict[str, WorldSnapshot] = {}
+    worlds: dict[str, NamespaceSnapshot] = {}
     try:
         head = _HEAD.decode(records[0])
         for part in records[1:]:
             for world in _WORLDS.decode(part):
                 before = worlds.get(world.namespace)
                 standing = (before.standing if before else ()) + tuple(world.standing)
-                worlds[world.namespace] = WorldSnapshot(
+                worlds[world.namespace] = NamespaceSnapshot(
                     world.namespace, world.arrivals, world.syncs, world.misses, standing
                 )
     except msgspec.MsgspecError as error:
@@ -149,7 +149,7 @@ def snapshot_from_records(records: list[bytes]) -> SavedSnapshot:
     return SavedSnapshot(head.position, snapshot, head.outcomes_kept, head.trace_kept)
 
 
-def _parts(worlds: tuple[WorldSnapshot, ...]) -> Iterator[list[_World]]:
+def _parts(worlds: tuple[NamespaceSnapshot, ...]) -> Iterator[list[_World]]:
     """Yield the worlds in parts of so many offers; a world with more of them is spread over several."""
     part: list[_World] = []
     room = _OFFERS_PER_RECORD

@@ -85,7 +85,7 @@ class Caller:
             self._token.require(role, namespace)
 
     def may(self, role: str, namespace: str) -> bool:
-        """Tell whether `require` would return."""
+        """Return whether `require` would return."""
         try:
             self.require(role, namespace)
         except AccessError:
@@ -132,7 +132,7 @@ class Access:
         return _with_token(caller, self.tokens, request.header("authorization"))
 
     def is_open_to(self, host: str | None) -> bool:
-        """Tell whether `admit` is known to admit anybody who asks for this host, and sends no other header it looks at.
+        """Return whether `admit` is known to admit anybody who asks for this host, and sends no other header it looks at.
 
         Without a new look: of a host that was not asked for before it says no.
         """

@@ -18,8 +18,8 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from syncnet.coordinator.coordinator import Coordinator
 from syncnet.errors import BadBodyError
-from syncnet.hub import Hub
 from syncnet.server.access import Access, parse_host, parse_origin
 from syncnet.server.handler import BodyTooLargeError, Handler
 from syncnet.server.tokens import load_tokens
@@ -92,14 +92,14 @@ class ASGIApp:
 
     def __init__(
         self,
-        hub: Hub | None = None,
+        hub: Coordinator | None = None,
         *,
         cors_origins: Iterable[str] | None = (),
         allow_hosts: Iterable[str] | None = None,
         token_file: str | Path | None = None,
     ) -> None:
         self._owns_hub = hub is None
-        self.hub = Hub() if hub is None else hub
+        self.hub = Coordinator() if hub is None else hub
         access = Access(
             None if token_file is None else load_tokens(Path(token_file)),
             origins=None if cors_origins is None else map(parse_origin, cors_origins),
@@ -127,5 +127,5 @@ class ASGIApp:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         if self._owns_hub:
-            self.hub.send_away()
+            self.hub.shut_down()
         await send({"type": "lifespan.shutdown.complete"})

@@ -14,13 +14,13 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
+from syncnet.coordinator.coordinator import Coordinator, Done
 from syncnet.core.effects import Effect, Withdrawn
 from syncnet.core.limits import LIMITS, Limits
-from syncnet.errors import AccessError, BadBodyError, DrainingError, SyncnetError, WorldError
-from syncnet.hub import Done, Hub
+from syncnet.errors import AccessError, BadBodyError, DrainingError, RetryableError, SyncnetError
 from syncnet.server.access import Access, Asking, Caller
+from syncnet.server.pending import Client, PendingRequest, PendingRequests, Reply
 from syncnet.server.responses import NO_STORE, Header, Response, bug, headers_of, problem, problem_of
-from syncnet.server.waiting import Client, Reply, Waiters, Waiting
 from syncnet.wire.answers import encode_pending, encode_trace
 from syncnet.wire.bodies import Texts, Values, decode_body, decode_form
 from syncnet.wire.negotiation import preferred_output
@@ -81,12 +81,16 @@ class Handler:
     """
 
     def __init__(
-        self, hub: Hub, access: Access | None = None, limits: Limits = LIMITS, waiters: Waiters | None = None
+        self,
+        hub: Coordinator,
+        access: Access | None = None,
+        limits: Limits = LIMITS,
+        waiters: PendingRequests | None = None,
     ) -> None:
         self._hub = hub
         self._access = Access() if access is None else access
         self._limits = limits
-        self._waiters = Waiters(hub) if waiters is None else waiters
+        self._waiters = PendingRequests(hub) if waiters is None else waiters
         self._routes: Final = {
             "/event": _Route("sync", {"GET": self._event, "POST": self._event, "DELETE": self._withdraw}),
             "/abort": _Route("admin", {"POST": self._abort}),
@@ -104,7 +108,7 @@ class Handler:
         return {path: (route.role, list(route.methods)) for path, route in self._routes.items()}
 
     def ask(self, request: Request, reply: Reply) -> bool:
-        """Have a request answered, now or later, if no event loop is needed for that; tell whether it will be."""
+        """Have a request answered, now or later, if no event loop is needed for that; return whether it will be."""
         if request.path != "/event" or request.method != "GET":
             return False
         try:
@@ -173,20 +177,22 @@ class Handler:
             waiting.leave()
             raise
 
-    def _offer_by_get(self, request: Request, caller: Caller, reply: Reply) -> Waiting:
+    def _offer_by_get(self, request: Request, caller: Caller, reply: Reply) -> PendingRequest:
         """Make the offer that is all in the query of a request."""
         text = self._query_text(request)
         _refuse_body(request)
         return self._offer(request, caller, reply, decode_form(text, self._limits.parameters_max), Texts())
 
-    def _offer(self, request: Request, caller: Caller, reply: Reply, query: Texts, body: Texts | Values) -> Waiting:
+    def _offer(
+        self, request: Request, caller: Caller, reply: Reply, query: Texts, body: Texts | Values
+    ) -> PendingRequest:
         """Make the offer that a request asks for."""
         hub = self._hub
         asked = read_offer(query, body, at_ns=hub.now_ns(), new_id=hub.new_id, owner=caller.name, limits=self._limits)
         offer = asked.offer
         caller.require("sync", offer.namespace)
         output = asked.output or preferred_output(request.header("accept"))
-        waiting = Waiting(self._waiters, request, reply, output, offer.id, offer)
+        waiting = PendingRequest(self._waiters, request, reply, output, offer.id, offer)
         with hub.reading:
             hub.offer(offer, waiting.tell)
             if not waiting.is_over:
@@ -226,14 +232,14 @@ class Handler:
     async def _effects(self, command: Callable[[Done], None]) -> tuple[Effect, ...]:
         """Give a command to the hub and wait for its effects.
 
-        :raises WorldError: it was not put into the log.
+        :raises RetryableError: it was not put into the log.
         """
         if self._hub.is_over:
             raise DrainingError("the server is about to end and takes no more commands")
-        future: asyncio.Future[tuple[Effect, ...] | WorldError] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[tuple[Effect, ...] | RetryableError] = asyncio.get_running_loop().create_future()
         command(_handing_over(future))
         effects = await future
-        if isinstance(effects, WorldError):
+        if isinstance(effects, RetryableError):
             raise effects
         return effects
 

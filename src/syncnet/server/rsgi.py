@@ -7,15 +7,15 @@ from typing import Any
 
 from granian.rsgi import ProtocolClosed, ProtocolError
 
+from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.limits import Limits
 from syncnet.errors import BadBodyError
-from syncnet.hub import Hub
 from syncnet.server.access import Access
 from syncnet.server.handler import BodyTooLargeError, Handler
+from syncnet.server.pending import PendingRequests
+from syncnet.server.reaper import ConnectionReaper, connection
 from syncnet.server.responses import Response
 from syncnet.server.short_way import ShortWay
-from syncnet.server.sweep import Sweep, connection
-from syncnet.server.waiting import Waiters
 
 __all__ = ["RSGIApp", "RequestCounts"]
 
@@ -29,7 +29,7 @@ class _Client:
 
     __slots__ = ("_protocol", "_scope", "_sweep")
 
-    def __init__(self, scope: Any, protocol: Any, sweep: Sweep) -> None:
+    def __init__(self, scope: Any, protocol: Any, sweep: ConnectionReaper) -> None:
         self._scope = scope
         self._protocol = protocol
         self._sweep = sweep
@@ -59,7 +59,7 @@ class _Request(_Client):
 
     __slots__ = ("_headers", "_is_last", "_names", "_was_read", "method", "path")
 
-    def __init__(self, scope: Any, protocol: Any, sweep: Sweep, *, is_last: bool) -> None:
+    def __init__(self, scope: Any, protocol: Any, sweep: ConnectionReaper, *, is_last: bool) -> None:
         super().__init__(scope, protocol, sweep)
         self.method: str = scope.method
         self.path: str = scope.path
@@ -105,7 +105,7 @@ class _Request(_Client):
         return body
 
     def _leaves_a_body(self) -> bool:
-        """Tell whether a body was not read: granian then ends the connection, and the client must be told."""
+        """Return whether a body was not read: granian then ends the connection, and the client must be told."""
         if self._was_read:
             return False
         return bool(self.header("content-length").lstrip("0") or self.header("transfer-encoding"))
@@ -129,7 +129,7 @@ class RequestCounts:
         return len(self._young) + len(self._old)
 
     def is_last(self, client: str) -> bool:
-        """Count a request of `client`; tell whether its connection is to be closed after the answer."""
+        """Count a request of `client`; return whether its connection is to be closed after the answer."""
         young = self._young
         requests = young.get(client)
         if requests is None:
@@ -148,12 +148,12 @@ class RequestCounts:
 class RSGIApp:
     """Serves a hub to granian; after so many requests a connection is closed. `loop` is for what cannot do without."""
 
-    def __init__(self, hub: Hub, access: Access, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
-        self._waiters = Waiters(hub, loop)
+    def __init__(self, hub: Coordinator, access: Access, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+        self._waiters = PendingRequests(hub, loop)
         self._handler = Handler(hub, access, limits, self._waiters)
         self._short_way = ShortWay(self._waiters, access, limits, self._client_of)
         self._counts = RequestCounts(limits.requests_per_connection_max)
-        self._sweep = Sweep()
+        self._sweep = ConnectionReaper()
 
     def take(self, scope: Any, protocol: Any) -> None:
         """Take a request from granian, on a thread of granian's, one at a time; it is answered when there is an answer.

@@ -9,8 +9,8 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.limits import LIMITS, Limits
-from syncnet.hub import Hub
 from syncnet.server.access import Access
 from syncnet.server.embedding import Granian
 from syncnet.server.rsgi import RSGIApp
@@ -26,7 +26,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 async def serve(
-    hub: Hub,
+    hub: Coordinator,
     listener: socket.socket,
     on_ready: Callable[[], None],
     *,
@@ -68,16 +68,16 @@ async def serve(
     hub.drain()
     await asyncio.wait((serving,), timeout=drain_s)
     await _until_quiet(hub)
-    waiting = hub.send_away()
+    waiting = hub.shut_down()
     server.stop()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(serving, _FLUSH_S)
     return waiting
 
 
-async def _until_quiet(hub: Hub) -> None:
+async def _until_quiet(hub: Coordinator) -> None:
     """Wait until nothing is on its way through the log, but not for ever: a disk may hang."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_QUIET_S):
-            while not hub.is_quiet:  # noqa: ASYNC110 - the hub knows of no loop that it could wake
+            while not hub.is_idle:  # noqa: ASYNC110 - the hub knows of no loop that it could wake
                 await asyncio.sleep(_QUIET_STEP_S)

@@ -13,15 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import Offer
 from syncnet.core.limits import Limits
 from syncnet.core.terms import Met, PlainTerms, Rested
 from syncnet.errors import DrainingError
-from syncnet.hub import Hub
 from syncnet.server.access import Access
+from syncnet.server.pending import PendingRequest, PendingRequests
 from syncnet.server.responses import JSON_HEADERS
 from syncnet.server.sync_answers import RANKS
-from syncnet.server.waiting import Waiters, Waiting
 from syncnet.wire.answers import encode_pair
 from syncnet.wire.parameters import read_plain
 
@@ -33,12 +33,14 @@ _CONTENT_TYPE, _NO_STORE = JSON_HEADERS
 _FIRST, _SECOND = RANKS[:2]
 
 
-class _PlainWaiting(Waiting):
+class _PlainWaiting(PendingRequest):
     """A request whose offer may rest in the lane; that is made where somebody needs it."""
 
     __slots__ = ("at_ns", "protocol", "terms")
 
-    def __init__(self, waiters: Waiters, client: Any, protocol: Any, terms: PlainTerms, id: str, at_ns: int) -> None:
+    def __init__(
+        self, waiters: PendingRequests, client: Any, protocol: Any, terms: PlainTerms, id: str, at_ns: int
+    ) -> None:
         super().__init__(waiters, client, client.reply, "json", id, None)
         self.protocol = protocol
         self.terms = terms
@@ -53,7 +55,9 @@ class _PlainWaiting(Waiting):
 class ShortWay:
     """The short way into one hub, on which others do not share the lane."""
 
-    def __init__(self, waiters: Waiters, access: Access, limits: Limits, client_of: Callable[[Any, Any], Any]) -> None:
+    def __init__(
+        self, waiters: PendingRequests, access: Access, limits: Limits, client_of: Callable[[Any, Any], Any]
+    ) -> None:
         self._hub = hub = waiters.hub
         self._lane: Any = hub.take_lane()
         self._lock = hub.reading
@@ -77,7 +81,7 @@ class ShortWay:
         if "accept" in names and headers.get("accept") not in _JSON_ACCEPTED:
             return False
         if not self._ids:
-            self._ids = Hub.new_ids()
+            self._ids = Coordinator.new_ids()
         id = self._ids.pop()
         with self._lock:
             at_ns = self._hub.now_ns()

@@ -9,10 +9,10 @@ from syncnet.core.effects import (
     Aborted,
     Attached,
     Effect,
-    Missed,
     Pending,
     Refused,
-    Retold,
+    Replayed,
+    SearchExhausted,
     Synced,
     TimedOut,
     Withdrawn,
@@ -50,13 +50,13 @@ def _document(effect: Effect) -> dict[str, object]:
             return _about(offer, at_ns, cause)
         case TimedOut(at_ns, offer, present, missing):
             return _about(offer, at_ns, "timed-out") | {"present": present, "missing": missing}
-        case Missed(at_ns, offer, event, steps):
+        case SearchExhausted(at_ns, offer, event, steps):
             return _about(offer, at_ns, "missed") | {"event": event, "steps": steps}
         case Aborted(at_ns, offer, by, reason):
             return _about(offer, at_ns, "aborted") | {"by": by, "reason": reason}
         case Attached(offer):
             return _about(offer, offer.at_ns, "attached")
-        case Retold(offer, _):
+        case Replayed(offer, _):
             return _about(offer, offer.at_ns, "retold")
         case Refused(offer, code, reason):
             return _about(offer, offer.at_ns, "refused") | {"code": code, "reason": reason}

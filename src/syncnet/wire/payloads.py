@@ -26,7 +26,7 @@ class Held(bytes):
         return held
 
     def __eq__(self, other: object) -> bool:
-        """Tell whether both hold the same; of objects that cannot be compared, whether they are one."""
+        """Return whether both hold the same; of objects that cannot be compared, whether they are one."""
         if not isinstance(other, Held):
             return False
         if self.value is other.value:

@@ -85,7 +85,7 @@ class Sync(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def leader(self) -> bool:
-        """Tell whether whoever asked arrived first: one and only one member of every sync did."""
+        """Return whether whoever asked arrived first: one and only one member of every sync did."""
         return self.rank == 0
 
     def happened(self) -> Happened:

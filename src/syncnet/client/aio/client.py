@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from syncnet.client.aio.http import AsyncConnections, AsyncExchange
-from syncnet.client.aio.net import Beside, Event, Places, now_s, shielded, spawn
+from syncnet.client.aio.net import BackgroundTask, Event, Semaphore, now_s, shielded, spawn
 from syncnet.client.answers import Answer, failure_of, read_document, read_sync
 from syncnet.client.requests import (
     OfferDocument,
@@ -24,7 +24,7 @@ from syncnet.client.requests import (
     make_stats,
     make_withdrawal,
 )
-from syncnet.client.ride import Ride, may_help_to_ask_again
+from syncnet.client.retry import RetryState, may_help_to_ask_again
 from syncnet.errors import RefusedError, SyncnetError, TimedOutError, UnavailableError, WithdrawnError
 from syncnet.wire.results import Sync
 
@@ -68,7 +68,7 @@ class AsyncClient:
         self._connections = AsyncConnections(self._target, connections_kept)
         self._reconnect_s = reconnect_s
         self._on_away = on_away
-        self._commands = Places(_COMMANDS_AT_ONCE_MAX)
+        self._commands = Semaphore(_COMMANDS_AT_ONCE_MAX)
         self._calls: set[_Call] = set()
 
     def __repr__(self) -> str:
@@ -131,7 +131,7 @@ class AsyncClient:
     # --- the rest ------------------------------------------------------------------------------------------
 
     async def withdraw(self, id: str, *, namespace: str | None = None) -> bool:
-        """Take back the offer `id`; tell whether it was pending.
+        """Take back the offer `id`; return whether it was pending.
 
         :raises RefusedError: the token does not allow it.
         :raises UnavailableError: no server answered in the time that there was.
@@ -182,13 +182,13 @@ class AsyncClient:
 
     def _call(self, events: tuple[str, ...], actor: str, options: OfferOptions) -> _Call:
         document = make_offer(events, actor, options)
-        return _Call(document, Ride(now_s(), document.timeout_s, self._reconnect_s))
+        return _Call(document, RetryState(now_s(), document.timeout_s, self._reconnect_s))
 
-    def _ride(self, timeout_s: float | None = None) -> Ride:
-        return Ride(now_s(), timeout_s, self._reconnect_s, graces_s=(0.0, 0.0))
+    def _ride(self, timeout_s: float | None = None) -> RetryState:
+        return RetryState(now_s(), timeout_s, self._reconnect_s, graces_s=(0.0, 0.0))
 
     async def _finish(self, call: _Call) -> Sync:
-        """Ride until the offer has come to an end; withdraw it where the one who waits for it is cancelled."""
+        """RetryState until the offer has come to an end; withdraw it where the one who waits for it is cancelled."""
         self._calls.add(call)
         try:
             return await self._sync(call)
@@ -252,7 +252,7 @@ class AsyncClient:
             missing_actors=document.parties,
         )
 
-    async def _command(self, request: Request, ride: Ride) -> Answer:
+    async def _command(self, request: Request, ride: RetryState) -> Answer:
         """Ask for something that does not wait for others; return the answer."""
         exchange = AsyncExchange()
         try:
@@ -279,7 +279,7 @@ class AsyncClient:
             with shielded():
                 await exchange.aclose()
 
-    async def _ask(self, request: Request, ride: Ride, exchange: AsyncExchange) -> Answer:
+    async def _ask(self, request: Request, ride: RetryState, exchange: AsyncExchange) -> Answer:
         """Ask once; return the answer.
 
         :raises OSError: there is none.
@@ -298,7 +298,7 @@ class AsyncClient:
         ride.answered()
         return answer
 
-    async def _wait(self, ride: Ride, trouble: SyncnetError, over: Event | None) -> None:
+    async def _wait(self, ride: RetryState, trouble: SyncnetError, over: Event | None) -> None:
         """Wait until it is time to ask again."""
         if isinstance(trouble, UnavailableError) and not trouble.retry_safe:
             raise trouble
@@ -310,7 +310,7 @@ class AsyncClient:
     # --- taking back ---------------------------------------------------------------------------------------
 
     async def _take_back(self, call: _Call, timeout_s: float | None = None) -> bool:
-        """Withdraw the offer of a call; tell whether that ended it.
+        """Withdraw the offer of a call; return whether that ended it.
 
         :raises OSError: no server answered.
         """
@@ -327,7 +327,7 @@ class AsyncClient:
         return True
 
     async def _say_goodbye(self, call: _Call, patience_s: float = _GOODBYE_S) -> bool:
-        """Withdraw the offer of a call as well as it goes, and end its connection; tell whether a server knows."""
+        """Withdraw the offer of a call as well as it goes, and end its connection; return whether a server knows."""
         try:
             await self._take_back(call, patience_s)
         except (OSError, SyncnetError):
@@ -368,7 +368,7 @@ class AsyncOffer:
         return self._call.document.events
 
     def done(self) -> bool:
-        """Tell whether it has come to an end, and this is known here."""
+        """Return whether it has come to an end, and this is known here."""
         return self._ended.is_set()
 
     # async only
@@ -400,18 +400,18 @@ class AsyncOffer:
         return self._sync
 
     # async only
-    def withdraw(self) -> Beside[bool]:
+    def withdraw(self) -> BackgroundTask[bool]:
         """Take the offer back, beside; who awaits what is returned is told whether that ended it.
 
         One that has come to an end already stands. Raised where it is awaited:
 
         :raises UnavailableError: no server answered in the time that there was.
         """
-        return Beside(self._withdraw_and_tell)
+        return BackgroundTask(self._withdraw_and_tell)
 
     # end
     async def _withdraw_and_tell(self) -> bool:
-        """Take the offer back; tell whether that ended it. One that has come to an end already stands.
+        """Take the offer back; return whether that ended it. One that has come to an end already stands.
 
         :raises UnavailableError: no server answered in the time that there was.
         """
@@ -465,7 +465,7 @@ class AsyncActor:
 class _Call:
     """An offer on its way: what it asks for, how it rides, and the exchange that it waits on."""
 
-    def __init__(self, document: OfferDocument, ride: Ride) -> None:
+    def __init__(self, document: OfferDocument, ride: RetryState) -> None:
         self.document = document
         self.ride = ride
         self.exchange = AsyncExchange()
@@ -474,17 +474,17 @@ class _Call:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether nobody waits for it any more."""
+        """Return whether nobody waits for it any more."""
         return self.over.is_set()
 
 
 def _already_over(answer: Answer) -> bool:
-    """Tell whether a withdrawal came too late: the offer has come to an end of its own."""
+    """Return whether a withdrawal came too late: the offer has come to an end of its own."""
     return answer.status == 409
 
 
-def _brief() -> Ride:
-    return Ride(now_s(), _GOODBYE_S, None, graces_s=(0.0, 0.0))
+def _brief() -> RetryState:
+    return RetryState(now_s(), _GOODBYE_S, None, graces_s=(0.0, 0.0))
 
 
 def _unavailable(target: Target, error: OSError) -> UnavailableError:

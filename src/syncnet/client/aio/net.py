@@ -21,7 +21,7 @@ from syncnet.client.keepalive import keep_alive
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Beside", "Event", "Places", "Stream", "connect", "now_s", "shielded", "spawn"]
+__all__ = ["BackgroundTask", "Event", "Semaphore", "Stream", "connect", "now_s", "shielded", "spawn"]
 
 _CHUNK_BYTES: Final = 65_536
 _running: Final[set[asyncio.Task[None]]] = set()  # a loop alone would let go of them
@@ -92,7 +92,7 @@ class Event:
         self._event = anyio.Event()
 
     def is_set(self) -> bool:
-        """Tell whether it has happened."""
+        """Return whether it has happened."""
         return self._event.is_set()
 
     def set(self) -> None:
@@ -100,7 +100,7 @@ class Event:
         self._event.set()
 
     async def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for it, so many seconds at most; tell whether it has happened."""
+        """Wait for it, so many seconds at most; return whether it has happened."""
         if timeout_s is None:
             await self._event.wait()
             return True
@@ -109,7 +109,7 @@ class Event:
         return self._event.is_set()
 
 
-class Beside(Generic[T]):
+class BackgroundTask(Generic[T]):
     """Something that runs beside from now on; awaiting it gives what came of it."""
 
     def __init__(self, run: Callable[[], Awaitable[T]]) -> None:
@@ -140,7 +140,7 @@ class Beside(Generic[T]):
             self._ended.set()
 
 
-class Places:
+class Semaphore:
     """A number of places: `async with` takes one, and waits where there is none."""
 
     def __init__(self, places: int) -> None:

@@ -23,9 +23,9 @@ from syncnet.client.requests import (
     make_stats,
     make_withdrawal,
 )
-from syncnet.client.ride import Ride, may_help_to_ask_again
+from syncnet.client.retry import RetryState, may_help_to_ask_again
 from syncnet.client.threads.http import Connections, Exchange
-from syncnet.client.threads.net import Event, Places, now_s, shielded, spawn
+from syncnet.client.threads.net import Event, Semaphore, now_s, shielded, spawn
 from syncnet.errors import RefusedError, SyncnetError, TimedOutError, UnavailableError, WithdrawnError
 from syncnet.wire.results import Sync
 
@@ -69,7 +69,7 @@ class Client:
         self._connections = Connections(self._target, connections_kept)
         self._reconnect_s = reconnect_s
         self._on_away = on_away
-        self._commands = Places(_COMMANDS_AT_ONCE_MAX)
+        self._commands = Semaphore(_COMMANDS_AT_ONCE_MAX)
         self._calls: set[_Call] = set()
 
     def __repr__(self) -> str:
@@ -132,7 +132,7 @@ class Client:
     # --- the rest ------------------------------------------------------------------------------------------
 
     def withdraw(self, id: str, *, namespace: str | None = None) -> bool:
-        """Take back the offer `id`; tell whether it was pending.
+        """Take back the offer `id`; return whether it was pending.
 
         :raises RefusedError: the token does not allow it.
         :raises UnavailableError: no server answered in the time that there was.
@@ -183,13 +183,13 @@ class Client:
 
     def _call(self, events: tuple[str, ...], actor: str, options: OfferOptions) -> _Call:
         document = make_offer(events, actor, options)
-        return _Call(document, Ride(now_s(), document.timeout_s, self._reconnect_s))
+        return _Call(document, RetryState(now_s(), document.timeout_s, self._reconnect_s))
 
-    def _ride(self, timeout_s: float | None = None) -> Ride:
-        return Ride(now_s(), timeout_s, self._reconnect_s, graces_s=(0.0, 0.0))
+    def _ride(self, timeout_s: float | None = None) -> RetryState:
+        return RetryState(now_s(), timeout_s, self._reconnect_s, graces_s=(0.0, 0.0))
 
     def _finish(self, call: _Call) -> Sync:
-        """Ride until the offer has come to an end; withdraw it where the one who waits for it is cancelled."""
+        """RetryState until the offer has come to an end; withdraw it where the one who waits for it is cancelled."""
         self._calls.add(call)
         try:
             return self._sync(call)
@@ -253,7 +253,7 @@ class Client:
             missing_actors=document.parties,
         )
 
-    def _command(self, request: Request, ride: Ride) -> Answer:
+    def _command(self, request: Request, ride: RetryState) -> Answer:
         """Ask for something that does not wait for others; return the answer."""
         exchange = Exchange()
         try:
@@ -280,7 +280,7 @@ class Client:
             with shielded():
                 exchange.close()
 
-    def _ask(self, request: Request, ride: Ride, exchange: Exchange) -> Answer:
+    def _ask(self, request: Request, ride: RetryState, exchange: Exchange) -> Answer:
         """Ask once; return the answer.
 
         :raises OSError: there is none.
@@ -299,7 +299,7 @@ class Client:
         ride.answered()
         return answer
 
-    def _wait(self, ride: Ride, trouble: SyncnetError, over: Event | None) -> None:
+    def _wait(self, ride: RetryState, trouble: SyncnetError, over: Event | None) -> None:
         """Wait until it is time to ask again."""
         if isinstance(trouble, UnavailableError) and not trouble.retry_safe:
             raise trouble
@@ -311,7 +311,7 @@ class Client:
     # --- taking back ---------------------------------------------------------------------------------------
 
     def _take_back(self, call: _Call, timeout_s: float | None = None) -> bool:
-        """Withdraw the offer of a call; tell whether that ended it.
+        """Withdraw the offer of a call; return whether that ended it.
 
         :raises OSError: no server answered.
         """
@@ -328,7 +328,7 @@ class Client:
         return True
 
     def _say_goodbye(self, call: _Call, patience_s: float = _GOODBYE_S) -> bool:
-        """Withdraw the offer of a call as well as it goes, and end its connection; tell whether a server knows."""
+        """Withdraw the offer of a call as well as it goes, and end its connection; return whether a server knows."""
         try:
             self._take_back(call, patience_s)
         except (OSError, SyncnetError):
@@ -369,7 +369,7 @@ class Offer:
         return self._call.document.events
 
     def done(self) -> bool:
-        """Tell whether it has come to an end, and this is known here."""
+        """Return whether it has come to an end, and this is known here."""
         return self._ended.is_set()
 
     def result(self, timeout: float | None = None) -> Sync:
@@ -396,7 +396,7 @@ class Offer:
         return self._sync
 
     def withdraw(self) -> bool:
-        """Take the offer back; tell whether that ended it. One that has come to an end already stands.
+        """Take the offer back; return whether that ended it. One that has come to an end already stands.
 
         :raises UnavailableError: no server answered in the time that there was.
         """
@@ -450,7 +450,7 @@ class Actor:
 class _Call:
     """An offer on its way: what it asks for, how it rides, and the exchange that it waits on."""
 
-    def __init__(self, document: OfferDocument, ride: Ride) -> None:
+    def __init__(self, document: OfferDocument, ride: RetryState) -> None:
         self.document = document
         self.ride = ride
         self.exchange = Exchange()
@@ -459,17 +459,17 @@ class _Call:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether nobody waits for it any more."""
+        """Return whether nobody waits for it any more."""
         return self.over.is_set()
 
 
 def _already_over(answer: Answer) -> bool:
-    """Tell whether a withdrawal came too late: the offer has come to an end of its own."""
+    """Return whether a withdrawal came too late: the offer has come to an end of its own."""
     return answer.status == 409
 
 
-def _brief() -> Ride:
-    return Ride(now_s(), _GOODBYE_S, None, graces_s=(0.0, 0.0))
+def _brief() -> RetryState:
+    return RetryState(now_s(), _GOODBYE_S, None, graces_s=(0.0, 0.0))
 
 
 def _unavailable(target: Target, error: OSError) -> UnavailableError:

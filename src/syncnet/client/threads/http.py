@@ -14,7 +14,7 @@ import h11
 
 from syncnet.client.answers import Answer
 from syncnet.client.requests import Request, Target
-from syncnet.client.ride import CONNECT_S_MAX
+from syncnet.client.retry import CONNECT_S_MAX
 from syncnet.client.threads.net import Stream, connect, now_s
 
 __all__ = ["Connections", "Exchange"]
@@ -65,7 +65,7 @@ class _Connection:
                 raise ConnectionResetError("the connection was closed")
 
     def can_go_on(self) -> bool:
-        """Make ready for another request; tell whether there can be one."""
+        """Make ready for another request; return whether there can be one."""
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()

@@ -19,7 +19,7 @@ from syncnet.client.keepalive import keep_alive
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Event", "Places", "Stream", "connect", "now_s", "shielded", "spawn"]
+__all__ = ["Event", "Semaphore", "Stream", "connect", "now_s", "shielded", "spawn"]
 
 _CHUNK_BYTES: Final = 65_536
 
@@ -90,7 +90,7 @@ class Event:
         self._event = threading.Event()
 
     def is_set(self) -> bool:
-        """Tell whether it has happened."""
+        """Return whether it has happened."""
         return self._event.is_set()
 
     def set(self) -> None:
@@ -98,11 +98,11 @@ class Event:
         self._event.set()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for it, so many seconds at most; tell whether it has happened."""
+        """Wait for it, so many seconds at most; return whether it has happened."""
         return self._event.wait(timeout_s)
 
 
-class Places:
+class Semaphore:
     """A number of places: `with` takes one, and waits where there is none."""
 
     def __init__(self, places: int) -> None:

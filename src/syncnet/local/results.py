@@ -7,18 +7,18 @@ from typing import Any
 
 import msgspec
 
+from syncnet.coordinator.coordinator import Told
 from syncnet.core.effects import Aborted, Refused, Synced, TimedOut, Withdrawn
 from syncnet.errors import (
     AbortedError,
     DrainingError,
     RefusedError,
+    RetryableError,
     SyncnetError,
     TimedOutError,
     UnavailableError,
     WithdrawnError,
-    WorldError,
 )
-from syncnet.hub import Told
 from syncnet.local.terms import KnownTerms
 from syncnet.wire.answers import aborted_detail, timed_out_detail, waited_s
 from syncnet.wire.payloads import value_of
@@ -110,7 +110,7 @@ def error_of(told: Told | Sync) -> SyncnetError:
             return RefusedError(reason, code) if code == "id-reused" else UnavailableError(reason, code)
         case DrainingError():
             return UnavailableError("this world takes no more offers: it was closed, or is about to be", told.code)
-        case WorldError():
+        case RetryableError():
             return UnavailableError(str(told), told.code)
         case SyncnetError():
             return RefusedError(str(told), told.code)

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from syncnet.core.commands import Cause, Command, Expire, Withdraw
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
-from syncnet.view.lanes import Lanes
+from syncnet.view.graph_log import GraphLog
 from tests.core.offers import offer
 
 
 def drawn(*commands: Command, machine: Machine | None = None) -> str:
-    machine, lanes = machine or Machine(), Lanes()
+    machine, lanes = machine or Machine(), GraphLog()
     return "".join(f"{line}\n" for each in commands for effect in machine.apply(each) for line in lanes.lines(effect))
 
 
@@ -113,7 +113,7 @@ def test_a_search_that_hit_its_bound_is_told() -> None:
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=60))
 def test_every_lane_is_opened_and_closed_once(steps: list[tuple[bool, int]]) -> None:
     """Read back from the picture alone: which lanes are open is what the machine says is pending."""
-    machine, lanes = Machine(), Lanes()
+    machine, lanes = Machine(), GraphLog()
     picture: list[str] = []
     for number, (arrives, which) in enumerate(steps):
         pending = machine.pending("default")

@@ -19,10 +19,10 @@ from typing import Any, Final
 
 import click
 
-from syncnet.cli.asking import asking, identity_options, printed
-from syncnet.cli.bench_connection import now_s
-from syncnet.cli.bench_figures import Figures
-from syncnet.cli.bench_load import Load, Plan
+from syncnet.cli.bench.connection import now_s
+from syncnet.cli.bench.figures import Figures
+from syncnet.cli.bench.load import Load, Plan
+from syncnet.cli.common import asking, identity_options, printed
 from syncnet.cli.durations import DURATION
 from syncnet.client.requests import Target
 from syncnet.client.threads.client import Client

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from syncnet.coordinator.coordinator import Coordinator, Told
 from syncnet.core.commands import Cause, Command, Expire, Offer, Withdraw, make_abort
-from syncnet.core.effects import Aborted, Effect, Missed, Pending, Refused, Synced, TimedOut, Withdrawn
+from syncnet.core.effects import Aborted, Effect, Pending, Refused, SearchExhausted, Synced, TimedOut, Withdrawn
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.core.terms import Seen
-from syncnet.errors import DrainingError, JournalError, ReplacedError, WorldError
-from syncnet.hub import Hub, Told
-from syncnet.log import Keeper
+from syncnet.errors import DrainingError, JournalError, ReplacedError, RetryableError
+from syncnet.log import LogConsumer
 from tests.core.offers import offer
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +25,7 @@ LIVE_NS = 10**18 + 10**17 * 8
 class Waiter:
     """One who made an offer, and what it was told."""
 
-    def __init__(self, hub: Hub, made: Offer) -> None:
+    def __init__(self, hub: Coordinator, made: Offer) -> None:
         self.hub, self.offer = hub, made
         self.told: list[Told] = []
         self.ended = asyncio.Event()
@@ -47,8 +47,8 @@ class Waiter:
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    hub = Hub()
+def hub() -> Iterator[Coordinator]:
+    hub = Coordinator()
     yield hub
     hub._timers.close()  # and not the hub: those who still wait do so on a loop that has ended
 
@@ -57,27 +57,27 @@ def named(actor: str, *events: str, linger_s: float | None = None, timeout_s: fl
     return offer(actor, *events, id=f"id-{actor}", named=True, linger_s=linger_s, timeout_s=timeout_s, at_ns=LIVE_NS)
 
 
-async def test_members_of_a_sync_get_the_same_outcome(hub: Hub) -> None:
+async def test_members_of_a_sync_get_the_same_outcome(hub: Coordinator) -> None:
     vm, cust = Waiter(hub, offer("VM")), Waiter(hub, offer("CUST"))
     assert isinstance(await vm.outcome(), Synced)
     assert await vm.outcome() is await cust.outcome()
 
 
-async def test_an_offer_expires_when_its_timeout_has_passed(hub: Hub) -> None:
+async def test_an_offer_expires_when_its_timeout_has_passed(hub: Coordinator) -> None:
     outcome = await Waiter(hub, offer("VM", timeout_s=0.001, at_ns=hub.now_ns())).outcome()
     assert isinstance(outcome, TimedOut)
     assert outcome.at_ns - outcome.offer.at_ns >= 1_000_000
     assert not Waiter(hub, offer("CUST")).told
 
 
-async def test_g6_a_timeout_of_zero_means_now_or_never(hub: Hub) -> None:
+async def test_g6_a_timeout_of_zero_means_now_or_never(hub: Coordinator) -> None:
     assert isinstance(await Waiter(hub, offer("VM", timeout_s=0)).outcome(), TimedOut)
     waiting = Waiter(hub, offer("VM"))
     assert isinstance(await Waiter(hub, offer("CUST", timeout_s=0)).outcome(), Synced)
     assert isinstance(await waiting.outcome(), Synced)
 
 
-async def test_withdrawing_ends_the_wait_and_tells_who_withdrew(hub: Hub) -> None:
+async def test_withdrawing_ends_the_wait_and_tells_who_withdrew(hub: Coordinator) -> None:
     vm = Waiter(hub, offer("VM"))
     done: list[object] = []
     hub.withdraw("default", "VM", done.append)
@@ -87,7 +87,7 @@ async def test_withdrawing_ends_the_wait_and_tells_who_withdrew(hub: Hub) -> Non
     assert not Waiter(hub, offer("CUST")).told
 
 
-async def test_an_abort_ends_all_waits_at_once(hub: Hub) -> None:
+async def test_an_abort_ends_all_waits_at_once(hub: Coordinator) -> None:
     waiters = [Waiter(hub, offer(actor, "coin", "tea", mates=5)) for actor in "ABC"]
     other = Waiter(hub, offer("D", "coin", mates=5))
     done: list[object] = []
@@ -101,7 +101,7 @@ async def test_an_abort_ends_all_waits_at_once(hub: Hub) -> None:
     assert len(done[0]) == 3
 
 
-async def test_g6_who_leaves_is_gone_unless_the_sync_came_first(hub: Hub) -> None:
+async def test_g6_who_leaves_is_gone_unless_the_sync_came_first(hub: Coordinator) -> None:
     vm = Waiter(hub, offer("VM"))
     vm.leave()
     cust = Waiter(hub, offer("CUST"))
@@ -113,7 +113,7 @@ async def test_g6_who_leaves_is_gone_unless_the_sync_came_first(hub: Hub) -> Non
     assert hub.machine.totals("default") == (0, 1, 0)
 
 
-async def test_an_offer_of_any_other_id_is_untouched_by_leaving_twice(hub: Hub) -> None:
+async def test_an_offer_of_any_other_id_is_untouched_by_leaving_twice(hub: Coordinator) -> None:
     first = Waiter(hub, offer("VM"))
     first.leave()
     again = Waiter(hub, offer("VM"))
@@ -122,7 +122,7 @@ async def test_an_offer_of_any_other_id_is_untouched_by_leaving_twice(hub: Hub) 
     assert hub.machine.pending_total == 1
 
 
-async def test_g7_who_asks_again_takes_the_place_and_the_one_before_is_told(hub: Hub) -> None:
+async def test_g7_who_asks_again_takes_the_place_and_the_one_before_is_told(hub: Coordinator) -> None:
     first = Waiter(hub, named("VM"))
     second = Waiter(hub, named("VM"))
     assert isinstance(await first.outcome(), ReplacedError)
@@ -132,14 +132,14 @@ async def test_g7_who_asks_again_takes_the_place_and_the_one_before_is_told(hub:
     assert isinstance(await second.outcome(), Synced)
 
 
-async def test_g7_who_asks_again_when_it_is_over_is_told_the_same(hub: Hub) -> None:
+async def test_g7_who_asks_again_when_it_is_over_is_told_the_same(hub: Coordinator) -> None:
     first, _ = Waiter(hub, named("VM")), Waiter(hub, offer("CUST", at_ns=LIVE_NS))
     again = Waiter(hub, named("VM"))
     assert await again.outcome() is await first.outcome()
     assert isinstance(await Waiter(hub, named("VM", "tea")).outcome(), Refused)
 
 
-async def test_a_lingering_offer_waits_for_its_client_and_then_is_gone(hub: Hub) -> None:
+async def test_a_lingering_offer_waits_for_its_client_and_then_is_gone(hub: Coordinator) -> None:
     vm = Waiter(hub, named("VM", linger_s=3600))
     vm.leave()
     assert hub.machine.pending_total == 1
@@ -154,48 +154,48 @@ async def test_a_lingering_offer_waits_for_its_client_and_then_is_gone(hub: Hub)
     assert short.told == []
 
 
-async def test_a_timeout_goes_on_while_nobody_waits(hub: Hub) -> None:
+async def test_a_timeout_goes_on_while_nobody_waits(hub: Coordinator) -> None:
     Waiter(hub, offer("VM", id="v", named=True, linger_s=3600, timeout_s=0.001, at_ns=hub.now_ns())).leave()
     while hub.machine.pending_total:
         await asyncio.sleep(0)
 
 
 async def test_a_full_machine_refuses() -> None:
-    hub = Hub(machine=Machine(Limits(pending_offers_max=1)))
+    hub = Coordinator(machine=Machine(Limits(pending_offers_max=1)))
     Waiter(hub, offer("VM"))
     assert isinstance(await Waiter(hub, offer("OTHER", "tea")).outcome(), Refused)
 
 
-def test_ids_are_not_repeated(hub: Hub) -> None:
+def test_ids_are_not_repeated(hub: Coordinator) -> None:
     ids = [hub.new_id() for _ in range(1_000)]
     assert len(set(ids)) == 1_000
     assert all(len(id) == 16 for id in ids)
 
 
-async def test_draining_refuses_the_new_and_then_sends_the_waiting_away(hub: Hub) -> None:
+async def test_draining_refuses_the_new_and_then_sends_the_waiting_away(hub: Coordinator) -> None:
     waiting = Waiter(hub, offer("VM", timeout_s=3600))
     hub.drain()
     with pytest.raises(DrainingError):
         Waiter(hub, offer("CUST"))
     assert not waiting.told
-    assert hub.send_away() == 1
+    assert hub.shut_down() == 1
     assert isinstance(await waiting.outcome(), DrainingError)
-    assert hub.send_away() == 0
+    assert hub.shut_down() == 0
     waiting.leave()
     assert hub.machine.pending_total == 1
 
 
 async def test_observers_see_every_effect_in_order() -> None:
     seen: list[Seen] = []
-    hub = Hub(machine=Machine(Limits(search_steps_max=1)), observers=[seen.append])
+    hub = Coordinator(machine=Machine(Limits(search_steps_max=1)), observers=[seen.append])
     waiters = [Waiter(hub, offer(actor, mates=2)) for actor in ("A", "B", "C")]
     waiters[0].leave()
-    assert [type(effect) for effect in seen] == [Pending, Pending, Pending, Missed, Withdrawn]
+    assert [type(effect) for effect in seen] == [Pending, Pending, Pending, SearchExhausted, Withdrawn]
 
 
 async def test_threads_and_a_loop_share_one_hub() -> None:
     """G1, G7: offers from many threads at once; all are told, in pairs, of the same sync."""
-    hub = Hub(call_later=lambda _, __: pytest.fail("nobody has a timeout"))
+    hub = Coordinator(call_later=lambda _, __: pytest.fail("nobody has a timeout"))
     told: dict[str, Told] = {}
 
     def teller(name: str) -> Callable[[Told], None]:
@@ -224,7 +224,7 @@ async def test_threads_and_a_loop_share_one_hub() -> None:
 class LaterLog:
     """Delivers when it is told to."""
 
-    def open(self, keeper: Keeper) -> None:
+    def open(self, keeper: LogConsumer) -> None:
         self.keeper = keeper
         self.appended: list[Command] = []
 
@@ -243,7 +243,7 @@ class LaterLog:
 
 async def test_g6_the_log_decides_whether_the_sync_or_the_withdrawal_came_first() -> None:
     log = LaterLog()
-    hub = Hub(log)
+    hub = Coordinator(log)
     vm, cust = Waiter(hub, offer("VM", timeout_s=0)), Waiter(hub, offer("CUST"))
     assert vm.told == cust.told == []
     cust.leave()  # before the log has either
@@ -256,7 +256,7 @@ async def test_g6_the_log_decides_whether_the_sync_or_the_withdrawal_came_first(
 
 async def test_who_left_before_the_log_had_the_offer_is_withdrawn() -> None:
     log = LaterLog()
-    hub = Hub(log)
+    hub = Coordinator(log)
     Waiter(hub, offer("VM")).leave()
     assert log.flush() == [Offer]
     assert log.flush() == [Withdraw]
@@ -265,7 +265,7 @@ async def test_who_left_before_the_log_had_the_offer_is_withdrawn() -> None:
 
 async def test_g7_asking_again_while_the_first_is_on_its_way() -> None:
     log = LaterLog()
-    hub = Hub(log)
+    hub = Coordinator(log)
     first, second = Waiter(hub, named("VM")), Waiter(hub, named("VM"))
     log.flush()
     assert isinstance(await first.outcome(), ReplacedError)
@@ -281,7 +281,7 @@ async def test_a_refused_offer_is_told_and_a_refused_withdrawal_is_tried_again()
         waited.append(delay_s)
         return asyncio.get_running_loop().call_soon(call)
 
-    hub = Hub(log, call_later=at_once)
+    hub = Coordinator(log, call_later=at_once)
 
     def refuse(command: Command) -> None:
         hub.refuse(command, JournalError("the disk is full"))
@@ -306,7 +306,7 @@ async def test_a_refused_offer_is_told_and_a_refused_withdrawal_is_tried_again()
     assert log.flush() == [Expire]
     assert waited == [0.5, 0, 0.5]
 
-    done: list[tuple[Effect, ...] | WorldError] = []
+    done: list[tuple[Effect, ...] | RetryableError] = []
     hub.withdraw("default", "VM", done.append)
     log.flush(refuse)
     assert isinstance(done[0], JournalError)
@@ -321,13 +321,13 @@ async def test_offers_of_before_are_taken_over() -> None:
     before.apply(named("LATE", "d", linger_s=3600, timeout_s=0))
 
     class Restored(LaterLog):
-        def open(self, keeper: Keeper) -> None:
+        def open(self, keeper: LogConsumer) -> None:
             super().open(keeper)
             keeper.restore(before.snapshot())
 
     log = Restored()
     seen: list[Seen] = []
-    hub = Hub(log, observers=[seen.append])
+    hub = Coordinator(log, observers=[seen.append])
     assert [effect.offer.actor for effect in seen if isinstance(effect, Pending)] == [
         "KEPT",
         "GONE",
@@ -352,7 +352,7 @@ async def test_a_linger_that_ends_while_its_client_is_asking_again_is_no_end() -
         ends.append(call)
         return asyncio.get_running_loop().call_soon(lambda: None)
 
-    hub = Hub(log, call_later=by_hand)
+    hub = Coordinator(log, call_later=by_hand)
     first = Waiter(hub, named("VM", linger_s=10))
     log.flush()
     first.leave()
@@ -376,7 +376,7 @@ async def test_a_linger_that_ends_while_its_client_is_asking_again_is_no_end() -
 
 async def test_who_asks_again_before_the_first_has_gone_keeps_an_offer_without_linger() -> None:
     log = LaterLog()
-    hub = Hub(log)
+    hub = Coordinator(log)
     first, second = Waiter(hub, named("VM", linger_s=0)), Waiter(hub, named("VM", linger_s=0))
     first.leave()
     assert log.flush() == [Offer, Offer]
@@ -388,27 +388,27 @@ async def test_who_asks_again_before_the_first_has_gone_keeps_an_offer_without_l
 
 async def test_g6_a_hub_is_quiet_when_nothing_that_was_asked_for_may_still_happen() -> None:
     log = LaterLog()
-    hub = Hub(log)
+    hub = Coordinator(log)
 
-    def is_quiet() -> bool:
-        return hub.is_quiet
+    def is_idle() -> bool:
+        return hub.is_idle
 
-    assert is_quiet()
+    assert is_idle()
     vm = Waiter(hub, offer("VM"))
-    assert not is_quiet()
+    assert not is_idle()
     log.flush()
-    assert is_quiet()
+    assert is_idle()
     hub.withdraw("default", "nobody", lambda _: None)
-    assert not is_quiet()
+    assert not is_idle()
     log.flush()
     cust = Waiter(hub, offer("CUST"))
     cust.leave()
     hub.drain()
-    assert not is_quiet()  # who left may be in a sync, too
+    assert not is_idle()  # who left may be in a sync, too
     log.flush()
-    assert is_quiet()
+    assert is_idle()
     assert isinstance(await vm.outcome(), Synced)
-    assert hub.send_away() == 0
+    assert hub.shut_down() == 0
 
 
 async def test_time_does_not_go_back_when_a_clock_did() -> None:
@@ -418,17 +418,17 @@ async def test_time_does_not_go_back_when_a_clock_did() -> None:
     before.apply(named("C", "tea"))
 
     class Restored(LaterLog):
-        def open(self, keeper: Keeper) -> None:
+        def open(self, keeper: LogConsumer) -> None:
             super().open(keeper)
             keeper.restore(before.snapshot())
 
-    assert Hub(Restored()).now_ns() == LIVE_NS + 5
+    assert Coordinator(Restored()).now_ns() == LIVE_NS + 5
 
 
 async def test_g6_an_expiry_or_withdrawal_on_its_way_is_not_for_the_next_offer_of_that_id() -> None:
     """All in one commit: the linger ends, the client makes the offer anew, and the old timeout passes."""
     log = LaterLog()
-    hub = Hub(log, call_later=lambda _, __: asyncio.get_running_loop().call_later(3600, print))
+    hub = Coordinator(log, call_later=lambda _, __: asyncio.get_running_loop().call_later(3600, print))
     first = Waiter(hub, offer("VM", id="v", named=True, linger_s=1, timeout_s=5, at_ns=1))
     log.flush()
     first.leave()
@@ -439,7 +439,7 @@ async def test_g6_an_expiry_or_withdrawal_on_its_way_is_not_for_the_next_offer_o
     assert log.flush() == [Withdraw, Offer, Expire]
     assert not second.told
     assert hub.machine.pending_total == 1
-    done: list[tuple[Effect, ...] | WorldError] = []
+    done: list[tuple[Effect, ...] | RetryableError] = []
     hub.withdraw("default", "v", done.append, owner="somebody else")
     hub.withdraw("default", "v", done.append, owner="")
     log.flush()
@@ -455,7 +455,7 @@ async def test_a_timer_that_is_early_by_a_little_waits_and_a_clock_that_was_set_
         calls.append(call)
         return asyncio.get_running_loop().call_soon(lambda: None)
 
-    hub = Hub(call_later=note)
+    hub = Coordinator(call_later=note)
     monkeypatch.setattr(hub, "now_ns", lambda: 1_000_000_000)
     early = Waiter(hub, offer("A", "a", timeout_s=0.003, at_ns=1_000_000_000))
     calls.pop()()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from syncnet.server.sweep import Sweep, connection, established
+from syncnet.server.reaper import ConnectionReaper, connection, established
 from tests.end_to_end.running import until
 
 
@@ -62,8 +62,8 @@ class Table:
         return {*clients} - (self.missing.pop(0) if self.missing else set())
 
 
-async def watched(sweep: Sweep, client: str) -> bool:
-    """Wait until the client is found to be gone; tell whether it was."""
+async def watched(sweep: ConnectionReaper, client: str) -> bool:
+    """Wait until the client is found to be gone; return whether it was."""
     task = sweep.watch(client)
     try:
         await asyncio.Event().wait()
@@ -77,7 +77,7 @@ async def watched(sweep: Sweep, client: str) -> bool:
 @pytest.mark.anyio
 async def test_g6_only_who_is_missing_twice_is_gone() -> None:
     table = Table({"a:1", "b:1"}, {"b:1"})
-    sweep = Sweep(0, table.look)
+    sweep = ConnectionReaper(0, table.look)
     there, gone = (asyncio.create_task(watched(sweep, client)) for client in ("a:1", "b:1"))
     async with asyncio.timeout(10):
         assert await gone
@@ -91,7 +91,7 @@ async def test_g6_only_who_is_missing_twice_is_gone() -> None:
 @pytest.mark.anyio
 async def test_g6_who_comes_from_the_port_of_one_that_is_gone_hides_it_only_while_it_waits_itself() -> None:
     table = Table()
-    sweep = Sweep(0, table.look)
+    sweep = ConnectionReaper(0, table.look)
     elder, younger = (asyncio.create_task(watched(sweep, "a:1")) for _ in range(2))
     async with asyncio.timeout(10):
         await table.looks.acquire()

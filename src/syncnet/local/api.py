@@ -12,8 +12,8 @@ from sys import modules
 from types import TracebackType
 from typing import Any, Final, Unpack
 
+from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.limits import LIMITS, Limits
-from syncnet.hub import Hub
 from syncnet.local.offers import Offer
 from syncnet.local.sleepers import (
     TrioSleeper,
@@ -52,7 +52,7 @@ class Syncnet:
         return Blocking(self)
 
     @property
-    def hub(self) -> Hub:
+    def hub(self) -> Coordinator:
         """What a server is given that shall share this world: `ASGIApp(net.hub)`."""
         return self._world.hub
 
@@ -118,7 +118,7 @@ class Syncnet:
         return await self._world.send(events, actor, payload, more).wait()
 
     async def withdraw(self, id: str, *, namespace: str = "default") -> bool:
-        """Take back the pending offer of that id; tell whether there was one."""
+        """Take back the pending offer of that id; return whether there was one."""
         return self._world.withdraw(namespace, id)
 
     async def abort(
@@ -205,7 +205,7 @@ class Blocking:
         return _result(self._world.send(events, actor, payload, more))
 
     def withdraw(self, id: str, *, namespace: str = "default") -> bool:
-        """Take back the pending offer of that id; tell whether there was one."""
+        """Take back the pending offer of that id; return whether there was one."""
         return self._world.withdraw(namespace, id)
 
     def abort(

@@ -46,7 +46,7 @@ class Door(Protocol):
         """Return the pending offers, as `GET /stats` tells them."""
 
     def withdraw(self, id: str) -> bool:
-        """Withdraw the offer of that id; tell whether it was pending."""
+        """Withdraw the offer of that id; return whether it was pending."""
 
     def abort(self, **what: Any) -> int:
         """Abort by `event`, `actor` or `id`, with `reason` and `by`; return how many offers it ended."""

@@ -1,9 +1,9 @@
 """Sets of offers that may happen together: who else could join one, asked in time that does not grow with the set.
 
-A `Shape` is what decides with whom an offer goes: actor, labels, selector, mates and roster. Offers of equal shape are
+A `MatchProfile` is what decides with whom an offer goes: actor, labels, selector, mates and roster. Offers of equal shape are
 interchangeable, but for their age.
 
-A `Group` is a set in the making. Rule 1 speaks of every pair, but pairs need not be asked one by one: the group counts,
+A `CandidateSet` is a set in the making. Rule 1 speaks of every pair, but pairs need not be asked one by one: the group counts,
 over all its members, which labels they have and which they forbid, and keeps what else they demand. So a barrier of
 ten thousand offers, each with its own `actor!=<actor>`, takes ten thousand questions and not fifty million.
 """
@@ -16,7 +16,7 @@ from syncnet.core.commands import Offer
 from syncnet.core.labels import Labels
 from syncnet.core.selectors import Requirement
 
-__all__ = ["Group", "Shape", "add", "compatible"]
+__all__ = ["CandidateSet", "MatchProfile", "add", "compatible"]
 
 _T = TypeVar("_T")
 _FORBIDDING: Final = ("!=", "notin", "!")
@@ -24,7 +24,7 @@ _POSITIVE: Final = ("=", "in")
 _EFFORT_PARTS: Final = 8
 
 
-class Shape:
+class MatchProfile:
     """What decides with whom an offer goes; equal for offers that are interchangeable.
 
     `effort` says in steps how much work it is to compare it: 1 for what people write, more for what is written to be
@@ -72,20 +72,20 @@ class Shape:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Shape) and self._key == other._key)
+        return self is other or (isinstance(other, MatchProfile) and self._key == other._key)
 
-    def share_roster(self, other: Shape) -> None:
+    def share_roster(self, other: MatchProfile) -> None:
         """Use the roster of a shape that has an equal one: two that are one are compared in no time."""
         self.roster, self.actors_allowed = other.roster, other.actors_allowed
 
 
-class Group:
+class CandidateSet:
     """A set of shapes of which every two are compatible. Members join at the end and leave from the end."""
 
-    def __init__(self, first: Shape) -> None:
-        self._members: list[Shape] = []
+    def __init__(self, first: MatchProfile) -> None:
+        self._members: list[MatchProfile] = []
         self._mates_max: list[int] = [0]  # at each size
-        self._rostered: list[Shape | None] = [None]  # at each size, a member whose roster is in force
+        self._rostered: list[MatchProfile | None] = [None]  # at each size, a member whose roster is in force
         self._having: dict[str, int] = {}  # how many members have a label of that key
         self._values: dict[str, dict[str, int]] = {}  # and of that key and value
         self._forbidden: dict[tuple[str, str], int] = {}  # how many members forbid a label
@@ -104,12 +104,12 @@ class Group:
         """How many members it takes at least until the group can sync (rule 2); 0 where it can."""
         return 1 + self._mates_max[-1] - len(self._members)
 
-    def missing_with(self, shape: Shape) -> int:
+    def missing_with(self, shape: MatchProfile) -> int:
         """How many members it would take at least with `shape` among them."""
         return max(self._mates_max[-1], shape.mates) - len(self._members)
 
-    def admits(self, shape: Shape) -> bool:
-        """Tell whether `shape` is compatible with every member, and whether the rosters allow it (rules 1 and 5)."""
+    def admits(self, shape: MatchProfile) -> bool:
+        """Return whether `shape` is compatible with every member, and whether the rosters allow it (rules 1 and 5)."""
         for pair in shape.pairs:
             if pair in self._forbidden or pair[0] in self._forbidden_keys:
                 return False
@@ -127,7 +127,7 @@ class Group:
                 return False
         return not (shape.roster or self._rostered[-1]) or self._rosters_admit(shape)
 
-    def join(self, shape: Shape) -> None:
+    def join(self, shape: MatchProfile) -> None:
         """Add a member that the group admits."""
         self._members.append(shape)
         self._mates_max.append(max(self._mates_max[-1], shape.mates))
@@ -141,7 +141,7 @@ class Group:
         self._count(self._members.pop(), -1)
 
     def _all_meet(self, requirement: Requirement) -> bool:
-        """Tell whether all members meet a requirement of a kind that does not forbid."""
+        """Return whether all members meet a requirement of a kind that does not forbid."""
         if self._having.get(requirement.key, 0) < len(self._members):
             return False
         if requirement.operator == "exists":
@@ -151,8 +151,8 @@ class Group:
             return False
         return all(requirement.matches({requirement.key: value}) for value in values)
 
-    def _rosters_admit(self, shape: Shape) -> bool:
-        """Tell whether the actors are those of one roster, one each, and none of them wants more than it holds."""
+    def _rosters_admit(self, shape: MatchProfile) -> bool:
+        """Return whether the actors are those of one roster, one each, and none of them wants more than it holds."""
         leader = self._rostered[-1] or shape
         if shape.roster and shape.roster is not leader.roster and shape.roster != leader.roster:
             return False
@@ -164,7 +164,7 @@ class Group:
             return True  # the members were looked at when the roster came
         return len(self._actors) == len(self._members) and self._actors.keys() <= leader.actors_allowed
 
-    def _count(self, shape: Shape, by: int) -> None:
+    def _count(self, shape: MatchProfile, by: int) -> None:
         for key, value in shape.pairs:
             add(self._having, key, by)
             values = self._values.setdefault(key, {})
@@ -189,6 +189,6 @@ def add(counts: dict[_T, int], what: _T, by: int) -> None:
         del counts[what]
 
 
-def compatible(one: Shape, other: Shape) -> bool:
-    """Tell whether two offers of one event and namespace may stand in one set."""
-    return Group(one).admits(other)
+def compatible(one: MatchProfile, other: MatchProfile) -> bool:
+    """Return whether two offers of one event and namespace may stand in one set."""
+    return CandidateSet(one).admits(other)

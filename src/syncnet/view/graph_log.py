@@ -4,7 +4,7 @@
     │┌ CUST:coin
     └└ CUST:coin VM:coin
 
-`Lanes.lines` is fed what an observer sees, in order, and says the lines to write; of offers whose opening it was not
+`GraphLog.lines` is fed what an observer sees, in order, and says the lines to write; of offers whose opening it was not
 fed it is silent. A pending offer has the leftmost lane that was free when it came. A line ends at its rightmost lane in
 use, but is never narrower than two cells.
 """
@@ -17,15 +17,15 @@ from typing import Final
 from syncnet.core.commands import DEFAULT_NAMESPACE, Offer
 from syncnet.core.effects import (
     Aborted,
-    Missed,
     Pending,
+    SearchExhausted,
     Synced,
     TimedOut,
     Withdrawn,
 )
 from syncnet.core.terms import Met, Pair, Rested, Seen
 
-__all__ = ["Lanes"]
+__all__ = ["GraphLog"]
 
 _OPENS: Final = "┌"
 _SYNCS: Final = "└"
@@ -34,7 +34,7 @@ _RUNS: Final = "│"
 _FREE: Final = " "
 
 
-class Lanes:
+class GraphLog:
     """The lanes of one log, over all namespaces."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Lanes:
                 return self._end(offer, "timed out")
             case Aborted(_, offer, by, reason):
                 return self._end(offer, f"aborted{f' by {by}' if by else ''}: {reason}")
-            case Missed(_, offer, event):
+            case SearchExhausted(_, offer, event):
                 return [self._line(f"{_member(offer, event)} searched up to the bound; a group may have been missed")]
         return []
 

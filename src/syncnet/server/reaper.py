@@ -22,7 +22,7 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Sweep", "connection", "established"]
+__all__ = ["ConnectionReaper", "connection", "established"]
 
 _TABLES: Final = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _ESTABLISHED: Final = "01"
@@ -31,7 +31,7 @@ _EVERY_S: Final = 5.0
 _HOSTS_REMEMBERED: Final = 4_096
 
 
-class Sweep:
+class ConnectionReaper:
     """Those who wait: the tasks that watch over them, each with its connection, as `connection` names it.
 
     A task whose client is gone is cancelled, and learns so from `forget`. Two may have the same address: a client that
@@ -59,14 +59,14 @@ class Sweep:
         return task
 
     def forget(self, task: asyncio.Task[object]) -> bool:
-        """Look after the client of a task no more; tell whether it was found to be gone."""
+        """Look after the client of a task no more; return whether it was found to be gone."""
         self._watches.pop(task, None)
         was_gone = task in self._gone
         self._gone.discard(task)
         return was_gone
 
     async def _sweep(self) -> None:
-        """Sweep as long as anybody waits."""
+        """ConnectionReaper as long as anybody waits."""
         while self._watches:
             await asyncio.sleep(self._every_s)
             before = dict(self._watches)  # whoever comes while the table is read is looked up the next time

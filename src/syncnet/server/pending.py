@@ -15,15 +15,15 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, TypeAlias
 
+from syncnet.coordinator.coordinator import Coordinator, Told
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Synced
 from syncnet.errors import GoneError, SyncnetError
-from syncnet.hub import Hub, Told
 from syncnet.server.responses import JSON_HEADERS, NO_STORE, Header, Response, bug, ended, problem_of
 from syncnet.server.sync_answers import SyncAnswer, SyncAnswers
 from syncnet.wire.answers import MEDIA_TYPES
 
-__all__ = ["Client", "Reply", "Waiters", "Waiting"]
+__all__ = ["Client", "PendingRequest", "PendingRequests", "Reply"]
 
 _LOOK_EVERY_S: Final = 0.02
 _YAML_HEADERS: Final = (("content-type", MEDIA_TYPES["yaml"]), NO_STORE)
@@ -39,13 +39,13 @@ class Client(Protocol):
         """Return when the client has gone away."""
 
 
-class Waiting:
+class PendingRequest:
     """One request that made an offer, the one of that id, and how it wants to be answered."""
 
     __slots__ = ("_offer", "_output", "_reply", "_waiters", "client", "id", "is_over", "watch")
 
     def __init__(
-        self, waiters: Waiters, client: Client, reply: Reply, output: str, id: str, offer: Offer | None
+        self, waiters: PendingRequests, client: Client, reply: Reply, output: str, id: str, offer: Offer | None
     ) -> None:
         self._waiters = waiters
         self._reply = reply
@@ -94,7 +94,7 @@ class Waiting:
             self._reply(bug("an answer in YAML", error))
 
     def end(self) -> bool:
-        """Note that it is being answered, and tell whether it was not before; under the lock of the hub."""
+        """Note that it is being answered, and return whether it was not before; under the lock of the hub."""
         if self.is_over:
             return False
         self.is_over = True
@@ -102,30 +102,30 @@ class Waiting:
         return True
 
 
-class Waiters:
+class PendingRequests:
     """All requests of one handler that wait. `loop` is the event loop that serves them; any thread may call.
 
     Who has not waited for long is in a set, and is taken out when it is told. So with all that come and go at once the
     loop has nothing to do, and need not take Python's lock from those who do.
     """
 
-    def __init__(self, hub: Hub, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(self, hub: Coordinator, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.hub: Final = hub
         self.answers: Final = SyncAnswers()
         self.loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
-        self._young: set[Waiting] = set()  # this and the next under the lock of the hub
-        self._looked_at: set[Waiting] = set()  # those of the young who were so already when we looked last
+        self._young: set[PendingRequest] = set()  # this and the next under the lock of the hub
+        self._looked_at: set[PendingRequest] = set()  # those of the young who were so already when we looked last
         self._is_looking = False
 
-    def watch(self, waiting: Waiting) -> None:
+    def watch(self, waiting: PendingRequest) -> None:
         """See to it that one who waits for long is left when its client goes; under the lock of the hub."""
         self._young.add(waiting)
         if not self._is_looking:
             self._is_looking = True
             self._on_the_loop(self._look_later)
 
-    def look_away(self, waiting: Waiting) -> None:
+    def look_away(self, waiting: PendingRequest) -> None:
         """Let the client of one be watched no more; under the lock of the hub."""
         self._young.discard(waiting)
         if waiting.watch is not None:
@@ -167,6 +167,6 @@ class Waiters:
                 self._look_later()
 
 
-async def _leave_when_gone(waiting: Waiting) -> None:
+async def _leave_when_gone(waiting: PendingRequest) -> None:
     await waiting.client.disconnected()
     waiting.leave()

@@ -19,7 +19,7 @@ from typing import Final
 
 from syncnet.errors import SyncnetError, UnavailableError
 
-__all__ = ["CONNECT_S_MAX", "Ride", "may_help_to_ask_again"]
+__all__ = ["CONNECT_S_MAX", "RetryState", "may_help_to_ask_again"]
 
 CONNECT_S_MAX: Final = 10.0
 """How long a connection may take to be made."""
@@ -31,7 +31,7 @@ _DELAY_S_MAX: Final = 1.0
 _DOUBLINGS_MAX: Final = 16
 
 
-class Ride:
+class RetryState:
     """One thing that is asked for until there is an answer.
 
     `timeout_s` and `reconnect_s` may be None, for ever. `graces_s` are for how long an answer is waited for after the
@@ -62,7 +62,7 @@ class Ride:
         return self.ends_s + self._graces_s[0 if self._is_first else 1]
 
     def is_late(self, now_s: float) -> bool:
-        """Tell whether the time is over."""
+        """Return whether the time is over."""
         return self.ends_s is not None and now_s >= self.ends_s
 
     def waited_s(self, now_s: float) -> float:
@@ -70,18 +70,18 @@ class Ride:
         return now_s - self._started_s
 
     def sent(self, now_s: float) -> bool:
-        """Note that the whole request is on its way; tell whether that is news after trouble."""
+        """Note that the whole request is on its way; return whether that is news after trouble."""
         self._asked_s = now_s
         return self._failures > 0
 
     @property
     def may_be_known(self) -> bool:
-        """Tell whether a server may know of it."""
+        """Return whether a server may know of it."""
         return self._asked_s is not None or self._broken > 0
 
     @property
     def has_broken(self) -> bool:
-        """Tell whether a request was sent whose end is not known."""
+        """Return whether a request was sent whose end is not known."""
         return self._broken > 0
 
     def answered(self) -> None:
@@ -98,7 +98,7 @@ class Ride:
         self._asked_s = None
 
     def was_replaced_by_itself(self) -> bool:
-        """Tell whether it can have been an earlier request of this ride that took the place; once for each."""
+        """Return whether it can have been an earlier request of this ride that took the place; once for each."""
         if self._broken == 0:
             return False
         self._broken -= 1
@@ -129,5 +129,5 @@ class Ride:
 
 
 def may_help_to_ask_again(trouble: SyncnetError) -> bool:
-    """Tell whether the same request may succeed by itself a little later."""
+    """Return whether the same request may succeed by itself a little later."""
     return isinstance(trouble, UnavailableError) and trouble.retry_safe

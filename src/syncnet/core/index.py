@@ -1,6 +1,6 @@
 """The pending offers of one event, so indexed that an arrival finds those it may go with, and touches no others.
 
-Offers of equal shape are one `Kind`, with its members by age; what is asked of one is answered for all. Kinds without
+Offers of equal shape are one `OfferClass`, with its members by age; what is asked of one is answered for all. Kinds without
 a roster are found
 
 - by their labels, where the newcomer's selector wants some (`k=v`, `k in (…)`);
@@ -24,15 +24,15 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from syncnet.core.candidates import CandidateSet, MatchProfile, add
 from syncnet.core.commands import Offer
-from syncnet.core.groups import Group, Shape, add
 from syncnet.core.limits import WORD_BYTES
 from syncnet.core.selectors import Requirement, is_not_actor
 
-__all__ = ["Book", "Kind", "Standing", "weight_bytes"]
+__all__ = ["Book", "OfferClass", "PendingOffer", "weight_bytes"]
 
 
-class Standing:
+class PendingOffer:
     """A pending offer with its arrival number, its shape, and what it weighs by the measure of `pending_bytes_max`.
 
     It is *plain* where it asks for what most ask for: one event, one mate, the default labels and selector. Such an
@@ -46,38 +46,38 @@ class Standing:
         self.offer = offer
         self.is_plain = offer.mates == 1 and len(offer.events) == 1 and not offer.roster and _has_defaults(offer)
         self.weight_bytes = _plain_weight_bytes(offer) if self.is_plain else weight_bytes(offer)
-        self._shape: Shape | None = None
+        self._shape: MatchProfile | None = None
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> MatchProfile:
         """What decides with whom it goes."""
         if self._shape is None:
-            self._shape = Shape(self.offer)
+            self._shape = MatchProfile(self.offer)
         return self._shape
 
 
 @dataclass(slots=True, eq=False)
-class Kind:
+class OfferClass:
     """The pending offers of one event and one shape, the eldest first."""
 
-    shape: Shape
-    members: OrderedDict[int, Standing] = field(default_factory=OrderedDict)
+    shape: MatchProfile
+    members: OrderedDict[int, PendingOffer] = field(default_factory=OrderedDict)
 
     @property
-    def eldest(self) -> Standing:
+    def eldest(self) -> PendingOffer:
         """The one that waits longest; a plain dict is slow to find its first where many before were removed."""
         return next(iter(self.members.values()))
 
-    def candidates(self) -> Iterable[Standing]:
+    def candidates(self) -> Iterable[PendingOffer]:
         """Return the members that may matter: all where two may stand in one set, else the eldest."""
-        if len(self.members) > 1 and Group(self.shape).admits(self.shape):
+        if len(self.members) > 1 and CandidateSet(self.shape).admits(self.shape):
             return self.members.values()
         return (self.eldest,)
 
 
 _COUNTS_PER_STEP = 4
 
-_Kinds = dict[Kind, None]
+_Kinds = dict[OfferClass, None]
 """A set that keeps the order in which it was filled, so that no answer hangs on a hash."""
 
 
@@ -85,7 +85,7 @@ class Book:
     """The pending offers of one event."""
 
     def __init__(self) -> None:
-        self._kinds: dict[Shape, Kind] = {}
+        self._kinds: dict[MatchProfile, OfferClass] = {}
         self._labelled: dict[tuple[str, str], _Kinds] = {}
         self._wanting: dict[tuple[str, str], _Kinds] = {}
         self._others: dict[Requirement | None, _Kinds] = {}
@@ -94,7 +94,7 @@ class Book:
         self._offers_labelled: dict[tuple[str, str], int] = {}
         self.offers_by_mates: dict[int, int] = {}
 
-    def add(self, standing: Standing) -> None:
+    def add(self, standing: PendingOffer) -> None:
         """Let an offer stand here; its arrival number is higher than any before."""
         kind = self._kinds.get(standing.shape)
         if kind is None:
@@ -102,7 +102,7 @@ class Book:
         kind.members[standing.arrival] = standing
         self._count(standing.shape, 1)
 
-    def remove(self, standing: Standing) -> None:
+    def remove(self, standing: PendingOffer) -> None:
         """Take an offer from here."""
         kind = self._kinds[standing.shape]
         del kind.members[standing.arrival]
@@ -111,7 +111,7 @@ class Book:
             del self._kinds[standing.shape]
             self._unlist(kind)
 
-    def candidates(self, newcomer: Standing) -> Iterable[Kind]:
+    def candidates(self, newcomer: PendingOffer) -> Iterable[OfferClass]:
         """Return the kinds that the newcomer may go with: all that it is compatible with, and as few others as can be.
 
         Left out are also those that it is compatible with, but that cannot be in any set that can sync.
@@ -129,7 +129,7 @@ class Book:
         """How much work it is, in steps, to begin to look for candidates."""
         return 1 + (len(self._others) + len(self.offers_by_mates)) // _COUNTS_PER_STEP
 
-    def acquaintances(self, newcomer: Standing) -> Iterable[Kind]:
+    def acquaintances(self, newcomer: PendingOffer) -> Iterable[OfferClass]:
         """Return the kinds that the newcomer is compatible with, among others, whether a sync is near or not."""
         shape = newcomer.shape
         if shape.roster:
@@ -137,8 +137,8 @@ class Book:
             return chain.from_iterable(present)
         return chain(self._without_roster(shape), self._rosters.kinds())
 
-    def can_be_met(self, shape: Shape, mates: int) -> bool:
-        """Tell whether enough offers have what `shape` wants, in a set in which each has `mates` others or more.
+    def can_be_met(self, shape: MatchProfile, mates: int) -> bool:
+        """Return whether enough offers have what `shape` wants, in a set in which each has `mates` others or more.
 
         One is the newcomer, who may have it too. A question of counts: no is sure, yes is not.
         """
@@ -155,7 +155,7 @@ class Book:
         pairs = ((requirement.key, value) for value in requirement.values)
         return [self._labelled[pair] for pair in pairs if pair in self._labelled]
 
-    def _without_roster(self, shape: Shape) -> Iterable[Kind]:
+    def _without_roster(self, shape: MatchProfile) -> Iterable[OfferClass]:
         by_label = [self._having(requirement) for requirement in shape.wants]
         wanting = [self._wanting[pair] for pair in shape.pairs if pair in self._wanting]
         if by_label:
@@ -165,9 +165,9 @@ class Book:
         others = (kinds for asked, kinds in self._others.items() if asked is None or asked.matches(shape.labels))
         return chain(chain.from_iterable(wanting), chain.from_iterable(others))
 
-    def _new_kind(self, standing: Standing) -> Kind:
+    def _new_kind(self, standing: PendingOffer) -> OfferClass:
         shape = standing.shape
-        kind = Kind(shape)
+        kind = OfferClass(shape)
         is_new = shape.actor not in self._by_actor
         for index, key in self._places(kind):
             index.setdefault(key, {})[kind] = None
@@ -177,7 +177,7 @@ class Book:
             self._rosters.add(kind)
         return kind
 
-    def _unlist(self, kind: Kind) -> None:
+    def _unlist(self, kind: OfferClass) -> None:
         for index, key in self._places(kind):
             kinds = index[key]
             del kinds[kind]
@@ -186,7 +186,7 @@ class Book:
         if kind.shape.roster:
             self._rosters.remove(kind)
 
-    def _places(self, kind: Kind) -> Iterator[tuple[dict[Any, _Kinds], Any]]:
+    def _places(self, kind: OfferClass) -> Iterator[tuple[dict[Any, _Kinds], Any]]:
         """Yield where a kind is listed: an index, and a key in it."""
         shape = kind.shape
         yield self._by_actor, shape.actor
@@ -201,7 +201,7 @@ class Book:
             for value in wanted.values:
                 yield self._wanting, (wanted.key, value)
 
-    def _count(self, shape: Shape, by: int) -> None:
+    def _count(self, shape: MatchProfile, by: int) -> None:
         add(self.offers_by_mates, shape.mates, by)
         for pair in shape.pairs:
             add(self._offers_labelled, pair, by)
@@ -225,7 +225,7 @@ class _Rosters:
         self._watching: dict[str, dict[_Roster, None]] = {}
         self._complete: dict[str, dict[_Roster, None]] = {}
 
-    def add(self, kind: Kind) -> None:
+    def add(self, kind: OfferClass) -> None:
         roster = self._by_names.get(kind.shape.roster)
         if roster is None:
             roster = self._by_names[kind.shape.roster] = _Roster(kind.shape.roster)
@@ -234,7 +234,7 @@ class _Rosters:
             kind.shape.share_roster(next(iter(roster.kinds)).shape)
         roster.kinds[kind] = None
 
-    def remove(self, kind: Kind) -> None:
+    def remove(self, kind: OfferClass) -> None:
         roster = self._by_names[kind.shape.roster]
         del roster.kinds[kind]
         if not roster.kinds:
@@ -247,8 +247,8 @@ class _Rosters:
             self._unsettle(roster)
             self._settle(roster)
 
-    def all_present(self, shape: Shape) -> bool:
-        """Tell whether all actors on the roster of a newcomer are here, itself apart."""
+    def all_present(self, shape: MatchProfile) -> bool:
+        """Return whether all actors on the roster of a newcomer are here, itself apart."""
         return all(name in self._present for name in shape.roster if name != shape.actor)
 
     def complete_with(self, actor: str) -> list[_Kinds]:
@@ -263,7 +263,7 @@ class _Rosters:
                 self._watch(roster, absent)
         return found
 
-    def kinds(self) -> Iterator[Kind]:
+    def kinds(self) -> Iterator[OfferClass]:
         for roster in self._by_names.values():
             yield from roster.kinds
 
@@ -293,7 +293,7 @@ class _Rosters:
         roster.watched = None
 
 
-def _narrowest(shape: Shape) -> Requirement | None:
+def _narrowest(shape: MatchProfile) -> Requirement | None:
     """Return the wish of a shape that names the fewest values: it is listed under each of them."""
     return min(shape.wants, key=lambda requirement: len(requirement.values), default=None)
 
@@ -315,7 +315,7 @@ def weight_bytes(offer: Offer) -> int:
 
 
 def _has_defaults(offer: Offer) -> bool:
-    """Tell whether an offer has the labels and the selector of one that named none."""
+    """Return whether an offer has the labels and the selector of one that named none."""
     actor, labels = offer.actor, offer.labels
     return len(labels) == 1 and labels.get("actor") == actor and is_not_actor(offer.selector, actor)
 

@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Tell whether a request can be sent."""
+        """Return whether a request can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
     def ask(self, request: bytes) -> None:

@@ -25,20 +25,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
+from syncnet.coordinator.timers import Timers
+from syncnet.core.candidates import add
 from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, Withdraw
-from syncnet.core.effects import Attached, Effect, Missed, Outcome, Pending, Retold, Synced
-from syncnet.core.groups import add
+from syncnet.core.effects import Attached, Effect, Outcome, Pending, Replayed, SearchExhausted, Synced
 from syncnet.core.lane import Lane
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
 from syncnet.core.terms import Plain, Seen
-from syncnet.errors import DrainingError, ReplacedError, SyncnetError, WorldError
+from syncnet.errors import DrainingError, ReplacedError, RetryableError, SyncnetError
 from syncnet.log import Log
 from syncnet.log.memory import MemoryLog
-from syncnet.timers import Timers
 
-__all__ = ["Done", "Hub", "Observer", "Passing", "Tell", "Timer", "Told"]
+__all__ = ["Coordinator", "Done", "Observer", "Passing", "Tell", "Timer", "Told"]
 
 Observer: TypeAlias = Callable[[Seen], None]
 
@@ -46,7 +46,7 @@ Told: TypeAlias = Outcome | SyncnetError
 """What one who waits is told: how the offer ended; or why the wait ended, though the offer may still stand."""
 
 Tell: TypeAlias = Callable[[Told], None]
-Done: TypeAlias = Callable[[tuple[Effect, ...] | WorldError], None]
+Done: TypeAlias = Callable[[tuple[Effect, ...] | RetryableError], None]
 
 _ID_BYTES = 8
 _AGAIN_S = 0.5
@@ -98,7 +98,7 @@ class _Place:
             self.lingering.cancel()
 
 
-class Hub:
+class Coordinator:
     """The one owner of a machine.
 
     `call_later` serves its timers; by default a thread does that, begun when the first is set. Where all calls come
@@ -173,12 +173,12 @@ class Hub:
 
     @property
     def is_draining(self) -> bool:
-        """Tell whether the hub takes no more offers."""
+        """Return whether the hub takes no more offers."""
         return self._draining
 
     @property
     def is_over(self) -> bool:
-        """Tell whether all were sent away, and commands come to nothing."""
+        """Return whether all were sent away, and commands come to nothing."""
         return self._is_over
 
     # --- what the waiting do -------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ class Hub:
 
     @property
     def is_observed(self) -> bool:
-        """Tell whether there are observers."""
+        """Return whether there are observers."""
         return bool(self._observers)
 
     def observe(self, seen: Seen) -> None:
@@ -242,11 +242,11 @@ class Hub:
             self._draining = True
 
     @property
-    def is_quiet(self) -> bool:
-        """Tell whether all that clients asked for has been delivered or refused, and none of it may still happen."""
+    def is_idle(self) -> bool:
+        """Return whether all that clients asked for has been delivered or refused, and none of it may still happen."""
         return not self._asking and not self._commanding
 
-    def send_away(self) -> int:
+    def shut_down(self) -> int:
         """Take no more offers, and end every wait with `DrainingError`; return how many were waiting.
 
         The offers stay in the log and in the machine: a durable log has them when the server is back. To be called when
@@ -269,11 +269,11 @@ class Hub:
 
     def close(self) -> None:
         """End every wait, and close the log."""
-        self.send_away()
+        self.shut_down()
         self._timers.close()
         self._log.close()
 
-    # --- what the log does (it sees a Keeper) --------------------------------------------------------------
+    # --- what the log does (it sees a LogConsumer) --------------------------------------------------------------
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take on a state of before, and its time: the clock of this server may be behind that of the one before."""
@@ -316,15 +316,15 @@ class Hub:
                         self._begin_to_wait(_Place(effect.offer, self._arrived(effect.offer)))
                 elif isinstance(effect, Attached):
                     self._attach(effect.offer)
-                elif isinstance(effect, Retold):
+                elif isinstance(effect, Replayed):
                     self._answer(effect.offer, effect.outcome)
-                elif not isinstance(effect, Missed):
+                elif not isinstance(effect, SearchExhausted):
                     self._end(effect.offer, effect)
             if self._commanding and id(command) in self._commanding:
                 self._commanding.pop(id(command))[1](effects)
             return effects
 
-    def refuse(self, command: Command, error: WorldError) -> None:
+    def refuse(self, command: Command, error: RetryableError) -> None:
         """Tell whoever waits for a command that it has not happened."""
         with self._lock:
             if isinstance(command, Offer):

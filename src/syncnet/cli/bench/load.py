@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from syncnet.cli.bench_connection import Connection, now_s
-from syncnet.cli.bench_figures import Figures
+from syncnet.cli.bench.connection import Connection, now_s
+from syncnet.cli.bench.figures import Figures
 from syncnet.client.answers import Answer, failure_of
 from syncnet.client.requests import Request, Target
 
@@ -269,7 +269,7 @@ class _Member:
         return Connection(self._answered, self._group.failed)
 
     def is_ready(self, since_s: float) -> bool:
-        """Tell whether the connection can be used, and was used since then."""
+        """Return whether the connection can be used, and was used since then."""
         return self._connection.is_open and self._connection.idle_since_s >= since_s
 
     async def connect(self, load: Load) -> None:
@@ -297,7 +297,7 @@ class _Member:
             self._group.failed(kind, message)
 
     def close(self) -> bool:
-        """End the connection, and so withdraw the offer; tell whether an answer was waited for."""
+        """End the connection, and so withdraw the offer; return whether an answer was waited for."""
         was_waiting = self._connection.is_waiting
         self._connection.close()
         return was_waiting

@@ -24,9 +24,9 @@ from syncnet import (
     UsageError,
     WithdrawnError,
 )
-from syncnet.cli import asking
+from syncnet.cli import common
 from syncnet.wire.results import Happened
-from tests.contract.doors import PATIENCE_S, Door, Party, ThreadDoor, asyncio_door, trio_door
+from tests.contract.front_ends import PATIENCE_S, Door, Party, ThreadDoor, asyncio_door, trio_door
 
 __all__ = ["NETWORK_DOORS"]
 
@@ -145,18 +145,18 @@ class _ProcessParty:
 def _error(status: int, err: str) -> SyncnetError:
     """Return the error that an exit status and a line of standard error tell of."""
     text = err.strip().rpartition("Error: ")[2]
-    if status == asking.TIMED_OUT and (match := _TIMED_OUT.search(text)):
+    if status == common.TIMED_OUT and (match := _TIMED_OUT.search(text)):
         present = tuple(match[2].split(", ")) if match[2] != "nobody" else ()
         names = () if match[3].isdigit() else tuple(match[3].split(", "))
         missing = int(match[3]) if match[3].isdigit() else len(names)
         return TimedOutError(text, waited_s=float(match[1]), present=present, missing=missing, missing_actors=names)
-    if status == asking.ABORTED and (match := _ABORTED.search(text)):
+    if status == common.ABORTED and (match := _ABORTED.search(text)):
         return AbortedError(text, by=match[1] or "", reason=match[2])
-    if status == asking.WITHDRAWN:
+    if status == common.WITHDRAWN:
         return WithdrawnError(text)
-    if status == asking.REFUSED and (match := _REFUSED.fullmatch(text)):
+    if status == common.REFUSED and (match := _REFUSED.fullmatch(text)):
         return RefusedError(match[1], match[2])
-    assert status in (2, asking.REFUSED), f"{status}: {err}"
+    assert status in (2, common.REFUSED), f"{status}: {err}"
     return UsageError(text)
 
 

@@ -1,0 +1,1 @@
+"""Joins a log to a machine: the coordinator, the waiters and the timers."""
