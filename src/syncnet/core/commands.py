@@ -1,43 +1,57 @@
 """What comes in: the commands, and the one place where an offer is checked and its defaults are filled in.
 
 A command carries everything that the core may not find out by itself: the time, and ids. It is valid from the
-moment it exists (law 2 of the machine), because only `make_offer` makes an `Offer` out of a caller's words.
+moment it exists (law 2 of the machine): `make_offer` and the readers of `wire` check everything that a client wrote.
 
-Commands and effects never change once they are made. Where many are made the type checker sees to that (`Final`), and
-not the class: to make a frozen instance takes Python eight times as long.
+An offer consists of a *spec* (what it asks for, which many offers may share) and of what belongs to this offer alone.
+A command also carries the callback of the front end that made it. The core passes it on and never calls it.
+
+These are plain classes with explicit constructors, not dataclasses, because a dataclass with slots cannot be compiled
+by mypyc. A spec never changes. Of a command only the fields that say so change, and only their owner changes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from syncnet.core.labels import Labels, check_key, check_value, is_name, shown
-from syncnet.core.limits import ID_CHARACTERS_MAX, LIMITS, LINGER_NAMED_S, REASON_CHARACTERS_MAX, Limits
+from syncnet.core.limits import (
+    ID_CHARACTERS_MAX,
+    LIMITS,
+    LINGER_NAMED_S,
+    NAME_BYTES,
+    OFFER_BYTES,
+    REASON_CHARACTERS_MAX,
+    WORD_BYTES,
+    Limits,
+)
 from syncnet.core.selectors import EVERYTHING, Selector, not_actor
 from syncnet.errors import LabelError, ParameterError
 
 __all__ = [
     "DEFAULT_NAMESPACE",
     "NO_PAYLOAD",
+    "OBJECT",
     "Abort",
     "Cause",
     "Command",
     "Expire",
     "Offer",
+    "OfferSpec",
     "Withdraw",
     "check_id",
     "check_namespace",
     "make_abort",
     "make_offer",
-    "plain_offer",
 ]
 
 DEFAULT_NAMESPACE: Final = "default"
 NO_PAYLOAD: Final = b'""'
-"""The payload of one who hands over nothing: an empty text, as JSON."""
+"""The payload of an offer that hands over nothing: an empty text, as JSON."""
+OBJECT: Final = -1
+"""`Offer.payload_bytes` of a payload that is an object of this program, not JSON."""
 
 
 class Cause(StrEnum):
@@ -47,79 +61,319 @@ class Cause(StrEnum):
     DISCONNECTED = "disconnected"
 
 
-@dataclass(slots=True, unsafe_hash=True)
-class Offer:
-    """`actor` is ready for one of `events`, together with `mates` others that `selector` matches.
+class OfferSpec:
+    """What an offer asks for: `actor` is ready for one of `events`, with `mates` others that `selector` matches.
 
-    `at_ns` is when it was made, in nanoseconds since the Unix epoch. `roster` (sorted, the actor among them) stands
-    for mates and selector where it is not empty. `payload` is opaque bytes: the core carries them and never looks.
-    `named` tells that the client chose the id, so that it may ask again by it (G7). `owner` is the name of the token
-    that made the offer, empty where none was asked for.
+    `roster` (sorted, the actor among them) stands for mates and selector where it is not empty. `owner` is the name
+    of the token that made the offer, empty where none was needed. `timeout_ns` and `linger_ns` are for the coordinator,
+    which appends an `Expire` when the timeout has passed and a `Withdraw` when the linger has.
 
-    `timeout_ns` and `linger_ns` are remarks for whoever owns the deadlines, and appends an `Expire` when the one is
-    over, a `Withdraw` when the other is.
+    `weight_bytes` is its share of `pending_bytes_max`, without the payload. `profile` is for `candidates.py`, which
+    fills it when an index first needs it.
     """
 
-    at_ns: Final[int]
-    namespace: Final[str]
-    id: Final[str]
-    events: Final[tuple[str, ...]]
-    actor: Final[str]
-    mates: Final[int]
-    roster: Final[tuple[str, ...]]
-    labels: Final[Labels]
-    selector: Final[Selector]
-    payload: Final[bytes]
-    timeout_ns: Final[int | None]
-    linger_ns: Final[int] = 0
-    named: Final[bool] = False
-    owner: Final[str] = ""
+    __slots__ = (
+        "actor",
+        "events",
+        "labels",
+        "linger_ns",
+        "mates",
+        "namespace",
+        "owner",
+        "profile",
+        "roster",
+        "selector",
+        "timeout_ns",
+        "weight_bytes",
+    )
+
+    def __init__(
+        self,
+        namespace: str,
+        events: tuple[str, ...],
+        actor: str,
+        mates: int,
+        roster: tuple[str, ...],
+        labels: Labels,
+        selector: Selector,
+        timeout_ns: int | None,
+        linger_ns: int,
+        owner: str,
+    ) -> None:
+        self.namespace = namespace
+        self.events = events
+        self.actor = actor
+        self.mates = mates
+        self.roster = roster
+        self.labels = labels
+        self.selector = selector
+        self.timeout_ns = timeout_ns
+        self.linger_ns = linger_ns
+        self.owner = owner
+        self.profile: Any = None
+        weight = OFFER_BYTES + selector.weight_bytes + len(events[0])
+        if len(events) > 1 or roster or len(labels) > 1:
+            weight += _extra_weight_bytes(events, roster, labels)
+        self.weight_bytes = weight
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, OfferSpec):
+            return NotImplemented
+        return self is other or self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash((self.namespace, self.events, self.actor))
+
+    def _key(self) -> tuple[object, ...]:
+        return (
+            self.namespace,
+            self.events,
+            self.actor,
+            self.mates,
+            self.roster,
+            self.labels,
+            self.selector,
+            self.timeout_ns,
+            self.linger_ns,
+            self.owner,
+        )
+
+
+def _extra_weight_bytes(events: tuple[str, ...], roster: tuple[str, ...], labels: Labels) -> int:
+    """Return what a spec weighs beyond one event and the label `actor`; a choice counts under each of its events."""
+    weight = NAME_BYTES * len(roster) + (WORD_BYTES + sum(map(len, events))) * (len(events) - 1)
+    for key, value in labels.items():
+        weight += WORD_BYTES + len(key) + len(value)
+    return weight
+
+
+class Offer:
+    """One offer: its `spec`, and what is its own.
+
+    `at_ns` is when it was made, in nanoseconds since the Unix epoch. `named` says that the client chose the id, so that
+    it may ask again by it (G7). The core never looks at `payload`: bytes of JSON, of which there are `payload_bytes`,
+    or any object of this program, and then `payload_bytes` is `OBJECT`.
+
+    The other fields change. The machine sets `arrival`, the offer's number among those of its namespace (1, 2, 3 …; 0
+    before it arrived), and counts in `asked` how often it was asked for again. The coordinator owns `waiter`, which
+    gets the result and is None where nothing waits, and `deadline_tick`, its place among the timers (0: it has none).
+    """
+
+    __slots__ = (
+        "arrival",
+        "asked",
+        "at_ns",
+        "deadline_tick",
+        "id",
+        "named",
+        "payload",
+        "payload_bytes",
+        "spec",
+        "waiter",
+    )
+
+    def __init__(
+        self, spec: OfferSpec, id: str, at_ns: int, payload: Any, payload_bytes: int, named: bool, waiter: Any = None
+    ) -> None:
+        self.spec = spec
+        self.id = id
+        self.at_ns = at_ns
+        self.payload = payload
+        self.payload_bytes = payload_bytes
+        self.named = named
+        self.waiter = waiter
+        self.arrival = 0
+        self.asked = 0
+        self.deadline_tick = 0
+
+    @property
+    def weight_bytes(self) -> int:
+        """Its share of `pending_bytes_max`; an object of this program is the program's own and weighs nothing."""
+        return self.spec.weight_bytes + max(0, self.payload_bytes)
 
     def asks_the_same_as(self, other: Offer) -> bool:
-        """Return whether both are the same request, made once and once again: all parameters and the owner are equal."""
-        return self == replace(other, at_ns=self.at_ns)
+        """Return whether both are the same request, made twice: everything but the time is equal."""
+        return (
+            self.id == other.id
+            and self.named == other.named
+            and self.spec == other.spec
+            and same_payload(self.payload, other.payload)
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Offer):
+            return NotImplemented
+        return self is other or (self.at_ns == other.at_ns and self.asks_the_same_as(other))
+
+    def __hash__(self) -> int:
+        return hash((self.spec.namespace, self.id))
+
+    def __repr__(self) -> str:
+        return f"<Offer {self.id} {self.spec.actor}:{'|'.join(self.spec.events)}>"
+
+    # The parts of the spec, for readers that are not in a hurry.
+
+    @property
+    def namespace(self) -> str:
+        """See `OfferSpec`."""
+        return self.spec.namespace
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """See `OfferSpec`."""
+        return self.spec.events
+
+    @property
+    def actor(self) -> str:
+        """See `OfferSpec`."""
+        return self.spec.actor
+
+    @property
+    def mates(self) -> int:
+        """See `OfferSpec`."""
+        return self.spec.mates
+
+    @property
+    def roster(self) -> tuple[str, ...]:
+        """See `OfferSpec`."""
+        return self.spec.roster
+
+    @property
+    def labels(self) -> Labels:
+        """See `OfferSpec`."""
+        return self.spec.labels
+
+    @property
+    def selector(self) -> Selector:
+        """See `OfferSpec`."""
+        return self.spec.selector
+
+    @property
+    def timeout_ns(self) -> int | None:
+        """See `OfferSpec`."""
+        return self.spec.timeout_ns
+
+    @property
+    def linger_ns(self) -> int:
+        """See `OfferSpec`."""
+        return self.spec.linger_ns
+
+    @property
+    def owner(self) -> str:
+        """See `OfferSpec`."""
+        return self.spec.owner
 
 
-@dataclass(frozen=True, slots=True)
+def same_payload(one: Any, other: Any) -> bool:
+    """Return whether two payloads are equal; of objects that cannot be compared, whether they are the same object."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    try:
+        return bool(one == other)
+    except Exception:  # an object's own idea of equality must not stop the machine
+        return False
+
+
 class Withdraw:
-    """The offer `id` is taken back; nothing happens where it is not pending.
+    """The offer `id` is withdrawn; nothing happens where it is not pending.
 
-    Nor where it is not the one that is meant: with `made_ns` only an offer made at that time, with `owner` only one of
-    that token. An id may have become another offer's while the command was on its way.
+    Nor where another offer is pending under that id than the one that was meant. With `made_ns` it is the offer made at
+    that time, with `owner` one of that token, with `asked` one that was not asked for again since. `waiter` gets the
+    effects.
     """
 
-    at_ns: int
-    namespace: str
-    id: str
-    cause: Cause
-    made_ns: int | None = None
-    owner: str | None = None
+    __slots__ = ("asked", "at_ns", "cause", "id", "made_ns", "namespace", "owner", "waiter")
+
+    def __init__(
+        self,
+        at_ns: int,
+        namespace: str,
+        id: str,
+        cause: Cause,
+        made_ns: int | None = None,
+        owner: str | None = None,
+        asked: int | None = None,
+        waiter: Any = None,
+    ) -> None:
+        self.at_ns = at_ns
+        self.namespace = namespace
+        self.id = id
+        self.cause = cause
+        self.made_ns = made_ns
+        self.owner = owner
+        self.asked = asked
+        self.waiter = waiter
+
+    def _key(self) -> tuple[object, ...]:
+        return self.at_ns, self.namespace, self.id, self.cause, self.made_ns, self.owner, self.asked
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Withdraw) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash((self.namespace, self.id))
 
 
-@dataclass(frozen=True, slots=True)
 class Expire:
-    """The offer `id`, made at `made_ns`, has waited long enough; nothing happens where that one is not pending."""
+    """The timeout of offer `id`, made at `made_ns`, has passed; nothing happens where that one is not pending."""
 
-    at_ns: int
-    namespace: str
-    id: str
-    made_ns: int | None = None
+    __slots__ = ("at_ns", "id", "made_ns", "namespace", "waiter")
+
+    def __init__(self, at_ns: int, namespace: str, id: str, made_ns: int | None = None, waiter: Any = None) -> None:
+        self.at_ns = at_ns
+        self.namespace = namespace
+        self.id = id
+        self.made_ns = made_ns
+        self.waiter = waiter
+
+    def _key(self) -> tuple[object, ...]:
+        return self.at_ns, self.namespace, self.id, self.made_ns
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expire) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash((self.namespace, self.id))
 
 
-@dataclass(frozen=True, slots=True)
 class Abort:
     """Every pending offer of `event`, of `actor` or of the id `id` is ended, all at once; two of the three are empty.
 
-    `by` says who did it and `reason` why, for people.
+    `by` says who did it and `reason` why, for people. `waiter` gets the effects.
     """
 
-    at_ns: int
-    namespace: str
-    event: str
-    actor: str
-    id: str
-    by: str
-    reason: str
+    __slots__ = ("actor", "at_ns", "by", "event", "id", "namespace", "reason", "waiter")
+
+    def __init__(
+        self,
+        at_ns: int,
+        namespace: str,
+        event: str,
+        actor: str,
+        id: str,
+        by: str,
+        reason: str,
+        waiter: Any = None,
+    ) -> None:
+        self.at_ns = at_ns
+        self.namespace = namespace
+        self.event = event
+        self.actor = actor
+        self.id = id
+        self.by = by
+        self.reason = reason
+        self.waiter = waiter
+
+    def _key(self) -> tuple[object, ...]:
+        return self.at_ns, self.namespace, self.event, self.actor, self.id, self.by, self.reason
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Abort) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
 
 
 Command: TypeAlias = Offer | Withdraw | Expire | Abort
@@ -163,39 +417,19 @@ def make_offer(
         raise ParameterError("payload", too_large, "too-large")
     if roster:
         mates, selector = len(roster) - 1, EVERYTHING
-    return Offer(
-        at_ns=at_ns,
-        namespace=namespace if namespace == DEFAULT_NAMESPACE else check_namespace(namespace),
-        id=check_id(id) if named else id,
-        events=_events(events, limits),
-        actor=actor,
-        mates=_mates(1 if mates is None else mates, limits.mates_max),
-        roster=roster,
-        labels=_labels(actor, labels, limits.labels_per_offer_max) if labels else {"actor": actor},
-        selector=not_actor(actor) if selector is None else selector,
-        payload=payload,
-        timeout_ns=None if timeout_s is None else _nanoseconds("timeout", timeout_s, limits.timeout_s_max),
-        linger_ns=_linger_ns(linger_s, named, limits.linger_s_max) if named or linger_s is not None else 0,
-        named=named,
-        owner=owner,
+    spec = OfferSpec(
+        namespace if namespace == DEFAULT_NAMESPACE else check_namespace(namespace),
+        _events(events, limits),
+        actor,
+        _mates(1 if mates is None else mates, limits.mates_max),
+        roster,
+        _labels(actor, labels, limits.labels_per_offer_max) if labels else {"actor": actor},
+        not_actor(actor) if selector is None else selector,
+        None if timeout_s is None else _nanoseconds("timeout", timeout_s, limits.timeout_s_max),
+        _linger_ns(linger_s, named, limits.linger_s_max) if named or linger_s is not None else 0,
+        owner,
     )
-
-
-def plain_offer(*, at_ns: int, namespace: str, id: str, event: str, actor: str) -> Offer:
-    """Return what `make_offer` returns of an event, an actor and nothing else; for names that were checked already."""
-    return Offer(
-        at_ns=at_ns,
-        namespace=namespace,
-        id=id,
-        events=(event,),
-        actor=actor,
-        mates=1,
-        roster=(),
-        labels={"actor": actor},
-        selector=not_actor(actor),
-        payload=NO_PAYLOAD,
-        timeout_ns=None,
-    )
+    return Offer(spec, check_id(id) if named else id, at_ns, payload, len(payload), named)
 
 
 def make_abort(

@@ -7,7 +7,6 @@ Knows nothing of offers; `selectors.py` builds on it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from syncnet.core.limits import LABEL_NAME_CHARACTERS_MAX, LABEL_PREFIX_CHARACTERS_MAX
@@ -15,7 +14,7 @@ from syncnet.errors import LabelError
 
 __all__ = ["NAME_PATTERN", "Labels", "check_key", "check_value", "is_name", "readable", "shown"]
 
-Labels: TypeAlias = Mapping[str, str]
+Labels: TypeAlias = dict[str, str]
 """The labels of one offer; nobody changes them after the offer was made."""
 
 NAME_PATTERN: Final = rf"[A-Za-z0-9](?:[-A-Za-z0-9_.]{{0,{LABEL_NAME_CHARACTERS_MAX - 2}}}[A-Za-z0-9])?"

@@ -21,10 +21,13 @@ __all__ = [
     "LIMITS",
     "LINGER_NAMED_S",
     "NEAR_EVENTS_MAX",
+    "NAME_BYTES",
     "NESTING_MAX",
+    "OFFER_BYTES",
     "OUTCOMES_FORGOTTEN_AT_ONCE_MAX",
     "PRESENT_OFFERS_MAX",
     "REASON_CHARACTERS_MAX",
+    "SCANNED_OFFERS_MAX",
     "WORD_BYTES",
     "Limits",
 ]
@@ -242,7 +245,16 @@ LINGER_NAMED_S: Final = 10.0
 """Seconds for which an offer with an id stays without a connection, unless it says otherwise (semantics.md)."""
 
 WORD_BYTES: Final = 64
-"""What a word of an offer weighs beside its characters: about what Python adds to a short text."""
+"""What a word of an offer weighs in addition to its characters: about what Python adds to a short text."""
+
+NAME_BYTES: Final = WORD_BYTES + LABEL_NAME_CHARACTERS_MAX
+"""What a name weighs, whatever its length."""
+
+OFFER_BYTES: Final = WORD_BYTES + 3 * NAME_BYTES
+"""What every offer weighs: the offer, its event without its characters, its actor and its label `actor`."""
+
+SCANNED_OFFERS_MAX: Final = 16
+"""Pending offers of one event that are compared one by one; more are indexed (see `matching.py`)."""
 
 OUTCOMES_FORGOTTEN_AT_ONCE_MAX: Final = 64
 """Outcomes that are forgotten by one command because of their age: more than one command adds, on the average."""

@@ -1,6 +1,6 @@
 """Kubernetes label selectors: parse, print, evaluate.
 
-Grammar and meaning are those of `labels.Parse` in k8s.io/apimachinery (pkg/labels/selector.go), the corners too:
+Grammar and meaning are those of `labels.Parse` in k8s.io/apimachinery (pkg/labels/selector.go, v0.35), the corners too:
 
     selector    = "" | requirement { "," requirement }
     requirement = [ "!" ] key
@@ -11,58 +11,166 @@ Grammar and meaning are those of `labels.Parse` in k8s.io/apimachinery (pkg/labe
 empty. `x in ()` is `x in ("")`. Blanks may stand between any two tokens. `>` and `<` compare whole numbers that fit
 into 64 bits; a label that is none does not match. `!=` and `notin` match where the key is absent.
 
-Differs from Kubernetes in one thing: the printed form is canonical, so that equal selectors print alike. `==` is
-printed as `=`, requirements are sorted and not repeated.
+Six of the eight operators are one test: "is the value of this label, None where it is absent, among these values?",
+negated or not. So a requirement is a tuple and evaluating it needs no dispatch on the operator:
+
+| written              | requirement                 |
+| -------------------- | --------------------------- |
+| `k=v`, `k in (v,w)`  | `("k", False, ("v", "w"))`  |
+| `k!=v`, `k notin …`  | `("k", True, ("v", "w"))`   |
+| `!k`                 | `("k", False, (None,))`     |
+| `k`                  | `("k", True, (None,))`      |
+
+`k>1` and `k<1` are kept apart as *bounds*.
+
+This differs from Kubernetes in one thing: the printed form is canonical, so that selectors of equal meaning print
+alike. `==` and an `in` of one value are printed as `=`, requirements are sorted and not repeated.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
-from syncnet.core.labels import Labels, check_key, check_value, shown
-from syncnet.core.limits import LIMITS
+from syncnet.core.labels import NAME_PATTERN, Labels, check_key, check_value, shown
+from syncnet.core.limits import LIMITS, WORD_BYTES
 from syncnet.errors import LabelError, SelectorError
 
-__all__ = ["EVERYTHING", "Requirement", "Selector", "is_not_actor", "not_actor", "parse_selector"]
+__all__ = [
+    "EVERYTHING",
+    "Bound",
+    "Requirement",
+    "Selector",
+    "bound_met",
+    "bound_text",
+    "not_actor",
+    "parse_selector",
+    "requirement_met",
+    "requirement_text",
+]
 
+Requirement: TypeAlias = tuple[str, bool, tuple[str | None, ...]]
+"""A key, whether the test is negated, and the values, sorted."""
+
+Bound: TypeAlias = tuple[str, str, int]
+"""A key, `>` or `<`, and the number to compare with."""
+
+_ABSENT: Final[tuple[str | None, ...]] = (None,)
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _INTEGER_MAX: Final = 2**63 - 1
 _TOKEN: Final = re.compile(r"(?P<blank>[ \t\r\n]+)|(?P<symbol>==|!=|[=!(),<>])|(?P<word>[^ \t\r\n=!(),<>]+)")
-_SYMBOL_OPERATORS: Final = {"=": "=", "==": "=", "!=": "!=", ">": ">", "<": "<"}
-_WORD_OPERATORS: Final = ("in", "notin")
+_SIMPLE: Final = re.compile(rf"({NAME_PATTERN})(==?|!=)({NAME_PATTERN})").fullmatch
 _CACHE_ENTRIES_MAX: Final = 4_096
 _CACHED_CHARACTERS_MAX: Final = 128
+_VALUES_PER_STEP: Final = 8
 
 
-@dataclass(slots=True, unsafe_hash=True, order=True)
-class Requirement:
-    """One part of a selector: a key, an operator and the values that it is compared with, sorted.
+class Selector:
+    """A set of requirements and bounds that must all be met, in canonical order; the empty one matches everything.
 
-    The operators are `=`, `!=`, `in`, `notin`, `>`, `<`, `exists` and `!`.
+    `steps` is the cost of evaluating it once, in steps of the search (see `matching.py`); `weight_bytes` is its share
+    of `pending_bytes_max`. A selector never changes.
     """
 
-    key: Final[str]
-    operator: Final[str]
-    values: Final[tuple[str, ...]] = ()
+    __slots__ = ("bounds", "requirements", "steps", "weight_bytes")
+
+    def __init__(self, requirements: tuple[Requirement, ...], bounds: tuple[Bound, ...], steps: int, weight: int) -> None:
+        self.requirements = requirements
+        self.bounds = bounds
+        self.steps = steps
+        self.weight_bytes = weight
 
     def matches(self, labels: Labels) -> bool:
-        """Return whether `labels` meet this requirement."""
-        return _MEANINGS[self.operator](labels.get(self.key), self.values)
+        """Return whether `labels` meet every requirement and every bound."""
+        for key, negated, values in self.requirements:
+            if (labels.get(key) in values) is negated:
+                return False
+        for bound in self.bounds:  # noqa: SIM110 - a generator costs more than the loop
+            if not bound_met(bound, labels):
+                return False
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Selector):
+            return NotImplemented
+        return self.requirements == other.requirements and self.bounds == other.bounds
+
+    def __hash__(self) -> int:
+        return hash((self.requirements, self.bounds))
 
     def __str__(self) -> str:
-        match self.operator:
-            case "exists":
-                return self.key
-            case "!":
-                return f"!{self.key}"
-            case "in" | "notin":
-                return f"{self.key} {self.operator} ({','.join(self.values)})"
-            case _:
-                return f"{self.key}{self.operator}{self.values[0]}"
+        return ",".join([*map(requirement_text, self.requirements), *map(bound_text, self.bounds)])
+
+    def __repr__(self) -> str:
+        return f"<Selector {self}>"
+
+
+def make_selector(requirements: set[Requirement], bounds: set[Bound]) -> Selector:
+    """Return the selector of these requirements and bounds, in canonical order."""
+    values = characters = 0
+    for key, _, of_key in requirements:
+        characters += len(key)
+        for value in of_key:
+            values += 1
+            characters += len(value or "")
+    for key, _, _ in bounds:
+        characters += len(key)
+    parts = len(requirements) + len(bounds)
+    return Selector(
+        tuple(sorted(requirements, key=_order)),
+        tuple(sorted(bounds)),
+        1 + (parts + values) // _VALUES_PER_STEP,
+        characters + (parts + values) * WORD_BYTES,
+    )
+
+
+def _order(requirement: Requirement) -> tuple[str, bool, bool, tuple[str | None, ...]]:
+    key, negated, values = requirement
+    return key, negated, values != _ABSENT, values
+
+
+EVERYTHING: Final = Selector((), (), 1, 0)
+_NOT_ACTOR_BYTES: Final = 3 * WORD_BYTES
+
+
+def not_actor(actor: str) -> Selector:
+    """Return the default selector of an offer of `actor`: "not with another request of mine"."""
+    return Selector((("actor", True, (actor,)),), (), 1, _NOT_ACTOR_BYTES)
+
+
+def requirement_met(requirement: Requirement, labels: Labels) -> bool:
+    """Return whether `labels` meet one requirement."""
+    key, negated, values = requirement
+    return (labels.get(key) in values) is not negated
+
+
+def bound_met(bound: Bound, labels: Labels) -> bool:
+    """Return whether the label of the bound's key is a whole number beyond it."""
+    key, operator, limit = bound
+    value = labels.get(key)
+    number = None if value is None else _integer(value)
+    if number is None:
+        return False
+    return number > limit if operator == ">" else number < limit
+
+
+def requirement_text(requirement: Requirement) -> str:
+    """Return a requirement as a selector writes it."""
+    key, negated, values = requirement
+    if values == _ABSENT:
+        return key if negated else f"!{key}"
+    if len(values) == 1:
+        return f"{key}{'!=' if negated else '='}{values[0]}"
+    listed = ",".join([value or "" for value in values])
+    return f"{key} {'notin' if negated else 'in'} ({listed})"
+
+
+def bound_text(bound: Bound) -> str:
+    """Return a bound as a selector writes it."""
+    key, operator, limit = bound
+    return f"{key}{operator}{limit}"
 
 
 def _integer(text: str) -> int | None:
@@ -73,59 +181,7 @@ def _integer(text: str) -> int | None:
     return number if -_INTEGER_MAX - 1 <= number <= _INTEGER_MAX else None
 
 
-def _greater(value: str | None, bounds: tuple[str, ...]) -> bool:
-    number = None if value is None else _integer(value)
-    return number is not None and number > int(bounds[0])
-
-
-def _less(value: str | None, bounds: tuple[str, ...]) -> bool:
-    number = None if value is None else _integer(value)
-    return number is not None and number < int(bounds[0])
-
-
-_MEANINGS: Final[dict[str, Callable[[str | None, tuple[str, ...]], bool]]] = {
-    "=": lambda value, values: value in values,
-    "in": lambda value, values: value in values,
-    "!=": lambda value, values: value not in values,
-    "notin": lambda value, values: value not in values,
-    "exists": lambda value, _: value is not None,
-    "!": lambda value, _: value is None,
-    ">": _greater,
-    "<": _less,
-}
-
-
-@dataclass(slots=True, unsafe_hash=True)
-class Selector:
-    """A set of requirements that must all be met, in canonical order; the empty one matches everything."""
-
-    requirements: Final[tuple[Requirement, ...]]
-
-    def matches(self, labels: Labels) -> bool:
-        """Return whether `labels` meet every requirement."""
-        for requirement in self.requirements:  # noqa: SIM110 - the hottest loop of all; `all` costs a generator
-            if not requirement.matches(labels):
-                return False
-        return True
-
-    def __str__(self) -> str:
-        return ",".join(map(str, self.requirements))
-
-
-EVERYTHING: Final = Selector(())
-
-
-def not_actor(actor: str) -> Selector:
-    """Return the default selector of an offer of `actor`: "not with another request of mine"."""
-    return Selector((Requirement("actor", "!=", (actor,)),))
-
-
-def is_not_actor(selector: Selector, actor: str) -> bool:
-    """Return whether a selector is the default one of an offer of `actor`."""
-    if len(selector.requirements) != 1:
-        return False
-    requirement = selector.requirements[0]
-    return requirement.operator == "!=" and requirement.key == "actor" and requirement.values == (actor,)
+# --- parsing -----------------------------------------------------------------------------------------------
 
 
 def parse_selector(text: str, characters_max: int = LIMITS.selector_characters_max) -> Selector:
@@ -135,12 +191,26 @@ def parse_selector(text: str, characters_max: int = LIMITS.selector_characters_m
     """
     if len(text) > characters_max:
         raise SelectorError(f"expected at most {characters_max} characters, got {len(text)}", characters_max)
-    return _parse_often(text) if len(text) <= _CACHED_CHARACTERS_MAX else _Parser(text).selector()
+    return _parse_cached(text) if len(text) <= _CACHED_CHARACTERS_MAX else _parse(text)
 
 
-@lru_cache(maxsize=_CACHE_ENTRIES_MAX)
-def _parse_often(text: str) -> Selector:
-    return _Parser(text).selector()
+def _parse(text: str) -> Selector:
+    return _parse_simple(text) or _Parser(text).selector()
+
+
+_parse_cached = lru_cache(maxsize=_CACHE_ENTRIES_MAX)(_parse)
+
+
+def _parse_simple(text: str) -> Selector | None:
+    """Return the selector of a text that consists of `k=v` and `k!=v` only, without blanks; None of any other."""
+    requirements: set[Requirement] = set()
+    for part in text.split(","):
+        match = _SIMPLE(part)
+        if match is None:
+            return None
+        key, operator, value = match.groups()
+        requirements.add((key, operator == "!=", (value,)))
+    return make_selector(requirements, set())
 
 
 class _Token(NamedTuple):
@@ -166,76 +236,68 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self._tokens = _tokens(text)
         self._next = 0
+        self._requirements: set[Requirement] = set()
+        self._bounds: set[Bound] = set()
 
     def selector(self) -> Selector:
         if self._peek().text == "":
             return EVERYTHING
-        requirements = {self._requirement()}
+        self._read_requirement()
         while self._peek().text != "":
             self._expect(",", "',' or the end")
-            requirements.add(self._requirement())
-        return Selector(tuple(sorted(requirements)))
+            self._read_requirement()
+        return make_selector(self._requirements, self._bounds)
 
-    def _requirement(self) -> Requirement:
+    def _read_requirement(self) -> None:
         absent = self._peek().text == "!"
         if absent:
             self._take()
         key = self._checked(check_key, self._word("a label key" if absent else "'!' or a label key"))
-        if absent:
-            return Requirement(key, "!")
         token = self._peek()
-        if token.text in ("", ","):
-            return Requirement(key, "exists")
+        if absent or token.text in ("", ","):
+            self._requirements.add((key, not absent, _ABSENT))
+            return
         self._take()
-        if token.text in _WORD_OPERATORS:
-            return Requirement(key, token.text, self._values())
-        if token.text in _SYMBOL_OPERATORS:
-            return Requirement(key, _SYMBOL_OPERATORS[token.text], (self._value(token.text),))
-        raise SelectorError(
-            f"expected '=', '==', '!=', 'in', 'notin', '>', '<', ',' or the end, got {token}", token.position
-        )
-
-    def _value(self, operator: str) -> str:
-        at = self._peek().position
-        value = ""
-        if self._peek().text not in ("", ","):
-            value = self._checked(check_value, self._word("a label value"))
-        if operator in "<>" and _integer(value) is None:
+        if token.text in ("in", "notin"):
+            self._requirements.add((key, token.text == "notin", self._values()))
+        elif token.text in ("=", "==", "!="):
+            self._requirements.add((key, token.text == "!=", (self._value(),)))
+        elif token.text in ("<", ">"):
+            self._bounds.add((key, token.text, self._limit(token.text)))
+        else:
             raise SelectorError(
-                f"expected a whole number of at most 64 bits after '{operator}', got {shown(value)}", at
+                f"expected '=', '==', '!=', 'in', 'notin', '>', '<', ',' or the end, got {token}", token.position
             )
-        return value
+
+    def _value(self) -> str:
+        if self._peek().text in ("", ","):
+            return ""
+        return self._checked(check_value, self._word("a label value"))
+
+    def _limit(self, operator: str) -> int:
+        position = self._peek().position
+        text = self._value()
+        number = _integer(text)
+        if number is None:
+            wanted = f"a whole number of at most 64 bits after '{operator}'"
+            raise SelectorError(f"expected {wanted}, got {shown(text)}", position)
+        return number
 
     def _values(self) -> tuple[str, ...]:
-        """Read a parenthesised list, with the same liking for empty values as Kubernetes.
-
-        An empty value is found before a first comma, between two commas and after a last one; `(,,)` is refused
-        there, and so here.
-        """
+        """Read a list in parentheses, of values separated by commas; each of them may be empty."""
         self._expect("(", "'('")
         values: set[str] = set()
-        if self._peek().text == ")":
-            self._take()
-            return ("",)
         while True:
-            if self._peek().text == ",":
-                self._take()
-                if not values:
-                    values.add("")
-                if self._peek().text == ",":
-                    self._take()
-                    values.add("")
-                elif self._peek().text == ")":
-                    values.add("")
-                    break
+            token = self._peek()
+            if token.text in (",", ")"):
+                values.add("")
             else:
                 values.add(self._checked(check_value, self._word("',' or a label value")))
-                if self._peek().text == ")":
-                    break
-                if self._peek().text != ",":
-                    raise SelectorError(f"expected ',' or ')', got {self._peek()}", self._peek().position)
-        self._expect(")", "')'")
-        return tuple(sorted(values))
+            token = self._take()
+            if token.text == ")":
+                return tuple(sorted(values))
+            if token.text != ",":
+                raise SelectorError(f"expected ',' or ')', got {token}", token.position)
 
     def _peek(self) -> _Token:
         return self._tokens[self._next]
