@@ -11,7 +11,7 @@ from syncnet.core.commands import Abort, Cause, Command, Expire, Withdraw
 from syncnet.core.effects import Refused
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
-from syncnet.core.selectors import _parse_often
+from syncnet.core.selectors import _parse_cached
 from tests.core.offers import offer
 
 OFFERS = int(os.environ.get("SYNCNET_SOAK_OFFERS", "20000"))
@@ -62,7 +62,7 @@ def wave(machine: Machine, first: int) -> None:
 
 
 def traced_bytes() -> int:
-    _parse_often.cache_clear()  # bounded by itself, and not the subject
+    _parse_cached.cache_clear()  # bounded by itself, and not the subject
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 

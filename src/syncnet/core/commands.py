@@ -54,6 +54,9 @@ OBJECT: Final = -1
 """`Offer.payload_bytes` of a payload that is an object of this program, not JSON."""
 
 
+_NAMES_PER_STEP: Final = 8
+
+
 class Cause(StrEnum):
     """Why an offer was withdrawn, in the word that the log uses."""
 
@@ -68,7 +71,8 @@ class OfferSpec:
     of the token that made the offer, empty where none was needed. `timeout_ns` and `linger_ns` are for the coordinator,
     which appends an `Expire` when the timeout has passed and a `Withdraw` when the linger has.
 
-    `weight_bytes` is its share of `pending_bytes_max`, without the payload. `profile` is for `candidates.py`, which
+    `weight_bytes` is its share of `pending_bytes_max`, without the payload; `steps` is the cost of comparing it with
+    another offer, in steps of the search (`matching.py`). `profile` is for `candidates.py`, which
     fills it when an index first needs it.
     """
 
@@ -83,6 +87,7 @@ class OfferSpec:
         "profile",
         "roster",
         "selector",
+        "steps",
         "timeout_ns",
         "weight_bytes",
     )
@@ -111,9 +116,11 @@ class OfferSpec:
         self.linger_ns = linger_ns
         self.owner = owner
         self.profile: Any = None
+        self.steps = selector.steps
         weight = OFFER_BYTES + selector.weight_bytes + len(events[0])
         if len(events) > 1 or roster or len(labels) > 1:
             weight += _extra_weight_bytes(events, roster, labels)
+            self.steps += len(roster) // _NAMES_PER_STEP
         self.weight_bytes = weight
 
     def __eq__(self, other: object) -> bool:

@@ -4,13 +4,15 @@ Every accepted offer gives `Pending` first, even where it syncs within the same 
 `TimedOut`, `Aborted` and `Refused` are final: after one of them an offer is in no later effect (G1, G6).
 
 An offer that was made before, and is made again by its id, is not accepted a second time (G7): it gives `Attached`
-where the first is pending, and `Replayed` where it has come to an end.
+where the first is pending, and `Replayed` where it has ended.
+
+`Synced` is a plain class because very many are made; the others are dataclasses.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from syncnet.core.commands import Cause, Offer
 
@@ -31,40 +33,58 @@ __all__ = [
 ]
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(frozen=True)
 class Pending:
-    """`offer` arrived and stands, the `arrival`-th of its namespace (1, 2, 3 …; 0 where nobody counted)."""
+    """`offer` arrived and is pending; `offer.arrival` is its number in its namespace (1, 2, 3 …)."""
 
-    offer: Final[Offer]
-    arrival: Final[int]
+    offer: Offer
 
 
-@dataclass(slots=True, unsafe_hash=True)
 class Synced:
     """`members`, in order of arrival, happened together: the `sync`-th entry of the namespace's trace (1, 2, 3 …)."""
 
-    at_ns: Final[int]
-    namespace: Final[str]
-    event: Final[str]
-    sync: Final[int]
-    members: Final[tuple[Offer, ...]]
+    __slots__ = ("at_ns", "event", "members", "namespace", "sync")
+
+    def __init__(self, at_ns: int, namespace: str, event: str, sync: int, members: tuple[Offer, ...]) -> None:
+        self.at_ns = at_ns
+        self.namespace = namespace
+        self.event = event
+        self.sync = sync
+        self.members = members
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Synced):
+            return NotImplemented
+        return (self.at_ns, self.namespace, self.event, self.sync, self.members) == (
+            other.at_ns,
+            other.namespace,
+            other.event,
+            other.sync,
+            other.members,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.namespace, self.sync))
+
+    def __repr__(self) -> str:
+        return f"<Synced {self.namespace}#{self.sync} {self.event} {self.members}>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Withdrawn:
-    """`offer` was taken back, by its client or because the client went away."""
+    """`offer` was withdrawn, by its client or because its client disconnected."""
 
     at_ns: int
     offer: Offer
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TimedOut:
-    """`offer` gave up waiting.
+    """The timeout of `offer` has passed.
 
     `present` names the actors of the pending offers that it was compatible with, in order of arrival, at most
-    `PRESENT_OFFERS_MAX` of them. `missing` says how many more it would have taken, 1 or more; with a roster
+    `PRESENT_OFFERS_MAX` of them. `missing` says how many more members it needed, 1 or more; with a roster
     `missing_actors` names them.
     """
 
@@ -75,9 +95,9 @@ class TimedOut:
     missing_actors: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SearchExhausted:
-    """The search for `offer` hit its bound in `event`: a set may be there that was not found (G3)."""
+    """The search for `offer` hit its bound in `event`, so a set that can sync may not have been found (G3)."""
 
     at_ns: int
     offer: Offer
@@ -85,12 +105,12 @@ class SearchExhausted:
     steps: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Refused:
-    """`offer` was not taken, and the state is as it was before.
+    """`offer` was refused, and the state is as it was before.
 
-    `id-reused`: its id belongs to another offer. `full`: the machine takes no more. `quota`: the namespace or the
-    token takes no more.
+    `id-reused`: its id belongs to another offer. `full`: the machine has no room. `quota`: the namespace or the token
+    has no room.
     """
 
     offer: Offer
@@ -98,9 +118,9 @@ class Refused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Aborted:
-    """`offer` was ended by somebody else: `by` (perhaps empty) says who, `reason` why."""
+    """`offer` was ended by another client: `by` (perhaps empty) says who, `reason` why."""
 
     at_ns: int
     offer: Offer
@@ -108,23 +128,23 @@ class Aborted:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Attached:
-    """`offer` asks again for one that is pending: whoever made it waits for the outcome of that one from now on."""
+    """`offer` asks again for one that is pending; its waiter gets the outcome of that one."""
 
     offer: Offer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Replayed:
-    """`offer` asks again for one that has come to an end: with `outcome`, the very same."""
+    """`offer` asks again for one that has ended, with this `outcome`."""
 
     offer: Offer
     outcome: Remembered
 
 
 Remembered: TypeAlias = Synced | TimedOut | Aborted | Withdrawn
-"""The outcomes that are told again to one who asks again; of withdrawals those that a client wished for."""
+"""The outcomes that are kept and answered again (G7); of withdrawals those that a client asked for."""
 
 Outcome: TypeAlias = Remembered | Refused
 """The effects that end an offer."""

@@ -1,7 +1,7 @@
-"""Why an offer still waits: for each other offer of its events, why the two are not together.
+"""Why an offer is still pending: for each other offer of its events, why the two are not in one sync.
 
-A pure function of the pending offers of one namespace, that asks every pair afresh by rules 1, 2 and 5: it uses no
-index, and is bounded in what it says. Knows nothing of how it is shown.
+A pure function of the pending offers of one namespace. It checks every pair by rules 1, 2 and 5, uses no index, and
+bounds the number of offers that it reports. It knows nothing of how the explanation is shown.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from syncnet.core.candidates import CandidateSet, MatchProfile
+from syncnet.core.candidates import CandidateSet, profile_of
 from syncnet.core.commands import Offer
+from syncnet.core.labels import Labels
 from syncnet.core.limits import EVENTS_COMPARED_MAX, EXPLAINED_OFFERS_MAX, NEAR_EVENTS_MAX
+from syncnet.core.selectors import Selector, bound_met, bound_text, requirement_met, requirement_text
 
 __all__ = ["Explanation", "Relation", "explain"]
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """How things stand between the offer that is explained and `other`, under `event`."""
+    """Whether the explained offer and `other` are compatible under `event`, and why."""
 
     event: str
     other: Offer
@@ -29,11 +31,11 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why `offer` waits.
+    """Why `offer` is pending.
 
-    `relations` are those to the eldest other offers of its events, at most `EXPLAINED_OFFERS_MAX` in all;
-    `left_out` is how many more there are. `near_events` are events with pending offers whose names are much like one
-    of its own: perhaps somebody mistyped.
+    `relations` are those to the oldest other offers of its events, at most `EXPLAINED_OFFERS_MAX` in all;
+    `left_out` is how many more there are. `near_events` are events with pending offers whose names resemble one of its
+    own: possible typing errors.
     """
 
     offer: Offer
@@ -43,7 +45,7 @@ class Explanation:
 
 
 def explain(offer: Offer, pending: Iterable[Offer]) -> Explanation:
-    """Return why `offer` still waits among `pending`, the offers of its namespace by arrival (it may be among them)."""
+    """Return why `offer` is pending among `pending`, the offers of its namespace by arrival (it may be one of them)."""
     relations: list[Relation] = []
     left_out = 0
     events: dict[str, None] = {}
@@ -61,26 +63,26 @@ def explain(offer: Offer, pending: Iterable[Offer]) -> Explanation:
                 left_out += 1
     for event, other in met:
         objection = _objection(offer, other)
-        reason = objection or present[event].standing_of(other)
+        reason = objection or present[event].state_of(other)
         relations.append(Relation(event, other, not objection, reason))
     return Explanation(offer, tuple(relations), left_out, _near(offer.events, events))
 
 
 class _Present:
-    """The compatible mates of an offer under one event, let in by age."""
+    """The compatible mates of an offer under one event, joined by age."""
 
     def __init__(self, offer: Offer) -> None:
         self._offer = offer
-        self._group = CandidateSet(MatchProfile(offer))
+        self._group = CandidateSet(profile_of(offer.spec))
         self._mates = 0
 
     def meet(self, other: Offer) -> None:
-        shape = MatchProfile(other)
+        shape = profile_of(other.spec)
         if self._group.admits(shape):
             self._group.join(shape)
             self._mates += 1
 
-    def standing_of(self, other: Offer) -> str:
+    def state_of(self, other: Offer) -> str:
         if other.mates > max(self._offer.mates, self._mates):
             return f"compatible; it wants {_count(other.mates, 'mate')}, {self._mates} of {other.mates} present"
         wanted = self._mates + self._group.missing
@@ -92,17 +94,29 @@ def _count(number: int, noun: str) -> str:
 
 
 def _objection(offer: Offer, other: Offer) -> str:
-    """Return why the two cannot stand in one set; the empty text where they can."""
+    """Return why the two cannot be in one set; the empty text where they can."""
     for chooser, chosen, words in (
         (other, offer, ("its selector", "your labels")),
         (offer, other, ("your selector", "its labels")),
     ):
-        for requirement in chooser.selector.requirements:
-            if not requirement.matches(chosen.labels):
-                value = chosen.labels.get(requirement.key)
-                has = f"{requirement.key}={value}" if value is not None else f"(no {requirement.key})"
-                return f"{words[0]} {requirement} rejects {words[1].removesuffix('s')} {has}"
+        rejecting = _first_unmet(chooser.selector, chosen.labels)
+        if rejecting is not None:
+            key, text = rejecting
+            value = chosen.labels.get(key)
+            has = f"{key}={value}" if value is not None else f"(no {key})"
+            return f"{words[0]} {text} rejects {words[1].removesuffix('s')} {has}"
     return _roster_objection(offer, other)
+
+
+def _first_unmet(selector: Selector, labels: Labels) -> tuple[str, str] | None:
+    """Return the key and the text of the first requirement that `labels` do not meet; None where they meet all."""
+    for requirement in selector.requirements:
+        if not requirement_met(requirement, labels):
+            return requirement[0], requirement_text(requirement)
+    for bound in selector.bounds:
+        if not bound_met(bound, labels):
+            return bound[0], bound_text(bound)
+    return None
 
 
 def _roster_objection(offer: Offer, other: Offer) -> str:

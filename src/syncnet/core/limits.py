@@ -15,13 +15,14 @@ from typing import Any, Final
 __all__ = [
     "EVENTS_COMPARED_MAX",
     "EXPLAINED_OFFERS_MAX",
+    "EXPLANATION_STEPS_MAX",
     "ID_CHARACTERS_MAX",
     "LABEL_NAME_CHARACTERS_MAX",
     "LABEL_PREFIX_CHARACTERS_MAX",
     "LIMITS",
     "LINGER_NAMED_S",
-    "NEAR_EVENTS_MAX",
     "NAME_BYTES",
+    "NEAR_EVENTS_MAX",
     "NESTING_MAX",
     "OFFER_BYTES",
     "OUTCOMES_FORGOTTEN_AT_ONCE_MAX",
@@ -258,6 +259,9 @@ SCANNED_OFFERS_MAX: Final = 16
 
 OUTCOMES_FORGOTTEN_AT_ONCE_MAX: Final = 64
 """Outcomes that are forgotten by one command because of their age: more than one command adds, on the average."""
+
+EXPLANATION_STEPS_MAX: Final = 10_000
+"""Steps of the comparisons that say who was present when an offer timed out: about a millisecond, compiled."""
 
 PRESENT_OFFERS_MAX: Final = 100
 """Offers that are looked at to say who was present when an offer timed out."""

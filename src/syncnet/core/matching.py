@@ -1,291 +1,301 @@
-"""Which offers happen together: rules 1 to 6 of semantics.md, exactly, without looking at all that wait.
+"""Which offers happen together: rules 1 to 6 of semantics.md, exactly.
 
-The seam to the machine is `Matcher`: `add` and `remove` an offer, `find` the set for a newcomer, `compatible_with` to
-ask who else is there. The matcher knows no ids, no time and no trace. `books.py` has the index, `groups.py` the sets.
+The machine gives a newcomer and the offer lists of its namespace to `Search.find`, which returns the other members of
+the set that syncs. It knows no ids, no time and no trace. `candidates.py` decides who may be in one set, `index.py`
+finds candidates among many.
 
 How the smallest set is found (rule 4). Sets are compared by their other members, listed by arrival; of two lists
 where one begins with the other, the shorter wins. A depth-first walk that extends a list in order of arrival, and
-asks of each list *can you sync as you are?* before it extends it, meets the lists in exactly that order. So the
-first answer is the smallest one.
+checks of each list whether it can sync as it is before it extends it, meets the lists in exactly that order. So the
+first list that can sync is the smallest one.
 
-What keeps the walk short, and why nothing is lost by it:
+There are two ways to walk, and the number of pending offers alone decides between them (`OfferList.is_long`):
+
+- Up to `SCANNED_OFFERS_MAX` offers are compared one by one, and each candidate with each chosen one.
+- More are found by an index, and each candidate is checked against the chosen ones together (`CandidateSet`).
+
+What keeps the second walk short, and why no set is lost by it:
 
 - Counts come before comparisons. A set whose largest `mates` is m has m others, so m can be the largest only where
-  m offers with as many mates or fewer are there; and what a member wants, all others must have.
-- Of a kind (equal shapes) the eldest stand for all. In a set that holds a younger one and not the elder, the elder
-  could stand in its place, and the set would be smaller. So a kind of which two never go together gives one candidate,
-  and where an elder led nowhere, a younger one of its kind will not lead anywhere either.
-- Where a member wants labels, only those who have them are walked on.
+  m offers with as many mates or fewer are pending; and what a member wants, all others must have.
+- The oldest offer of a class (equal profiles) stands for all of them. In a set that holds a younger one and not the
+  older, the older could take its place, and the set would be smaller. So a class of which two never sync together
+  gives one candidate, and where an older offer led nowhere, a younger one of its class leads nowhere either.
+- Where a member wants labels, only the offers that have them are walked on.
 
-Most events see plain offers only (`PendingOffer.is_plain`): one mate, and nothing asked of it but to be another actor. As
-long as that is so, all that stand under an event are of one actor, because two of different ones would have met (G3).
-Then there is nothing to search: the eldest goes with the next plain offer of somebody else (rule 4). So they stand in
-a queue, and the moment any other offer comes to be searched or added there, a book is made of the queue. Nobody can
-tell a queue from a book of the same offers: a search in that takes 4 steps, less than the lowest bound.
-
-The walk is a loop with its own stack. Every kind or offer that is looked at is a step, one with a long selector is
-several, and the steps of one arrival are bounded, over all the events of a choice together.
+Every comparison costs steps, more where a selector or a roster is long. The steps of one arrival are bounded, over
+all the events of a choice together; where the bound is hit the offer stays pending and the event is reported (G3).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import islice
-from typing import Final, TypeAlias
+from typing import Final
 
-from syncnet.core.candidates import CandidateSet, MatchProfile, compatible
-from syncnet.core.commands import Offer
-from syncnet.core.index import Book, OfferClass, PendingOffer, weight_bytes
-from syncnet.core.selectors import Requirement
+from syncnet.core.candidates import CandidateSet, MatchProfile, compatible, profile_of
+from syncnet.core.commands import Offer, OfferSpec
+from syncnet.core.index import Index
+from syncnet.core.offer_list import OfferList
+from syncnet.core.selectors import Requirement, requirement_met
 
-__all__ = ["Found", "Matcher", "PendingOffer", "weight_bytes"]
-
-
-@dataclass(slots=True, unsafe_hash=True)
-class Found:
-    """What a search came to: `members` (by arrival, the newcomer last) of the smallest set, or none.
-
-    `missed` are the events in which the bound of steps was hit, so that a set may be there that was not found.
-    """
-
-    event: Final[str] = ""
-    members: Final[tuple[PendingOffer, ...]] = ()
-    missed: Final[tuple[str, ...]] = ()
-
-
-class Matcher:
-    """The pending offers of one namespace."""
-
-    def __init__(self, steps_max: int) -> None:
-        self._steps_max: Final = steps_max
-        self._books: dict[str, Book] = {}
-        self._queues: dict[str, _Queue] = {}  # an event has either a queue or a book
-
-    def add(self, standing: PendingOffer) -> None:
-        """Let an offer stand under each of its events; its arrival number is higher than any before."""
-        if standing.is_plain and self._join_queue(standing):
-            return
-        for event in standing.offer.events:
-            book = self._book(event)
-            if book is None:
-                book = self._books[event] = Book()
-            book.add(standing)
-
-    def remove(self, standing: PendingOffer) -> None:
-        """Take an offer from under each of its events."""
-        if standing.is_plain and (queue := self._queues.get(standing.offer.events[0])):
-            del queue[standing.arrival]
-            if not queue:
-                del self._queues[standing.offer.events[0]]
-            if not self._queues:
-                self._queues.clear()  # gives the memory back
-            return
-        for event in standing.offer.events:
-            book = self._books[event]
-            book.remove(standing)
-            if not book.offers_by_mates:
-                del self._books[event]
-        if not self._books:
-            self._books.clear()
-
-    def is_idle(self, event: str) -> bool:
-        """Return whether no offer stands under an event."""
-        return event not in self._books and event not in self._queues
-
-    def find(self, newcomer: PendingOffer) -> Found:
-        """Return the set that the newcomer, who does not stand yet, completes (rules 2 to 6)."""
-        if newcomer.is_plain:
-            event = newcomer.offer.events[0]
-            queue = self._queues.get(event)
-            if queue is not None:
-                eldest = next(iter(queue.values()))
-                return _NOBODY if eldest.offer.actor == newcomer.offer.actor else Found(event, (eldest, newcomer))
-            if event not in self._books:
-                return _NOBODY
-        missed: list[str] = []
-        steps = _Steps(self._steps_max)
-        for event in newcomer.offer.events:
-            try:
-                others = self._smallest_set(newcomer, event, steps)
-            except _Bounded:
-                missed.append(event)
-                continue
-            if others is not None:
-                return Found(event, (*others, newcomer), tuple(missed))
-        return Found(missed=tuple(missed))
-
-    def compatible_with(self, standing: PendingOffer, event: str, offers_max: int) -> list[Offer]:
-        """Return the eldest offers that stand under `event` and are compatible with this one, by arrival.
-
-        Looks at so many kinds at most, and returns so many offers at most.
-        """
-        if event in self._queues:
-            return []  # all are of one actor, and none of them goes with another
-        kinds = islice(self._books[event].acquaintances(standing), offers_max)
-        members = (
-            member
-            for kind in kinds
-            if compatible(standing.shape, kind.shape)
-            for member in islice(kind.members.values(), offers_max)
-            if member is not standing
-        )
-        return [member.offer for member in nsmallest(offers_max, members, key=_arrival)]
-
-    def _smallest_set(self, newcomer: PendingOffer, event: str, steps: _Steps) -> list[PendingOffer] | None:
-        """Return the other members of the smallest set, by arrival; None where there is none.
-
-        :raises _Bounded: the bound was hit before that was known.
-        """
-        if newcomer.shape.mates == 0:
-            return []
-        book = self._book(event)
-        if book is None:
-            return None
-        return _Search(book, newcomer, steps).smallest_set()
-
-    def _book(self, event: str) -> Book | None:
-        """Return the book of an event, made of the queue if there is one; None where nothing stands there."""
-        queue = self._queues.pop(event, None)
-        if queue is not None:
-            book = self._books[event] = Book()
-            for standing in queue.values():
-                book.add(standing)
-        return self._books.get(event)
-
-    def _join_queue(self, standing: PendingOffer) -> bool:
-        """Put a plain offer at the end of the queue of its event, if there may be one there."""
-        event = standing.offer.events[0]
-        queue = self._queues.get(event)
-        if queue is None:
-            if event in self._books:
-                return False
-            queue = self._queues[event] = OrderedDict()
-        elif next(iter(queue.values())).offer.actor != standing.offer.actor:
-            return False  # they did not meet, because a search in a book hit its bound, and the book was restored
-        queue[standing.arrival] = standing
-        return True
-
-
-_Queue: TypeAlias = OrderedDict[int, PendingOffer]
-"""Plain offers of one event and one actor, by arrival; a plain dict is slow to find its first after many removals."""
-
-_NOBODY: Final = Found()
+__all__ = ["Search", "Steps", "compatible_offers"]
 
 _FEW: Final = 16
-"""Candidates that are walked through sooner than chosen among."""
+"""Where no more candidates than these are left, they are walked through rather than filtered."""
 
 
-class _Bounded(Exception):  # noqa: N818 - not an error, a way out
+class BoundHit(Exception):  # noqa: N818 - a way out, not an error
     """The search used up its steps."""
 
 
-class _Steps:
-    """The steps that one arrival may take, in all its events together."""
+class Steps:
+    """How many steps are left. Every loop of a search passes through here."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("left",)
 
     def __init__(self, steps_max: int) -> None:
-        self._left = steps_max
+        self.left = steps_max
 
-    def take(self, effort: int) -> None:
+    def take(self, steps: int) -> None:
         """Take so many.
 
-        :raises _Bounded: so many are not left; and then none is.
+        :raises BoundHit: fewer are left; no more can be taken then.
         """
-        self._left = self._left - effort if self._left >= effort else -1
-        if self._left < 0:
-            raise _Bounded
+        self.left -= steps
+        if self.left < 0:
+            raise BoundHit
 
 
-class _Search:
-    """One walk for one newcomer through the book of one event."""
+class Search:
+    """The search of one machine, with the result of the latest arrival.
 
-    def __init__(self, book: Book, newcomer: PendingOffer, steps: _Steps) -> None:
-        self._book = book
+    `event` is the event in which a set was found; `exhausted` are the events in which the bound was hit before.
+    """
+
+    def __init__(self, steps_max: int) -> None:
+        self._steps_max = steps_max
+        self.event = ""
+        self.exhausted: tuple[str, ...] = ()
+
+    def find(self, lists: dict[str, OfferList], newcomer: Offer) -> list[Offer] | None:
+        """Return the other members of the set that the newcomer, not yet pending, completes; None where there is none.
+
+        They stand in order of arrival.
+        """
+        spec = newcomer.spec
+        self.exhausted = ()
+        steps: Steps | None = None
+        for event in spec.events:
+            self.event = event
+            if spec.mates == 0:
+                return []
+            offers = lists.get(event)
+            if offers is None or len(offers.offers) < spec.mates:
+                continue
+            if steps is None:
+                steps = Steps(self._steps_max)
+            try:
+                if offers.is_long and offers.index is not None:
+                    others = _IndexWalk(offers.index, newcomer, steps).smallest_set()
+                else:
+                    others = _scan(offers.offers, spec, steps)
+            except BoundHit:
+                self.exhausted += (event,)
+                continue
+            if others is not None:
+                return others
+        return None
+
+
+def compatible_offers(offers: OfferList, offer: Offer, offers_max: int, steps: Steps) -> list[Offer]:
+    """Return the oldest pending offers of one event that are compatible with one of them, by arrival.
+
+    At most `offers_max`; fewer where the steps are used up.
+    """
+    found: list[Offer] = []
+    try:
+        if offers.is_long and offers.index is not None:
+            for each in offers.index.present(offer):
+                steps.take(offer.spec.steps + each.profile.steps)
+                members = list(islice(each.members.values(), offers_max))
+                if compatible(offer.spec, members[0].spec):
+                    steps.take(len(members))
+                    found.extend([member for member in members if member is not offer])
+        else:
+            for other in offers.offers.values():
+                steps.take(offer.spec.steps + other.spec.steps)
+                if other is not offer and compatible(offer.spec, other.spec):
+                    found.append(other)
+    except BoundHit:
+        pass
+    return nsmallest(offers_max, found, key=_arrival)
+
+
+# --- few offers: one by one ----------------------------------------------------------------------------------
+
+
+def _scan(offers: dict[int, Offer], newcomer: OfferSpec, steps: Steps) -> list[Offer] | None:
+    """Return the other members of the smallest set among a few offers, by arrival; None where there is none."""
+    candidates: list[Offer] = []
+    for offer in offers.values():
+        spec = offer.spec
+        steps.take(newcomer.steps + spec.steps)
+        if compatible(newcomer, spec):
+            if newcomer.mates == 1 and spec.mates <= 1 and not candidates:
+                return [offer]  # most arrivals end here
+            candidates.append(offer)
+    if len(candidates) < newcomer.mates:
+        return None
+    candidates = [offer for offer in candidates if offer.spec.mates <= len(candidates)]
+    chosen: list[Offer] = []
+    if _extend(newcomer, candidates, 0, chosen, newcomer.mates, steps):
+        return chosen
+    return None
+
+
+def _extend(
+    newcomer: OfferSpec, candidates: list[Offer], start: int, chosen: list[Offer], mates: int, steps: Steps
+) -> bool:
+    """Extend `chosen` by candidates from `start` on until it can sync; `mates` is the most that a member wants."""
+    for position in range(start, len(candidates)):
+        if len(chosen) + len(candidates) - position < mates:
+            return False
+        candidate = candidates[position]
+        spec = candidate.spec
+        if not _joins(spec, chosen, steps):
+            continue
+        chosen.append(candidate)
+        wanted = max(mates, spec.mates)
+        if len(chosen) == wanted:
+            if _roster_complete(newcomer, chosen):
+                return True
+        elif _extend(newcomer, candidates, position + 1, chosen, wanted, steps):
+            return True
+        chosen.pop()
+    return False
+
+
+def _joins(spec: OfferSpec, chosen: list[Offer], steps: Steps) -> bool:
+    """Return whether an offer is compatible with all chosen ones."""
+    steps.take(1)
+    for other in chosen:
+        steps.take(spec.steps + other.spec.steps)
+        if not compatible(other.spec, spec):
+            return False
+    return True
+
+
+def _roster_complete(newcomer: OfferSpec, chosen: list[Offer]) -> bool:
+    """Return whether the set is exactly each roster that its members bring (rule 5)."""
+    roster = newcomer.roster
+    for offer in chosen:
+        roster = roster or offer.spec.roster
+    if not roster:
+        return True
+    if len(roster) != len(chosen) + 1:
+        return False
+    actors = {newcomer.actor}
+    for offer in chosen:
+        actors.add(offer.spec.actor)
+    return actors == set(roster)  # two rosters in one set are equal: every pair is compatible
+
+
+# --- many offers: through the index --------------------------------------------------------------------------
+
+
+class _IndexWalk:
+    """One walk for one newcomer through the index of one event."""
+
+    def __init__(self, index: Index, newcomer: Offer, steps: Steps) -> None:
+        self._index = index
         self._newcomer = newcomer
+        self._profile = profile_of(newcomer.spec)
         self._steps = steps
-        self._candidates: list[PendingOffer] = []
-        self._met: dict[Requirement, list[PendingOffer]] = {}
+        self._candidates: list[Offer] = []
+        self._meeting: dict[Requirement, list[Offer]] = {}
 
-    def smallest_set(self) -> list[PendingOffer] | None:
-        shape = self._newcomer.shape
-        self._steps.take(self._book.effort)
-        if _largest_mates(self._book.offers_by_mates, shape.mates) < 0 or not self._book.can_be_met(shape, shape.mates):
+    def smallest_set(self) -> list[Offer] | None:
+        profile = self._profile
+        self._steps.take(self._index.steps)
+        if _largest_mates(self._index.offers_by_mates, profile.mates) < 0:
             return None
-        group = CandidateSet(shape)
-        candidates = [each for kind in self._admitted(group) for each in kind.candidates()]
+        if not self._index.can_be_met(profile, profile.mates):
+            return None
+        members = CandidateSet(profile)
+        candidates = self._admitted(members)
         candidates.sort(key=_arrival)
         by_mates: dict[int, int] = {}
         for each in candidates:
-            by_mates[each.shape.mates] = by_mates.get(each.shape.mates, 0) + 1
-        mates_max = _largest_mates(by_mates, shape.mates)
+            by_mates[each.spec.mates] = by_mates.get(each.spec.mates, 0) + 1
+        mates_max = _largest_mates(by_mates, profile.mates)
         if mates_max < 0:
             return None
-        self._candidates = [each for each in candidates if each.shape.mates <= mates_max]
-        return self._walk(group)
+        self._candidates = [each for each in candidates if each.spec.mates <= mates_max]
+        return self._walk(members)
 
-    def _admitted(self, group: CandidateSet) -> Iterable[OfferClass]:
-        """Yield the kinds that may stand in a set with the newcomer."""
-        mates = self._newcomer.shape.mates
-        for kind in self._book.candidates(self._newcomer):
-            self._steps.take(kind.shape.effort)
-            if group.admits(kind.shape) and self._book.can_be_met(kind.shape, max(mates, kind.shape.mates)):
-                yield kind
+    def _admitted(self, members: CandidateSet) -> list[Offer]:
+        """Return the offers that may be in a set with the newcomer, the oldest of each class or all of it."""
+        admitted: list[Offer] = []
+        for offers in self._index.candidates(self._newcomer):
+            profile = offers.profile
+            self._steps.take(profile.steps)
+            if members.admits(profile) and self._index.can_be_met(profile, max(self._profile.mates, profile.mates)):
+                admitted.extend(offers.candidates())
+        return admitted
 
-    def _walk(self, group: CandidateSet) -> list[PendingOffer] | None:
-        chosen: list[PendingOffer] = []
-        levels = [_Level(self._candidates)]
+    def _walk(self, members: CandidateSet) -> list[Offer] | None:
+        chosen: list[Offer] = []
+        levels = [_Level(self._candidates, 0)]
         while levels:
             level = levels[-1]
-            if len(level.candidates) - level.position < group.missing:
+            if len(level.candidates) - level.position < members.missing:
                 levels.pop()
                 if chosen:
                     chosen.pop()
-                    group.leave()
+                    members.leave()
                 continue
             candidate = level.candidates[level.position]
+            profile = profile_of(candidate.spec)
             level.position += 1
-            self._steps.take(candidate.shape.effort + group.effort)
-            if candidate.shape in level.tried:
+            self._steps.take(profile.steps + members.steps)
+            if profile in level.tried:
                 continue
-            level.tried[candidate.shape] = None
-            if chosen and not group.admits(candidate.shape):  # the newcomer admits all candidates
+            level.tried[profile] = None
+            if chosen and not members.admits(profile):  # the newcomer admits all candidates
                 continue
             chosen.append(candidate)
-            if group.missing_with(candidate.shape) == 0:
+            if members.missing_with(profile) == 0:
                 return chosen
-            group.join(candidate.shape)
+            members.join(profile)
             levels.append(self._next_level(level, candidate))
         return None
 
-    def _next_level(self, level: _Level, chosen: PendingOffer) -> _Level:
-        """Return those who may follow one who was chosen: the younger ones, and where it helps, only those it wants."""
+    def _next_level(self, level: _Level, chosen: Offer) -> _Level:
+        """Return who may follow a chosen offer: the younger ones, and where that helps, only those that it wants."""
         candidates = level.candidates
         if len(candidates) - level.position > _FEW:
-            for requirement in chosen.shape.wants:
-                candidates = min(candidates, self._meeting(requirement), key=len)
+            for want in profile_of(chosen.spec).wants:
+                candidates = min(candidates, self._candidates_meeting(want), key=len)
         return _Level(candidates, bisect_right(candidates, chosen.arrival, key=_arrival))
 
-    def _meeting(self, requirement: Requirement) -> list[PendingOffer]:
-        """Return the candidates that meet a requirement; all of them are asked once for each."""
-        meeting = self._met.get(requirement)
+    def _candidates_meeting(self, want: Requirement) -> list[Offer]:
+        """Return the candidates that meet a want; all of them are checked once for each."""
+        meeting = self._meeting.get(want)
         if meeting is None:
             self._steps.take(len(self._candidates))
-            meeting = [each for each in self._candidates if requirement.matches(each.shape.labels)]
-            self._met[requirement] = meeting
+            meeting = [each for each in self._candidates if requirement_met(want, each.spec.labels)]
+            self._meeting[want] = meeting
         return meeting
 
 
 class _Level:
-    """One level of the walk: who may come next, from where on, and which shapes led nowhere from here."""
+    """One level of the walk: who may come next, from which position on, and which profiles led nowhere from here."""
 
     __slots__ = ("candidates", "position", "tried")
 
-    def __init__(self, candidates: list[PendingOffer], position: int = 0) -> None:
+    def __init__(self, candidates: list[Offer], position: int) -> None:
         self.candidates = candidates
         self.position = position
         self.tried: dict[MatchProfile, None] = {}
@@ -304,5 +314,5 @@ def _largest_mates(offers_by_mates: dict[int, int], mates: int) -> int:
     return largest
 
 
-def _arrival(standing: PendingOffer) -> int:
-    return standing.arrival
+def _arrival(offer: Offer) -> int:
+    return offer.arrival

@@ -76,7 +76,9 @@ class Selector:
 
     __slots__ = ("bounds", "requirements", "steps", "weight_bytes")
 
-    def __init__(self, requirements: tuple[Requirement, ...], bounds: tuple[Bound, ...], steps: int, weight: int) -> None:
+    def __init__(
+        self, requirements: tuple[Requirement, ...], bounds: tuple[Bound, ...], steps: int, weight: int
+    ) -> None:
         self.requirements = requirements
         self.bounds = bounds
         self.steps = steps

@@ -1,0 +1,49 @@
+"""The pending offers of one event: all of them by arrival, and an index of them while there are many."""
+
+from __future__ import annotations
+
+from syncnet.core.commands import Offer
+from syncnet.core.index import Index
+from syncnet.core.limits import SCANNED_OFFERS_MAX
+
+__all__ = ["OfferList"]
+
+
+class OfferList:
+    """The pending offers of one event.
+
+    The index is made when more than `SCANNED_OFFERS_MAX` offers are pending, and dropped when none is. Whether a search
+    uses it depends on the present number of offers alone (`is_long`), never on history, so that a machine that was
+    restored from a snapshot decides as the other one does (G4).
+    """
+
+    __slots__ = ("index", "offers")
+
+    def __init__(self) -> None:
+        self.offers: dict[int, Offer] = {}
+        self.index: Index | None = None
+
+    @property
+    def is_long(self) -> bool:
+        """Return whether a search uses the index."""
+        return len(self.offers) > SCANNED_OFFERS_MAX
+
+    def add(self, offer: Offer) -> None:
+        """Add an offer; its arrival number is higher than any before."""
+        offers = self.offers
+        offers[offer.arrival] = offer
+        if self.index is not None:
+            self.index.add(offer)
+        elif len(offers) > SCANNED_OFFERS_MAX:
+            self.index = Index()
+            for each in offers.values():
+                self.index.add(each)
+
+    def remove(self, offer: Offer) -> None:
+        """Remove an offer."""
+        offers = self.offers
+        del offers[offer.arrival]
+        if self.index is not None:
+            self.index.remove(offer)
+            if len(offers) == SCANNED_OFFERS_MAX:
+                self.offers = dict(offers.items())  # after many removals a dict is slow to iterate

@@ -1,0 +1,102 @@
+"""Few pending offers of an event are scanned, many are indexed; the results are the same, and only the number decides."""
+
+import random
+
+import pytest
+
+from syncnet.core.commands import Abort, Cause, Expire, Withdraw
+from syncnet.core.effects import Aborted, SearchExhausted, TimedOut
+from syncnet.core.limits import SCANNED_OFFERS_MAX, Limits
+from syncnet.core.machine import Machine
+from syncnet.core.matching import Steps, _IndexWalk, _scan
+from syncnet.core.offer_list import OfferList
+from tests.core.offers import offer, synced
+from tests.core.test_matching_against_a_plain_scan import FIRST_SEED, WORLDS, Style
+
+
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + WORLDS))
+def test_g4_the_scan_and_the_index_find_the_same_set(seed: int) -> None:
+    style, chance = Style(seed), random.Random(seed)
+    for _ in range(40):
+        pending, indexed = OfferList(), OfferList()
+        event = style.events[0]
+        for number in range(1, chance.randrange(2, SCANNED_OFFERS_MAX + 1)):
+            one = style.offer(str(number))
+            one.arrival = number
+            pending.add(one)
+        for number in range(SCANNED_OFFERS_MAX + 1):  # fill the list up, so that the index is made, and empty it again
+            filler = offer("filler", event, id=f"filler-{number}", mates=9_999)
+            filler.arrival = 1_000 + number
+            indexed.add(filler)
+        for one in pending.offers.values():
+            indexed.add(one)
+        for arrival in [each for each in indexed.offers if each >= 1_000]:
+            indexed.remove(indexed.offers[arrival])
+        newcomer = style.offer("newcomer")
+        newcomer.arrival = 100
+        assert indexed.index is not None or not pending.offers
+        if newcomer.mates and indexed.index is not None:
+            scanned = _scan(pending.offers, newcomer.spec, Steps(10**9))
+            assert scanned == _IndexWalk(indexed.index, newcomer, Steps(10**9)).smallest_set()
+
+
+def test_an_index_is_made_of_many_offers_and_dropped_when_none_is_pending() -> None:
+    offers = OfferList()
+    made = [offer("A", id=str(number)) for number in range(SCANNED_OFFERS_MAX + 1)]
+    for number, one in enumerate(made, 1):
+        one.arrival = number
+        assert offers.index is None
+        offers.add(one)
+    assert offers.index is not None
+    assert offers.is_long
+    offers.remove(made[0])
+    assert not offers.is_long
+    machine = Machine()
+    for one in made:
+        machine.apply(offer("A", id=one.id))
+    machine.apply(Abort(0, "default", "coin", "", "", "ops", "because"))
+    assert machine.pending_total == 0
+    assert machine._namespaces == {}
+
+
+def test_g5_the_oldest_offer_goes_first_whether_the_list_is_short_or_long() -> None:
+    for length in (4, SCANNED_OFFERS_MAX + 4):
+        machine = Machine()
+        for number in range(1, length + 1):
+            machine.apply(offer("A", id=str(number)))
+        machine.apply(Withdraw(0, "default", "2", Cause.WITHDRAWN))
+        assert synced(machine.apply(offer("B"))) == [["1", "B"]]
+        machine.apply(offer("C", "coin", "other", id="choice", selector="actor=Z"))
+        assert synced(machine.apply(offer("B"))) == [["3", "B"]]
+        machine.apply(Withdraw(0, "default", "choice", Cause.WITHDRAWN))
+        assert synced(machine.apply(offer("B"))) == [["4", "B"]]
+        assert machine.pending_total == length - 4
+
+
+def test_a_timeout_among_offers_of_the_same_actor_reports_nobody_present() -> None:
+    for length in (2, SCANNED_OFFERS_MAX + 2):
+        machine = Machine()
+        for number in range(1, length + 1):
+            machine.apply(offer("A", id=str(number)))
+        (timed_out,) = machine.apply(Expire(0, "default", "1"))
+        assert isinstance(timed_out, TimedOut)
+        assert (timed_out.present, timed_out.missing) == ((), 1)
+        aborted = machine.apply(Abort(0, "default", "coin", "", "", "ops", "because"))
+        assert [type(each) for each in aborted] == [Aborted] * (length - 1)
+
+
+def test_g3_offers_of_an_exhausted_search_are_found_by_a_restored_machine_too() -> None:
+    machine = Machine(Limits(search_steps_max=20))
+    for number in range(30):
+        machine.apply(offer(f"X{number}", mates=2, labels={"x": ""}, selector="!x"))
+    for actor in ("A", "B"):
+        (_, exhausted) = machine.apply(offer(actor))
+        assert isinstance(exhausted, SearchExhausted)
+    for number in range(30):
+        machine.apply(Withdraw(0, "default", f"X{number}", Cause.WITHDRAWN))
+    restored = Machine()
+    restored.restore(machine.snapshot())
+    for actor, mate in (("B", "A"), ("A", "B")):
+        effects = machine.apply(offer(actor, id=f"{actor}2"))
+        assert synced(effects) == [[mate, f"{actor}2"]]
+        assert restored.apply(offer(actor, id=f"{actor}2")) == effects
