@@ -1,103 +1,115 @@
-"""Timers that any thread may set, and no event loop need serve: one thread, begun when the first timer is set.
+"""A timer wheel: what is due is kept in slots of about four milliseconds, so that most timers cost two dict operations.
 
-Knows nothing of offers. The thread ends with `close`, and by itself where no timer has been set for a while.
+Most offers end long before their timeout, so setting and removing a timer must be cheap and exact firing need not be: a
+timer fires at the end of its slot, up to 4.2 ms late and never early. A slot is a dict; a removed timer leaves nothing
+behind, and an empty slot costs one number until its time comes.
+
+The owner's lock protects everything here, and `fire` is called while it is held. One thread, started with the first
+timer, sleeps until the first slot is due; it ends by itself where no timer has been set for a while. A simulator runs
+without the thread and calls `fire_due` itself.
 """
 
 from __future__ import annotations
 
 import heapq
+import logging
 import threading
 from collections.abc import Callable
-from time import monotonic
-from typing import Final
+from typing import Any, TypeAlias
 
-__all__ = ["Timer", "Timers"]
+__all__ = ["Timers"]
 
-_IDLE_S: Final = 10.0
-_CANCELLED_KEPT: Final = 1_000
+_TICK_BITS = 22  # a slot is 2**22 ns, 4.2 ms
+_IDLE_S = 10.0
 
+Key: TypeAlias = tuple[str, str]
 
-class Timer:
-    """A call that is to come at `due_s`, unless it is cancelled before."""
-
-    __slots__ = ("_timers", "call", "due_s")
-
-    def __init__(self, timers: Timers, due_s: float, call: Callable[[], None]) -> None:
-        self._timers = timers
-        self.due_s = due_s
-        self.call: Callable[[], None] | None = call
-
-    def cancel(self) -> None:
-        """Let it not come, and forget the call; nothing happens where it has come."""
-        if self.call is not None:
-            self.call = None
-            self._timers.one_was_cancelled()
-
-    def __lt__(self, other: Timer) -> bool:
-        return self.due_s < other.due_s
+_log = logging.getLogger("syncnet")
 
 
 class Timers:
-    """The timers of one hub. Calls come from one thread, one after the other, and must be quick."""
+    """The timers of one coordinator. `monotonic_ns` is its clock."""
 
-    def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
-        self._heap: list[Timer] = []
-        self._cancelled = 0
+    def __init__(
+        self, lock: Any, fire: Callable[[Any], None], monotonic_ns: Callable[[], int], *, threaded: bool = True
+    ) -> None:
+        self._changed = threading.Condition(lock)
+        self._fire = fire
+        self._monotonic_ns = monotonic_ns
+        self._slots: dict[int, dict[Key, Any]] = {}
+        self._ticks: list[int] = []  # a heap of the slots, and of empty ones that are not due yet
+        self._sleeps_until = 0  # the tick for which the thread waits; 0: it waits for any
+        self._is_open = threaded
         self._thread: threading.Thread | None = None
-        self._is_open = True
 
-    def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
-        """Call `call` after so many seconds; never where this is closed before."""
-        timer = Timer(self, monotonic() + delay_s, call)
-        with self._changed:
-            heapq.heappush(self._heap, timer)
-            if self._thread is None and self._is_open:
-                self._thread = threading.Thread(target=self._run, name="syncnet timers", daemon=True)
-                self._thread.start()
-            elif self._heap[0] is timer:
-                self._changed.notify()
-        return timer
+    def add(self, delay_ns: int, key: Key, what: Any) -> int:
+        """Let `what` fire after a delay; return its slot. A key is used once per slot."""
+        tick = ((self._monotonic_ns() + delay_ns) >> _TICK_BITS) + 1
+        slot = self._slots.get(tick)
+        if slot is None:
+            slot = self._slots[tick] = {}
+            heapq.heappush(self._ticks, tick)
+            if self._is_open and (self._thread is None or tick < self._sleeps_until or not self._sleeps_until):
+                self._wake_thread()
+        slot[key] = what
+        return tick
 
-    def one_was_cancelled(self) -> None:
-        """Note that a timer of the heap will not come; many such are thrown out together."""
-        with self._changed:
-            self._cancelled += 1
-            if self._cancelled > _CANCELLED_KEPT and self._cancelled > len(self._heap) // 2:
-                self._heap = [timer for timer in self._heap if timer.call is not None]
-                heapq.heapify(self._heap)
-                self._cancelled = 0
+    def remove(self, tick: int, key: Key) -> None:
+        """Remove a timer; nothing happens where it has fired."""
+        slot = self._slots.get(tick)
+        if slot is not None and slot.pop(key, None) is not None and not slot:
+            del self._slots[tick]
+
+    def fire_due(self) -> int:
+        """Fire what is due; return in how many nanoseconds the next slot is due, -1 where there is none."""
+        while self._ticks:
+            tick = self._ticks[0]
+            slot = self._slots.get(tick)
+            left_ns = (tick << _TICK_BITS) - self._monotonic_ns()
+            if slot is not None and left_ns > 0:
+                return left_ns
+            heapq.heappop(self._ticks)
+            if slot is not None:
+                del self._slots[tick]
+                for what in list(slot.values()):
+                    self._fire_one(what)
+        return -1
+
+    def clear(self) -> None:
+        """Remove all timers."""
+        self._slots.clear()
+        self._ticks.clear()
 
     def close(self) -> None:
-        """Let no timer come any more, and wait for the thread to end."""
+        """Let no timer fire any more, and wait for the thread to end. To be called without the lock."""
         with self._changed:
             self._is_open = False
-            self._heap.clear()
+            self.clear()
             self._changed.notify()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    def _run(self) -> None:
-        while (call := self._next()) is not None:
-            call()
+    def _fire_one(self, what: Any) -> None:
+        try:
+            self._fire(what)
+        except Exception:  # a bug in one callback must not stop the timers of all others
+            _log.exception("a bug: a timer could not be handled")
 
-    def _next(self) -> Callable[[], None] | None:
-        """Wait for the next call; None where there is none for long, or this is closed."""
+    def _wake_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="syncnet-timers", daemon=True)
+            self._thread.start()
+        else:
+            self._changed.notify()
+
+    def _run(self) -> None:
         with self._changed:
             while self._is_open:
-                if not self._heap:
-                    if self._changed.wait(_IDLE_S) or self._heap:
-                        continue
+                left_ns = self.fire_due()
+                self._sleeps_until = self._ticks[0] if self._ticks else 0
+                if left_ns >= 0:
+                    self._changed.wait(min(left_ns / 1e9, threading.TIMEOUT_MAX))
+                elif not self._changed.wait(_IDLE_S) and not self._ticks:
                     break
-                left_s = self._heap[0].due_s - monotonic()
-                if left_s > 0:
-                    self._changed.wait(min(left_s, threading.TIMEOUT_MAX))
-                    continue
-                timer = heapq.heappop(self._heap)
-                call, timer.call = timer.call, None
-                if call is not None:
-                    return call
-                self._cancelled = max(0, self._cancelled - 1)
             self._thread = None
-            return None

@@ -1,11 +1,12 @@
-"""The log decides the order of the commands; a hub appends to it and applies what it delivers."""
+"""The log decides the order of the commands; a coordinator appends to it and applies what it delivers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from syncnet.core.commands import Command
-from syncnet.core.effects import Effect
+from syncnet.core.effects import Remembered
 from syncnet.core.limits import Limits
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import RetryableError
@@ -14,40 +15,43 @@ __all__ = ["Log", "LogConsumer"]
 
 
 class LogConsumer(Protocol):
-    """Who keeps the state that the commands of a log make; a hub is one."""
+    """Keeps the state that the commands of a log make; a coordinator is one."""
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take on a state of before; called before anything is delivered."""
+        """Take on an earlier state; called before any command is delivered."""
 
     def change_limits(self, limits: Limits) -> None:
-        """Go on under other limits than those of the state that was restored."""
+        """Continue with other limits than those of the state that was restored."""
 
-    def replay(self, command: Command) -> tuple[Effect, ...]:
-        """Apply a command of before: its effects were told when it happened, and are told to nobody now."""
+    def replay(self, command: Command) -> Sequence[Remembered]:
+        """Apply a command from before the start, without results to waiters; return the outcomes that it caused."""
 
-    def deliver(self, command: Command) -> tuple[Effect, ...]:
-        """Apply a command and tell its effects; they are returned too."""
+    def deliver(self, command: Command) -> Sequence[Remembered]:
+        """Apply a command and pass its results to the waiters; return the outcomes that it caused."""
 
     def refuse(self, command: Command, error: RetryableError) -> None:
-        """Learn that a command could not be put into the log, and has not happened."""
+        """Note that a command could not be put into the log, and has not happened."""
 
     def snapshot(self) -> Snapshot:
-        """Return the state after all that was delivered."""
+        """Return the state after all delivered commands."""
 
 
 class Log(Protocol):
     """One total order of commands.
 
-    A log is opened once, by the hub that it delivers to. Every command that was appended is delivered, or refused,
-    exactly once, as the very object that was appended; in the order of the log, on one thread at a time; within
-    `append`, or later.
+    A log is opened once, by its consumer. Every command that was appended is delivered or refused exactly once, as the
+    very object that was appended, in the order of the log, on one thread at a time, within `append` or later. The
+    callback of the front end travels with the command (`Offer.waiter`), so that a log may answer late.
     """
 
-    def open(self, keeper: LogConsumer) -> None:
-        """Begin to deliver; what the log holds from before is restored and replayed first."""
+    def open(self, consumer: LogConsumer) -> None:
+        """Restore and replay what the log holds from before, and begin to deliver."""
 
     def append(self, command: Command) -> None:
         """Put a command at the end."""
 
+    def undelivered(self) -> list[Command]:
+        """Return the commands that were appended and are neither delivered nor refused."""
+
     def close(self) -> None:
-        """End; what was appended and is not in the log by then is refused or forgotten."""
+        """Stop. Commands that are not in the log by then are refused or forgotten."""

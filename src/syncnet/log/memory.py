@@ -1,4 +1,4 @@
-"""The log that keeps nothing: a command is applied the moment it arrives. No queue, no copy."""
+"""The log that keeps nothing: a command is applied at the moment of its arrival. No queue, no copy."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ __all__ = ["MemoryLog"]
 
 
 class MemoryLog:
-    """The order of arrival is the order of the log; a crash forgets all."""
+    """The order of arrival is the order of the log; a crash loses everything."""
 
-    def open(self, keeper: LogConsumer) -> None:
+    def open(self, consumer: LogConsumer) -> None:
         """Begin to deliver."""
-        self._keeper = keeper
+        self._deliver = consumer.deliver
 
     def append(self, command: Command) -> None:
-        """Deliver the command, at once."""
-        self._keeper.deliver(command)
+        """Deliver the command at once."""
+        self._deliver(command)
+
+    def undelivered(self) -> list[Command]:
+        """Return no command: all are delivered at once."""
+        return []
 
     def close(self) -> None:
-        """End; there is nothing to do."""
+        """Stop; there is nothing to do."""

@@ -51,6 +51,8 @@ class Asking(Protocol):
     """What must be known of a request to judge it."""
 
     method: str
+    is_bare: bool
+    """It has none of the headers that are looked at, apart from `host`."""
 
     @property
     def scheme(self) -> str:
@@ -73,6 +75,11 @@ class Caller:
     is_preflight: bool = False
     _token: Token | None = None
     _refusal: str = ""
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether `require` may raise."""
+        return self._token is not None or self._refusal != ""
 
     def require(self, role: str, namespace: str | None = None) -> None:
         """Return if the caller has `role`; in `namespace`, where one is given.
@@ -124,19 +131,14 @@ class Access:
             if host and host not in self._hosts_remembered:
                 self._check_host(host, self._hosts)
         caller = self._caller
+        if request.is_bare and self.tokens is None:
+            return caller
         site, origin = request.header("sec-fetch-site"), request.header("origin")
         if (site or origin) and self._origins is not None:
             caller = self._from_page(request, site, origin, self._origins)
         if self.tokens is None or caller.is_preflight:  # a browser asks beforehand without the token
             return caller
         return _with_token(caller, self.tokens, request.header("authorization"))
-
-    def is_open_to(self, host: str | None) -> bool:
-        """Return whether `admit` is known to admit anybody who asks for this host, and sends no other header it looks at.
-
-        Without a new look: of a host that was not asked for before it says no.
-        """
-        return (host in self._hosts_remembered or self._hosts is None) and self.tokens is None and not self._origins
 
     def _check_host(self, host: str, ours: frozenset[str]) -> None:
         match = _HOST.fullmatch(host.lower())

@@ -1,4 +1,4 @@
-"""The ASGI face: syncnet as an application of its own, or as a part of a Starlette or FastAPI application.
+"""The ASGI adapter: syncnet as an application of its own, or as a part of a Starlette or FastAPI application.
 
     from starlette.applications import Starlette
     from syncnet import ASGIApp
@@ -6,22 +6,26 @@
     app = Starlette()
     app.mount("/sync", ASGIApp())
 
-Needs no lifespan events. Three things to see to in the server that runs the application: one process, because two
-would be two worlds; no limit on requests at once below the number of offers that may wait, because requests that wait
-for each other must all be let in; and a bound on a graceful shutdown (uvicorn: `--timeout-graceful-shutdown`), because
-a server that waits for all requests waits for those that wait.
+It needs no lifespan events. The server that runs the application must meet three conditions: one process, because two
+would be two separate servers; no limit on requests at once below the number of offers that may be pending, because
+requests that wait for each other must all be accepted; and a bound on a graceful shutdown (uvicorn:
+`--timeout-graceful-shutdown`), because a server that waits for all requests waits for those that wait for their mates.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.errors import BadBodyError
 from syncnet.server.access import Access, parse_host, parse_origin
-from syncnet.server.handler import BodyTooLargeError, Handler
+from syncnet.server.handler import Handler
+from syncnet.server.request import LOOKED_AT, BodyCallback, Request
+from syncnet.server.responses import Header, Response, body_too_large
 from syncnet.server.tokens import load_tokens
 
 __all__ = ["ASGIApp"]
@@ -32,25 +36,35 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 
-class _ASGIRequest:
-    """A request as ASGI brings it: `scope` says what, `receive` has the body and then the end of the connection."""
+class _ASGIRequest(Request):
+    """A request as ASGI brings it: `scope` describes it, `receive` has the body and then the end of the connection."""
 
-    __slots__ = ("_headers", "_query", "_receive", "method", "path", "scheme")
+    __slots__ = ("_headers", "_query", "_receive", "_response", "_scheme", "_scope")
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self.method: str = scope["method"]
-        self.path: str = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
-        self._query: bytes = scope["query_string"]
-        self.scheme: str = scope.get("scheme", "http")
+    def __init__(self, handler: Handler, scope: Scope, receive: Receive) -> None:
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        path: str = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        is_bare = LOOKED_AT.isdisjoint([name.decode("latin-1") for name, _ in self._headers])
+        super().__init__(handler, scope["method"], path, is_bare)
+        self._scope = scope
         self._receive = receive
+        self._response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+    @property
+    def scheme(self) -> str:
+        return str(self._scope.get("scheme", "http"))
+
+    @property
+    def mount_path(self) -> str:
+        return str(self._scope.get("root_path", ""))
 
     def query_text(self) -> str:
+        query: bytes = self._scope["query_string"]
         try:
-            return self._query.decode()
+            return query.decode()
         except UnicodeDecodeError as error:
             raise BadBodyError(
-                f"expected UTF-8 in the query, got the byte 0x{self._query[error.start]:02x} at byte {error.start + 1}",
+                f"expected UTF-8 in the query, got the byte 0x{query[error.start]:02x} at byte {error.start + 1}",
                 "bad-parameter",
             ) from None
 
@@ -58,63 +72,96 @@ class _ASGIRequest:
         wanted = name.encode()
         return ", ".join(value.decode("latin-1") for key, value in self._headers if key == wanted)
 
-    async def body(self, bytes_max: int) -> bytes:
-        body = bytearray()
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise BadBodyError("the body broke off")
-            body += message.get("body", b"")
-            if len(body) > bytes_max:
-                raise BodyTooLargeError
-            if not message.get("more_body", False):
-                return bytes(body)
+    def send(self, status: int, headers: list[Header], body: bytes) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed, and nothing waits there any more
+            self._response.get_loop().call_soon_threadsafe(self._set, Response(status, headers, body))
+
+    def read_body(self, bytes_max: int, then: BodyCallback) -> None:
+        self.handler.background.spawn(self._read_body(bytes_max, then))
+
+    async def response(self) -> Response:
+        """Wait for the answer, and return it."""
+        return await self._response
 
     async def disconnected(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
+    async def _read_body(self, bytes_max: int, then: BodyCallback) -> None:
+        body = bytearray()
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.fail(BadBodyError("the body broke off"))
+                return
+            body += message.get("body", b"")
+            if len(body) > bytes_max:
+                self.fail(body_too_large(bytes_max))
+                return
+            more = message.get("more_body", False)
+        then(bytes(body))
+
+    def _set(self, response: Response) -> None:
+        if not self._response.done():
+            self._response.set_result(response)
+
+
+class SharesCoordinator(Protocol):
+    """A runtime of this program whose offers HTTP clients shall meet: a `Syncnet`."""
+
+    @property
+    def coordinator(self) -> Coordinator:
+        """The coordinator to share."""
+
 
 class ASGIApp:
-    """An ASGI application that serves one hub; with none given it makes its own, on the memory log.
+    """An ASGI application that serves one coordinator; with none given it makes its own, on the memory log.
 
-    `ASGIApp(net.hub)` shares the world of a `Syncnet`: clients meet the tasks and threads of this program. A hub that
-    was given lives on when the server ends.
+    `ASGIApp(net)` shares the coordinator of a `Syncnet`: clients meet the tasks and threads of this program. One that
+    was given continues when the server ends.
 
-    A page of another origin gets 403, unless its origin stands in `cors_origins` (`"*"`: any). None switches that
-    off, and all headers of CORS, for an application that sees to it with a middleware of its own. `allow_hosts` are
-    the names by which it may be asked (beside those of the loopback); with None the application around it sees to
-    that. `token_file` names the tokens that it wants, as `--token-file` does; it is read once.
+    A page of another origin gets 403, unless its origin is in `cors_origins` (`"*"`: any). None switches this check and
+    all CORS headers off, for an application that has a middleware of its own for it. `allow_hosts` are the names by
+    which clients may address it (in addition to those of the loopback); with None the application around it checks
+    that. `token_file` names the tokens that it accepts, as `--token-file` does; it is read once.
 
-    :raises ValueError: an origin or a host is none.
-    :raises TokenFileError: the token file does not do.
+    :raises ValueError: an origin or a host is invalid.
+    :raises TokenFileError: the token file is invalid.
     """
 
     def __init__(
         self,
-        hub: Coordinator | None = None,
+        net: SharesCoordinator | None = None,
         *,
         cors_origins: Iterable[str] | None = (),
         allow_hosts: Iterable[str] | None = None,
         token_file: str | Path | None = None,
     ) -> None:
-        self._owns_hub = hub is None
-        self.hub = Coordinator() if hub is None else hub
+        self._is_owner = net is None
+        self.coordinator = Coordinator() if net is None else net.coordinator
         access = Access(
             None if token_file is None else load_tokens(Path(token_file)),
             origins=None if cors_origins is None else map(parse_origin, cors_origins),
             hosts=None if allow_hosts is None else map(parse_host, allow_hosts),
         )
-        self._handler = Handler(self.hub, access)
+        self._handler = Handler(self.coordinator, access)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or take part in the life of a server that this application is the whole of."""
+        """Answer one request, or take part in the lifespan of a server whose only application this is."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifespan(receive, send)
             return
         if scope["type"] != "http":
             raise RuntimeError(f"syncnet speaks HTTP only, got {scope['type']}")
-        response = await self._handler.respond(_ASGIRequest(scope, receive))
+        self._handler.background.loop = asyncio.get_running_loop()
+        request = _ASGIRequest(self._handler, scope, receive)
+        self._handler.start(request)
+        try:
+            response = await request.response()
+        except asyncio.CancelledError:
+            self._handler.disconnected(request)
+            raise
         headers = [(name.encode(), value.encode()) for name, value in response.headers]
         if response.status != 204:  # which has no body, and so no length
             headers.append((b"content-length", str(len(response.body)).encode()))
@@ -122,10 +169,10 @@ class ASGIApp:
         body = b"" if scope["method"] == "HEAD" else response.body
         await send({"type": "http.response.body", "body": body})
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        if self._owns_hub:
-            self.hub.shut_down()
+        if self._is_owner:
+            self.coordinator.shut_down()
         await send({"type": "lifespan.shutdown.complete"})

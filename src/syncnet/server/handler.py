@@ -1,30 +1,31 @@
-"""The one handler of requests: what each path does, whichever protocol brought it.
+"""The one handler of requests: what each path does, whichever protocol brought the request.
 
-A face (`rsgi.py`, `asgi.py`) makes a `Request` out of what its server gives it, and writes the `Response` that it
-gets back. What needs no event loop, which is an offer by GET, may be asked for on any thread (`ask`), and is answered
-in the moment it is told; all else is a coroutine (`respond`). The handler never raises: whatever goes wrong becomes a
-problem document.
+`start` takes a request on any thread. What it asks for is done at once where that is possible: an offer by GET is read,
+matched and, if its mates are pending, answered before `start` returns. A body is read first; long work runs on the
+event loop or in a thread. The answer always goes through `Request.answer`. The handler never raises: whatever goes
+wrong becomes a problem document.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
-from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, NamedTuple
 
-from syncnet.coordinator.coordinator import Coordinator, Done
-from syncnet.core.effects import Effect, Withdrawn
+from syncnet.coordinator.coordinator import Coordinator
+from syncnet.core.commands import Offer
+from syncnet.core.effects import Remembered, Synced, Withdrawn
 from syncnet.core.limits import LIMITS, Limits
-from syncnet.errors import AccessError, BadBodyError, DrainingError, RetryableError, SyncnetError
-from syncnet.server.access import Access, Asking, Caller
-from syncnet.server.pending import Client, PendingRequest, PendingRequests, Reply
-from syncnet.server.responses import NO_STORE, Header, Response, bug, headers_of, problem, problem_of
-from syncnet.wire.answers import encode_pending, encode_trace
+from syncnet.errors import BadBodyError, DrainingError, GoneError, RetryableError
+from syncnet.server.access import Access, Caller
+from syncnet.server.background import Background
+from syncnet.server.request import Request
+from syncnet.server.responses import NO_STORE, Header, Response, headers_of, problem
+from syncnet.wire.answers import MEDIA_TYPES, as_yaml, encode_pending, encode_sync, encode_trace
 from syncnet.wire.bodies import Texts, Values, decode_body, decode_form
 from syncnet.wire.negotiation import preferred_output
 from syncnet.wire.parameters import (
+    Asked,
     did_you_mean,
     read_abort,
     read_namespace,
@@ -32,67 +33,41 @@ from syncnet.wire.parameters import (
     read_trace,
     read_withdrawal,
 )
+from syncnet.wire.query import read_json_body, read_query
 
-__all__ = ["BodyTooLargeError", "Handler", "Request", "Response"]
+__all__ = ["Handler"]
 
-_INLINE_BYTES_MAX: Final = 16_384  # a body up to this size is decoded in less time than a thread takes to start
-_T = TypeVar("_T")
-
-
-class BodyTooLargeError(Exception):
-    """The body is larger than was asked for; what was read of it is thrown away."""
-
-
-class Request(Asking, Client, Protocol):
-    """What the handler must know of a request."""
-
-    path: str
-
-    def query_text(self) -> str:
-        """Return the query as it came, still escaped.
-
-        :raises BadBodyError: it is not UTF-8.
-        """
-
-    async def body(self, bytes_max: int) -> bytes:
-        """Return the body.
-
-        :raises BodyTooLargeError: it has more than `bytes_max` bytes.
-        """
-
-
-_Respond: TypeAlias = Callable[[Request, Caller], Awaitable[Response]]
+_INLINE_BYTES_MAX: Final = 16_384  # decoding a body of this size takes less time than starting a thread
+_NO_TEXTS: Final = Texts()
+_TEXT: Final = "text/plain; charset=utf-8"
 
 
 class _Route(NamedTuple):
-    """What a path does, by method, and the role that it wants (None: open to all).
+    """What a path does, by method, and the role that it needs (None: open to all).
 
-    What answers asks the caller again once it knows the namespace.
+    Each function answers the request, now or later, or raises; where it acts in a namespace it checks the role there.
     """
 
     role: str | None
-    methods: dict[str, _Respond]
+    methods: dict[str, Callable[[Request, Caller], None]]
 
 
 class Handler:
-    """Answers requests with the help of one hub, as far as `access` allows.
-
-    `waiters` are those who `ask`; `respond` has them served by its own loop.
-    """
+    """Answers requests by means of one coordinator, as far as `access` allows."""
 
     def __init__(
         self,
-        hub: Coordinator,
+        coordinator: Coordinator,
         access: Access | None = None,
         limits: Limits = LIMITS,
-        waiters: PendingRequests | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self._hub = hub
+        self.background = Background(self._watch, loop)
+        self._coordinator = coordinator
         self._access = Access() if access is None else access
         self._limits = limits
-        self._waiters = PendingRequests(hub) if waiters is None else waiters
         self._routes: Final = {
-            "/event": _Route("sync", {"GET": self._event, "POST": self._event, "DELETE": self._withdraw}),
+            "/event": _Route("sync", {"GET": self._get_event, "POST": self._post_event, "DELETE": self._withdraw}),
             "/abort": _Route("admin", {"POST": self._abort}),
             "/stats": _Route("observe", {"GET": self._stats, "HEAD": self._stats}),
             "/trace": _Route("observe", {"GET": self._trace, "HEAD": self._trace}),
@@ -100,50 +75,39 @@ class Handler:
             "/readyz": _Route(None, {"GET": self._readyz, "HEAD": self._readyz}),
             "/openapi.json": _Route(None, {"GET": self._openapi, "HEAD": self._openapi}),
         }
-        self._openapi_document = b""
+        self._openapi_documents: dict[str, bytes] = {}
+        self._encoded: tuple[Synced | None, bytes] = (None, b"")  # the latest sync, and its body
+        self._yaml: tuple[bytes, asyncio.Future[bytes]] | None = None
 
     @property
     def routes(self) -> dict[str, tuple[str | None, list[str]]]:
-        """The role that each path wants (None: open to all), and the methods that it takes."""
+        """The role that each path needs (None: open to all), and the methods that it takes."""
         return {path: (route.role, list(route.methods)) for path, route in self._routes.items()}
 
-    def ask(self, request: Request, reply: Reply) -> bool:
-        """Have a request answered, now or later, if no event loop is needed for that; return whether it will be."""
-        if request.path != "/event" or request.method != "GET":
-            return False
+    def start(self, request: Request) -> None:
+        """Do what a request asks for, and answer it, now or later."""
         try:
             caller = self._access.admit(request)
-            if caller.headers:
-                reply = _with_headers(caller.headers, reply)
-            caller.require("sync")
-            self._offer_by_get(request, caller, reply)
-        except Exception as error:
-            reply(self._problem_of(error, request))
-        return True
-
-    async def respond(self, request: Request) -> Response:
-        """Return the answer to a request. Returns late where the request is an offer that waits."""
-        self._waiters.loop = asyncio.get_running_loop()
-        try:
-            caller = self._access.admit(request)
-        except AccessError as error:
-            return problem_of(error)
-        if caller.is_preflight:
-            return Response(204, list(caller.headers), b"")
-        try:
+            request.extra_headers = caller.headers
+            if caller.is_preflight:
+                request.answer(Response(204, [], b""))
+                return
             route = self._routes.get(request.path)
-            respond = route.methods.get(request.method) if route else None
+            respond = route.methods.get(request.method) if route is not None else None
             if route is None or respond is None:
-                response = self._no_route(request)
-            else:
-                if route.role is not None:
-                    caller.require(route.role)
-                response = await respond(request, caller)
+                request.answer(self._no_route(request))
+                return
+            if caller.is_restricted and route.role is not None:
+                caller.require(route.role)
+            respond(request, caller)
         except Exception as error:
-            response = self._problem_of(error, request)
-        if caller.headers:
-            response.headers.extend(caller.headers)
-        return response
+            request.fail(error)
+
+    def disconnected(self, request: Request) -> None:
+        """Note that the client of a request has disconnected; its offer is withdrawn after its linger."""
+        if request.offer is not None:
+            self._coordinator.disconnect(request.offer, request)
+        request.fail(GoneError("the client has disconnected"))  # nobody reads this; it ends the request
 
     def _no_route(self, request: Request) -> Response:
         route = self._routes.get(request.path)
@@ -153,139 +117,207 @@ class Handler:
         detail = f"{request.path} takes {allowed}, got {request.method}"
         return problem("method-not-allowed", detail, headers=[("allow", allowed)])
 
-    def _problem_of(self, error: Exception, request: Request) -> Response:
-        if isinstance(error, SyncnetError):
-            return problem_of(error)
-        if isinstance(error, BodyTooLargeError):
-            wanted = f"expected a body of at most {self._limits.body_bytes_max} bytes"
-            return problem("too-large", f"{wanted}, got more")
-        return bug(f"the answer to {request.method} {request.path}", error)
+    async def _watch(self, request: Request) -> None:
+        """Look after a request that takes long: a body must come in time, and an offer goes with its client."""
+        if request.offer is None and request.method == "POST":
+            await asyncio.sleep(self._limits.body_read_s_max)
+            if request.offer is None:
+                wanted = f"expected the body within {self._limits.body_read_s_max} s"
+                request.fail(BadBodyError(wanted, "slow-body"))
+            return
+        await request.disconnected()
+        self.disconnected(request)
+
+    def _in_background(self, request: Request, work: Coroutine[Any, Any, Response]) -> None:
+        """Answer with the response that a coroutine returns."""
+
+        async def respond() -> None:
+            try:
+                request.answer(await work)
+            except Exception as error:
+                request.fail(error)
+
+        self.background.spawn(respond())
 
     # --- /event --------------------------------------------------------------------------------------------
 
-    async def _event(self, request: Request, caller: Caller) -> Response:
-        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        reply = _handing_over(future)
-        if request.method == "POST":
-            query, body = self._query(request), await self._body(request)
-            waiting = self._offer(request, caller, reply, query, body)
-        else:
-            waiting = self._offer_by_get(request, caller, reply)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            waiting.leave()
-            raise
-
-    def _offer_by_get(self, request: Request, caller: Caller, reply: Reply) -> PendingRequest:
-        """Make the offer that is all in the query of a request."""
+    def _get_event(self, request: Request, caller: Caller) -> None:
+        request.refuse_body()
         text = self._query_text(request)
-        _refuse_body(request)
-        return self._offer(request, caller, reply, decode_form(text, self._limits.parameters_max), Texts())
+        asked = read_query(text, self._limits, caller.name)
+        if asked is None:  # what is rare or wrong is read by the table of parameters, which makes the error
+            texts = decode_form(text, self._limits.parameters_max)
+            asked = read_offer(texts, _NO_TEXTS, limits=self._limits, owner=caller.name)
+        self._offer(request, caller, asked)
 
-    def _offer(
-        self, request: Request, caller: Caller, reply: Reply, query: Texts, body: Texts | Values
-    ) -> PendingRequest:
-        """Make the offer that a request asks for."""
-        hub = self._hub
-        asked = read_offer(query, body, at_ns=hub.now_ns(), new_id=hub.new_id, owner=caller.name, limits=self._limits)
-        offer = asked.offer
-        caller.require("sync", offer.namespace)
-        output = asked.output or preferred_output(request.header("accept"))
-        waiting = PendingRequest(self._waiters, request, reply, output, offer.id, offer)
-        with hub.reading:
-            hub.offer(offer, waiting.tell)
-            if not waiting.is_over:
-                self._waiters.watch(waiting)
-        return waiting
+    def _post_event(self, request: Request, caller: Caller) -> None:
+        text = self._query_text(request)
 
-    async def _withdraw(self, request: Request, caller: Caller) -> Response:
-        _refuse_body(request)
+        def then(body: bytes) -> None:
+            asked = None
+            if not text and len(body) <= _INLINE_BYTES_MAX and request.header("content-type") == "application/json":
+                asked = read_json_body(body, self._limits, caller.name)
+            if asked is not None:
+                self._offer(request, caller, asked)
+            else:
+                self._with_parameters(request, text, body, offer)
+
+        def offer(query: Texts, body: Texts | Values) -> None:
+            self._offer(request, caller, read_offer(query, body, limits=self._limits, owner=caller.name))
+
+        self._read_body(request, then)
+
+    def _offer(self, request: Request, caller: Caller, asked: Asked) -> None:
+        """Make the offer that a request asks for, with the request as its waiter."""
+        spec, payload, id, output = asked
+        if caller.is_restricted:
+            caller.require("sync", spec.namespace)
+        if output is not None:
+            request.output = output
+        elif not request.is_bare:
+            request.output = preferred_output(request.header("accept"))
+        coordinator = self._coordinator
+        named = id is not None
+        offer = Offer(
+            spec,
+            coordinator.new_id() if id is None else id,
+            coordinator.now_ns(),
+            payload,
+            len(payload),
+            named,
+            request,
+        )
+        request.offer = offer
+        coordinator.offer(offer)
+        if not request.is_answered:
+            self.background.watch(request)
+
+    def sync_body(self, synced: Synced) -> bytes:
+        """Return the body of the answer to a sync, encoded once for all members: they are called one after the other."""
+        before, body = self._encoded
+        if before is not synced:
+            body = encode_sync(synced)
+            self._encoded = (synced, body)
+        return body
+
+    def answer_in_yaml(self, request: Request, headers: list[Header], body: bytes) -> None:
+        """Answer a sync in YAML. That takes long, so it is made in a thread, once for all members that want it."""
+        headers[0] = ("content-type", MEDIA_TYPES["yaml"])
+
+        async def in_yaml() -> Response:
+            if self._yaml is None or self._yaml[0] is not body:
+                self._yaml = (body, asyncio.ensure_future(asyncio.to_thread(as_yaml, body)))
+            return Response(200, headers, await asyncio.shield(self._yaml[1]))
+
+        self._in_background(request, in_yaml())
+
+    def _withdraw(self, request: Request, caller: Caller) -> None:
+        request.refuse_body()
         namespace, id = read_withdrawal(self._query(request))
         caller.require("sync", namespace)
+        self._check_running()
         owner = None if caller.may("admin", namespace) else caller.name
-        effects = await self._effects(lambda done: self._hub.withdraw(namespace, id, done, owner=owner))
-        if effects:
-            return Response(204, [NO_STORE], b"")
-        with self._hub.reading:
-            stands = self._hub.machine.standing_offer(namespace, id) is not None
-            known = self._hub.machine.outcome_of(namespace, id, self._hub.now_ns())
-        if stands:
-            caller.require("admin", namespace)  # it is that of another token
+
+        def done(result: Sequence[Remembered] | RetryableError) -> None:
+            try:
+                if isinstance(result, RetryableError):
+                    raise result
+                request.answer(Response(204, [NO_STORE], b"") if result else self._not_withdrawn(caller, namespace, id))
+            except Exception as error:
+                request.fail(error)
+
+        self._coordinator.withdraw(namespace, id, done, owner=owner)
+
+    def _not_withdrawn(self, caller: Caller, namespace: str, id: str) -> Response:
+        """Return the answer to a withdrawal that ended no offer."""
+        machine = self._coordinator.machine
+        if machine.pending_offer(namespace, id) is not None:
+            caller.require("admin", namespace)  # it is an offer of another token
+        known = machine.outcome_of(namespace, id, self._coordinator.now_ns())
         if known and known[0].owner != caller.name:
             caller.require("admin", namespace)
-        if known and isinstance(known[1], Withdrawn):  # by a DELETE before this one, whose answer may have been lost
+        if known and isinstance(known[1], Withdrawn):  # by an earlier DELETE, whose answer may have been lost
             return Response(204, [NO_STORE], b"")
         if known:
-            return problem("already-over", f"the offer {id} has come to an end; asking again by its id tells which")
+            return problem("already-over", f"the offer {id} has ended; asking again by its id returns its outcome")
         return problem("unknown-id", f"no offer {id} is pending in the namespace {namespace}")
 
-    async def _abort(self, request: Request, caller: Caller) -> Response:
-        query, body = self._query(request), await self._body(request)
-        abort = read_abort(query, body, at_ns=self._hub.now_ns(), owner=caller.name, limits=self._limits)
-        caller.require("admin", abort.namespace)
-        if self._hub.is_draining:  # an offer may be taken back still, lest a durable log has it after the start
-            raise DrainingError("the server is about to end and takes no more commands")
-        effects = await self._effects(lambda done: self._hub.abort(abort, done))
-        return Response(200, headers_of("application/json"), b'{"aborted":%d}\n' % len(effects))
+    def _abort(self, request: Request, caller: Caller) -> None:
+        text = self._query_text(request)
 
-    async def _effects(self, command: Callable[[Done], None]) -> tuple[Effect, ...]:
-        """Give a command to the hub and wait for its effects.
+        def abort(query: Texts, body: Texts | Values) -> None:
+            now_ns = self._coordinator.now_ns()
+            wanted = read_abort(query, body, at_ns=now_ns, owner=caller.name, limits=self._limits)
+            caller.require("admin", wanted.namespace)
+            if self._coordinator.is_draining:  # withdrawals go on, so that a durable log does not keep the offer
+                raise DrainingError("the server is shutting down and accepts no more commands")
+            self._coordinator.abort(wanted, done)
 
-        :raises RetryableError: it was not put into the log.
-        """
-        if self._hub.is_over:
-            raise DrainingError("the server is about to end and takes no more commands")
-        future: asyncio.Future[tuple[Effect, ...] | RetryableError] = asyncio.get_running_loop().create_future()
-        command(_handing_over(future))
-        effects = await future
-        if isinstance(effects, RetryableError):
-            raise effects
-        return effects
+        def done(result: Sequence[Remembered] | RetryableError) -> None:
+            if isinstance(result, RetryableError):
+                request.fail(result)
+            else:
+                body = b'{"aborted":%d}\n' % len(result)
+                request.answer(Response(200, headers_of("application/json"), body))
+
+        self._read_body(request, lambda body: self._with_parameters(request, text, body, abort))
+
+    def _check_running(self) -> None:
+        if self._coordinator.is_shut_down:
+            raise DrainingError("the server is shutting down and accepts no more commands")
 
     # --- the rest ------------------------------------------------------------------------------------------
 
-    async def _stats(self, request: Request, caller: Caller) -> Response:
+    def _stats(self, request: Request, caller: Caller) -> None:
         namespace = read_namespace(self._query(request))
         caller.require("observe", namespace)
-        with self._hub.reading:
-            machine = self._hub.machine
-            pending, syncs, misses = machine.totals(namespace)
+        with self._coordinator.lock:
+            machine = self._coordinator.machine
+            pending, syncs, exhausted = machine.totals(namespace)
             offers = machine.pending(namespace)
         headers = headers_of("application/json")
         headers += [
             ("syncnet-pending", str(pending)),
             ("syncnet-syncs", str(syncs)),
-            ("syncnet-misses", str(misses)),
+            ("syncnet-misses", str(exhausted)),
         ]
-        body = await asyncio.to_thread(encode_pending, offers)
-        return Response(200, headers, body)
 
-    async def _trace(self, request: Request, caller: Caller) -> Response:
+        async def stats() -> Response:
+            return Response(200, headers, await asyncio.to_thread(encode_pending, offers))
+
+        self._in_background(request, stats())
+
+    def _trace(self, request: Request, caller: Caller) -> None:
         wanted = read_trace(self._query(request))
         caller.require("observe", wanted.namespace)
-        with self._hub.reading:
-            syncs = self._hub.machine.trace(wanted.namespace, wanted.after, wanted.syncs_max)
-        body = await asyncio.to_thread(encode_trace, wanted.namespace, syncs)
-        return Response(200, headers_of("application/json"), body)
+        with self._coordinator.lock:
+            syncs = self._coordinator.machine.trace(wanted.namespace, wanted.after, wanted.syncs_max)
 
-    async def _readyz(self, request: Request, caller: Caller) -> Response:
-        _ = request, caller
-        if self._hub.is_draining:
-            return problem("draining", "the server is about to end and takes no more offers")
-        return Response(200, headers_of("text/plain; charset=utf-8"), b"ready\n")
+        async def trace() -> Response:
+            body = await asyncio.to_thread(encode_trace, wanted.namespace, syncs)
+            return Response(200, headers_of("application/json"), body)
 
-    async def _healthz(self, request: Request, caller: Caller) -> Response:
-        _ = request, caller
-        return Response(200, headers_of("text/plain; charset=utf-8"), b"ok\n")
+        self._in_background(request, trace())
 
-    async def _openapi(self, request: Request, caller: Caller) -> Response:
-        _ = request, caller
-        if not self._openapi_document:  # made when first asked for: most servers never are
+    def _readyz(self, request: Request, caller: Caller) -> None:
+        _ = caller
+        if self._coordinator.is_draining:
+            raise DrainingError("the server is shutting down and accepts no more offers")
+        request.answer(Response(200, headers_of(_TEXT), b"ready\n"))
+
+    def _healthz(self, request: Request, caller: Caller) -> None:
+        _ = caller
+        request.answer(Response(200, headers_of(_TEXT), b"ok\n"))
+
+    def _openapi(self, request: Request, caller: Caller) -> None:
+        _ = caller
+        document = self._openapi_documents.get(request.mount_path)
+        if document is None:  # made when first asked for: most servers never are
             from syncnet.server.openapi import openapi_document
 
-            self._openapi_document = openapi_document(self.routes, self._limits)
-        return Response(200, headers_of("application/json"), self._openapi_document)
+            document = openapi_document(self.routes, self._limits)
+            self._openapi_documents[request.mount_path] = document
+        request.answer(Response(200, headers_of("application/json"), document))
 
     # --- reading a request ---------------------------------------------------------------------------------
 
@@ -302,51 +334,36 @@ class Handler:
             raise BadBodyError(f"{wanted}, got {query_bytes}; a POST has room in its body", "url-too-long")
         return text
 
-    async def _body(self, request: Request) -> Texts | Values:
-        try:
-            async with asyncio.timeout(self._limits.body_read_s_max):
-                body = await request.body(self._limits.body_bytes_max)
-        except TimeoutError:
-            raise BadBodyError(f"expected the body within {self._limits.body_read_s_max} s", "slow-body") from None
+    def _read_body(self, request: Request, then: Callable[[bytes], None]) -> None:
+        """Read the body of a request and call `then` with it; what goes wrong there is answered."""
+
+        def guarded(body: bytes) -> None:
+            if request.is_answered:  # it came too late
+                return
+            request.stop_watching()
+            try:
+                then(body)
+            except Exception as error:
+                request.fail(error)
+
+        self.background.watch(request)
+        request.read_body(self._limits.body_bytes_max, guarded)
+
+    def _with_parameters(
+        self, request: Request, text: str, body: bytes, then: Callable[[Texts, Texts | Values], None]
+    ) -> None:
+        """Call `then` with the parameters of a query and a body; a long body is decoded in a thread."""
+        parameters_max = self._limits.parameters_max
         content_type = request.header("content-type")
         if len(body) <= _INLINE_BYTES_MAX:
-            return decode_body(content_type, body, self._limits.parameters_max)
-        return await asyncio.to_thread(decode_body, content_type, body, self._limits.parameters_max)
+            then(decode_form(text, parameters_max), decode_body(content_type, body, parameters_max))
+            return
 
+        async def decode() -> None:
+            try:
+                values = await asyncio.to_thread(decode_body, content_type, body, parameters_max)
+                then(decode_form(text, parameters_max), values)
+            except Exception as error:
+                request.fail(error)
 
-def _handing_over(future: asyncio.Future[_T]) -> Callable[[_T], None]:
-    """Return a function that sets a future of this thread's loop, on whichever thread it is called.
-
-    Where that loop has ended nobody waits any more; whoever calls must not learn of it, lest the others are not told.
-    """
-    thread, loop = threading.get_ident(), future.get_loop()
-
-    def set_result(result: _T) -> None:
-        if not future.done():
-            future.set_result(result)
-
-    def hand_over(result: _T) -> None:
-        if threading.get_ident() == thread:
-            set_result(result)
-        else:
-            with contextlib.suppress(RuntimeError):  # the loop was closed, and nobody waits there any more
-                loop.call_soon_threadsafe(set_result, result)
-
-    return hand_over
-
-
-def _with_headers(headers: tuple[Header, ...], reply: Reply) -> Reply:
-    """Return what hands over an answer with further headers."""
-
-    def reply_with_headers(response: Response) -> None:
-        response.headers.extend(headers)
-        reply(response)
-
-    return reply_with_headers
-
-
-def _refuse_body(request: Request) -> None:
-    """Refuse a GET with a body: left unread, it would hide from granian that the client has gone away."""
-    brings_body = request.header("transfer-encoding") or request.header("content-length").lstrip("0")
-    if brings_body or request.header("expect"):
-        raise BadBodyError("expected no body with GET, got one; use POST")
+        self.background.spawn(decode())

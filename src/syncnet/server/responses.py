@@ -5,11 +5,22 @@ from __future__ import annotations
 import logging
 from typing import Final, NamedTuple
 
-from syncnet.core.effects import Aborted, Refused, TimedOut, Withdrawn
-from syncnet.errors import PROBLEMS, ParameterError, SyncnetError
+from syncnet.core.effects import Aborted, Outcome, Refused, TimedOut, Withdrawn
+from syncnet.errors import PROBLEMS, BadBodyError, ParameterError, SyncnetError
 from syncnet.wire.answers import MEDIA_TYPES, PROBLEM_MEDIA_TYPE, aborted_problem, encode_problem, timed_out_problem
 
-__all__ = ["JSON_HEADERS", "NO_STORE", "Header", "Response", "bug", "ended", "headers_of", "problem", "problem_of"]
+__all__ = [
+    "JSON_HEADERS",
+    "NO_STORE",
+    "Header",
+    "Response",
+    "body_too_large",
+    "bug",
+    "ended",
+    "headers_of",
+    "problem",
+    "problem_of",
+]
 
 _log = logging.getLogger("syncnet")
 
@@ -29,17 +40,17 @@ class Response(NamedTuple):
     body: bytes
 
 
-def ended(outcome: TimedOut | Aborted | Refused | Withdrawn) -> Response:
-    """Return the answer to one whose offer ended without a sync."""
-    match outcome:
-        case TimedOut():
-            return _problem("timed-out", timed_out_problem(outcome))
-        case Aborted():
-            return _problem("aborted", aborted_problem(outcome))
-        case Refused():
-            return problem(outcome.code, outcome.reason)
-        case Withdrawn():
-            return problem("withdrawn", f"the offer was withdrawn: {outcome.cause}")
+def ended(outcome: Outcome) -> Response:
+    """Return the answer to an offer that ended without a sync."""
+    if isinstance(outcome, TimedOut):
+        return _problem("timed-out", timed_out_problem(outcome))
+    if isinstance(outcome, Aborted):
+        return _problem("aborted", aborted_problem(outcome))
+    if isinstance(outcome, Withdrawn):
+        return problem("withdrawn", f"the offer was withdrawn: {outcome.cause}")
+    if isinstance(outcome, Refused):
+        return problem(outcome.code, outcome.reason)
+    raise TypeError("a sync is no such outcome")
 
 
 def problem_of(error: SyncnetError) -> Response:
@@ -47,6 +58,11 @@ def problem_of(error: SyncnetError) -> Response:
     if isinstance(error, ParameterError):
         return problem(error.code, str(error), parameter=error.parameter)
     return problem(error.code, str(error))
+
+
+def body_too_large(bytes_max: int) -> BadBodyError:
+    """Return the error of a body with more than `bytes_max` bytes."""
+    return BadBodyError(f"expected a body of at most {bytes_max} bytes, got more", "too-large")
 
 
 def bug(what: str, error: Exception) -> Response:

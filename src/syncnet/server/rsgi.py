@@ -1,4 +1,4 @@
-"""The RSGI face: what granian gives us for every request (RSGI 1.x, docs/spec/RSGI.md of granian)."""
+"""The RSGI adapter: what granian gives us for every request (RSGI 1.x, docs/spec/RSGI.md of granian)."""
 
 from __future__ import annotations
 
@@ -11,62 +11,39 @@ from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.limits import Limits
 from syncnet.errors import BadBodyError
 from syncnet.server.access import Access
-from syncnet.server.handler import BodyTooLargeError, Handler
-from syncnet.server.pending import PendingRequests
+from syncnet.server.handler import Handler
 from syncnet.server.reaper import ConnectionReaper, connection
-from syncnet.server.responses import Response
-from syncnet.server.short_way import ShortWay
+from syncnet.server.request import LOOKED_AT, BodyCallback, Request
+from syncnet.server.responses import Header, body_too_large
 
 __all__ = ["RSGIApp", "RequestCounts"]
 
 _ERRORS = 400
 _LENGTH_DIGITS_MAX = 20
 _COUNTED_CONNECTIONS = 4_096
+_CLOSE: Header = ("connection", "close")
 
 
-class _Client:
-    """Whoever made a request that RSGI brought."""
+class _RSGIRequest(Request):
+    """A request as RSGI brings it: `scope` describes it, `protocol` has the body and the connection.
 
-    __slots__ = ("_protocol", "_scope", "_sweep")
-
-    def __init__(self, scope: Any, protocol: Any, sweep: ConnectionReaper) -> None:
-        self._scope = scope
-        self._protocol = protocol
-        self._sweep = sweep
-
-    def reply(self, response: Response) -> None:
-        """Hand over the answer, on whichever thread; it is not waited for, so a slow reader delays nobody."""
-        self._protocol.response_bytes(*response)
-
-    async def disconnected(self) -> None:
-        watching = self._sweep.watch(connection(self._scope.client, self._scope.server))
-        try:
-            await self._protocol.client_disconnect()
-        except asyncio.CancelledError:
-            if not self._sweep.forget(watching):
-                raise
-            watching.uncancel()
-        else:
-            self._sweep.forget(watching)
-
-
-class _Request(_Client):
-    """A request as RSGI brings it: `scope` says what, `protocol` has the body and the connection.
-
-    What granian is asked for it makes anew, so each is asked for once, and the headers by the names of those that are
-    there. After the answer to one that `is_last` the connection is closed.
+    Granian makes a new object for each attribute that is read, so each is read once, and a header only where its name
+    is among those that came. After the answer to a request that `is_last` the connection is closed.
     """
 
-    __slots__ = ("_headers", "_is_last", "_names", "_was_read", "method", "path")
+    __slots__ = ("_headers", "_is_last", "_names", "_protocol", "_reaper", "_scope", "_was_read")
 
-    def __init__(self, scope: Any, protocol: Any, sweep: ConnectionReaper, *, is_last: bool) -> None:
-        super().__init__(scope, protocol, sweep)
-        self.method: str = scope.method
-        self.path: str = scope.path
+    def __init__(self, handler: Handler, reaper: ConnectionReaper, scope: Any, protocol: Any, is_last: bool) -> None:
+        headers = scope.headers
+        names: list[str] = headers.keys()
+        super().__init__(handler, scope.method, scope.path, LOOKED_AT.isdisjoint(names))
+        self._headers = headers
+        self._names = names
+        self._scope = scope
+        self._protocol = protocol
+        self._reaper = reaper
         self._is_last = is_last
         self._was_read = False
-        self._headers = headers = scope.headers
-        self._names: list[str] = headers.keys()
 
     @property
     def scheme(self) -> str:
@@ -82,31 +59,49 @@ class _Request(_Client):
         value: str = self._headers.get(name, "")
         return value
 
-    def reply(self, response: Response) -> None:
-        """Hand over the answer, see above; and say so where the connection ends."""
-        if self._is_last or (response.status >= _ERRORS and self._leaves_a_body()):
-            response.headers.append(("connection", "close"))
-        super().reply(response)
+    def send(self, status: int, headers: list[Header], body: bytes) -> None:
+        if self._is_last or (status >= _ERRORS and self._leaves_a_body()):
+            headers.append(_CLOSE)
+        self._protocol.response_bytes(status, headers, body)
 
-    async def body(self, bytes_max: int) -> bytes:
-        """Return the body, whole: granian tells of one that broke off only where it is not read in chunks.
+    def read_body(self, bytes_max: int, then: BodyCallback) -> None:
+        """Read the body, whole: granian reports one that broke off only where it is not read in chunks.
 
-        So its length must be known before it is read, and bodies without one are not taken.
+        So its length must be known before it is read, and bodies without one are refused. Granian's awaitable calls
+        back on the event loop, so that no task is needed.
         """
         if self.header("transfer-encoding"):
             raise BadBodyError("expected a body with a Content-Length, got a chunked one", "length-required")
         if int(self.header("content-length")[:_LENGTH_DIGITS_MAX] or 0) > bytes_max:
-            raise BodyTooLargeError
+            raise body_too_large(bytes_max)
         self._was_read = True
+
+        def came(reading: Any) -> None:
+            try:
+                body: bytes = reading.result()
+            except (ProtocolClosed, ProtocolError):
+                self.fail(BadBodyError("the body broke off"))
+            except Exception as error:
+                self.fail(error)
+            else:
+                then(body)
+
+        self._protocol().add_done_callback(came)
+
+    async def disconnected(self) -> None:
+        watched = self._reaper.watch(connection(self._scope.client, self._scope.server))
         try:
-            body: bytes = await self._protocol()
-        except (ProtocolClosed, ProtocolError):
-            raise BadBodyError("the body broke off") from None
-        return body
+            await self._protocol.client_disconnect()
+        except asyncio.CancelledError:
+            if not self._reaper.forget(watched):
+                raise
+            watched.uncancel()
+        else:
+            self._reaper.forget(watched)
 
     def _leaves_a_body(self) -> bool:
-        """Return whether a body was not read: granian then ends the connection, and the client must be told."""
-        if self._was_read:
+        """Return whether a body was not read: granian then closes the connection, and the client must be told."""
+        if self._was_read or self.is_bare:
             return False
         return bool(self.header("content-length").lstrip("0") or self.header("transfer-encoding"))
 
@@ -114,61 +109,48 @@ class _Request(_Client):
 class RequestCounts:
     """How many requests came on each connection, by the address of its client.
 
-    RSGI tells neither that a connection is new nor that it has ended, so addresses are forgotten when many others came
-    after their last request: two dicts, the younger becomes the elder when it is full. With more than
-    `_COUNTED_CONNECTIONS` taking turns a connection may so begin anew, and it lives longer; and where an address comes
-    back with another connection, that one ends sooner. Neither loses a request.
+    RSGI reports neither that a connection is new nor that it has ended, so addresses are forgotten when many others
+    came after their last request: there are two dicts, and when the newer one is full it replaces the older one. With
+    more than `_COUNTED_CONNECTIONS` connections that take turns, a count may begin anew, and that connection lives
+    longer; and where a new connection has the address of an old one, it ends sooner. Neither loses a request.
     """
 
     def __init__(self, requests_max: int) -> None:
         self._requests_max = requests_max
-        self._young: dict[str, int] = {}
+        self._new: dict[str, int] = {}
         self._old: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+        return len(self._new) + len(self._old)
 
     def is_last(self, client: str) -> bool:
         """Count a request of `client`; return whether its connection is to be closed after the answer."""
-        young = self._young
-        requests = young.get(client)
+        new = self._new
+        requests = new.get(client)
         if requests is None:
             requests = self._old.pop(client, 0)
-            if len(young) >= _COUNTED_CONNECTIONS:
-                self._old, self._young = young, {}
-                young = self._young
+            if len(new) >= _COUNTED_CONNECTIONS:
+                self._old, self._new = new, {}
+                new = self._new
         requests += 1
         if requests >= self._requests_max:
-            young.pop(client, None)
+            new.pop(client, None)
             return True
-        young[client] = requests
+        new[client] = requests
         return False
 
 
 class RSGIApp:
-    """Serves a hub to granian; after so many requests a connection is closed. `loop` is for what cannot do without."""
+    """Serves a coordinator to granian. `loop` is for what needs an event loop."""
 
-    def __init__(self, hub: Coordinator, access: Access, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
-        self._waiters = PendingRequests(hub, loop)
-        self._handler = Handler(hub, access, limits, self._waiters)
-        self._short_way = ShortWay(self._waiters, access, limits, self._client_of)
+    def __init__(
+        self, coordinator: Coordinator, access: Access, limits: Limits, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._handler = Handler(coordinator, access, limits, loop)
         self._counts = RequestCounts(limits.requests_per_connection_max)
-        self._sweep = ConnectionReaper()
+        self._reaper = ConnectionReaper()
 
     def take(self, scope: Any, protocol: Any) -> None:
-        """Take a request from granian, on a thread of granian's, one at a time; it is answered when there is an answer.
-
-        What can be answered without an event loop is not given to one: that would cost more than the answer.
-        """
+        """Take a request from granian, on a thread of granian's, one at a time; it is answered now or later."""
         is_last = self._counts.is_last(scope.client)
-        if not is_last and self._short_way.take(scope, protocol):
-            return
-        request = _Request(scope, protocol, self._sweep, is_last=is_last)
-        if not self._handler.ask(request, request.reply):
-            self._waiters.spawn(self._respond(request))
-
-    async def _respond(self, request: _Request) -> None:
-        request.reply(await self._handler.respond(request))
-
-    def _client_of(self, scope: Any, protocol: Any) -> _Client:
-        return _Client(scope, protocol, self._sweep)
+        self._handler.start(_RSGIRequest(self._handler, self._reaper, scope, protocol, is_last))

@@ -26,7 +26,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 async def serve(
-    hub: Coordinator,
+    coordinator: Coordinator,
     listener: socket.socket,
     on_ready: Callable[[], None],
     *,
@@ -36,7 +36,7 @@ async def serve(
     drain_s: float = 0,
     on_hangup: Callable[[], None] | None = None,
 ) -> int:
-    """Serve `hub` on a listening socket until SIGINT or SIGTERM; return how many offers were still waiting.
+    """Serve `coordinator` on a listening socket until SIGINT or SIGTERM; return how many offers were still waiting.
 
     At the signal `/readyz` turns to 503 and new offers are refused; `drain_s` seconds later those who still wait are
     answered with 503. A second signal ends all at once. `on_ready` is called once the signals are caught and requests
@@ -50,7 +50,7 @@ async def serve(
         loop.add_signal_handler(signum, stop.set)
     if on_hangup is not None:
         loop.add_signal_handler(signal.SIGHUP, on_hangup)
-    app = RSGIApp(hub, Access() if access is None else access, limits, loop)
+    app = RSGIApp(coordinator, Access() if access is None else access, limits, loop)
     server = Granian(app.take, listener, limits, tls)
     serving = asyncio.create_task(server.serve())
     for _turn in range(_TURNS_TO_START):
@@ -65,19 +65,19 @@ async def serve(
         serving.result()
         raise RuntimeError("granian ended by itself")
 
-    hub.drain()
+    coordinator.drain()
     await asyncio.wait((serving,), timeout=drain_s)
-    await _until_quiet(hub)
-    waiting = hub.shut_down()
+    await _until_idle(coordinator)
+    waiting = coordinator.shut_down()
     server.stop()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(serving, _FLUSH_S)
     return waiting
 
 
-async def _until_quiet(hub: Coordinator) -> None:
+async def _until_idle(coordinator: Coordinator) -> None:
     """Wait until nothing is on its way through the log, but not for ever: a disk may hang."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_QUIET_S):
-            while not hub.is_idle:  # noqa: ASYNC110 - the hub knows of no loop that it could wake
+            while not coordinator.is_idle:  # noqa: ASYNC110 - the coordinator knows of no loop that it could wake
                 await asyncio.sleep(_QUIET_STEP_S)

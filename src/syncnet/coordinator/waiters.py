@@ -1,0 +1,104 @@
+"""Waiters: who gets the result of an offer, and what happens when its client disconnects.
+
+The life of an offer's waiter. The states are what `Offer.waiter` is, the events come from the front end and the log:
+
+| state     | `Offer.waiter` is           | event        | next state                                                 |
+| --------- | --------------------------- | ------------ | ---------------------------------------------------------- |
+| attended  | the front end's waiter      | result       | ended; the waiter gets the result                          |
+|           |                             | disconnected | lingering with a linger, otherwise abandoned               |
+|           |                             | asked again  | attended; the old waiter gets `ReplacedError`              |
+| lingering | a `Lingering`               | result       | ended                                                      |
+|           |                             | asked again  | attended                                                   |
+|           |                             | linger over  | abandoned                                                  |
+| abandoned | None, a `Withdraw` appended | asked again  | attended; the `Withdraw` then has no effect                |
+|           |                             | withdrawn    | ended                                                      |
+| ended     | None                        |              |                                                            |
+
+`TRANSITIONS` has the same table as data: the coordinator takes every next state from it, and a test compares the two.
+
+A `Withdraw` says how often its offer had been asked for again when it was appended. If a request that asks again stands
+before it in the log, the numbers differ and it has no effect (`machine.py`): a client that came back in time keeps its
+offer, whatever the log's delay is.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, Protocol, TypeAlias
+
+from syncnet.core.commands import Offer
+from syncnet.core.effects import Outcome, Synced
+from syncnet.errors import SyncnetError
+
+__all__ = ["TRANSITIONS", "Event", "Lingering", "Result", "State", "Waiter", "state_of"]
+
+Result: TypeAlias = Outcome | SyncnetError
+"""How an offer ended; or why the wait for it ended, although the offer may still be pending."""
+
+
+class Waiter(Protocol):
+    """The callback of a front end. It is called once, under the coordinator's lock, on whichever thread.
+
+    It must enqueue the result and return; it must not raise and must not call the coordinator.
+    """
+
+    def synced(self, synced: Synced, rank: int) -> None:
+        """Take the sync; the offer is the member at position `rank`."""
+
+    def ended(self, result: Result) -> None:
+        """Take any other result."""
+
+
+class Lingering:
+    """The waiter of a pending offer whose client has disconnected, until its linger is over."""
+
+    __slots__ = ("asked", "offer", "tick")
+
+    def __init__(self, offer: Offer) -> None:
+        self.offer = offer
+        self.asked = offer.asked
+        self.tick = 0
+
+    def synced(self, synced: Synced, rank: int) -> None:
+        """Take the sync; no client is connected to get it."""
+
+    def ended(self, result: Result) -> None:
+        """Take any other result; no client is connected to get it."""
+
+
+class State(Enum):
+    """The state of an offer's waiter."""
+
+    ATTENDED = "attended"
+    LINGERING = "lingering"
+    ABANDONED = "abandoned"
+    ENDED = "ended"
+
+
+class Event(Enum):
+    """What can happen to an offer's waiter."""
+
+    RESULT = "result"
+    DISCONNECTED = "disconnected"
+    ASKED_AGAIN = "asked again"
+    LINGER_OVER = "linger over"
+
+
+TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
+    (State.ATTENDED, Event.RESULT): State.ENDED,
+    (State.ATTENDED, Event.DISCONNECTED): State.LINGERING,
+    (State.ATTENDED, Event.ASKED_AGAIN): State.ATTENDED,
+    (State.LINGERING, Event.RESULT): State.ENDED,
+    (State.LINGERING, Event.ASKED_AGAIN): State.ATTENDED,
+    (State.LINGERING, Event.LINGER_OVER): State.ABANDONED,
+    (State.ABANDONED, Event.RESULT): State.ENDED,
+    (State.ABANDONED, Event.ASKED_AGAIN): State.ATTENDED,
+}
+"""The table of the module's docstring; without a linger, the linger is over at once."""
+
+
+def state_of(offer: Offer) -> State:
+    """Return the state of a pending offer's waiter."""
+    if offer.waiter is None:
+        return State.ABANDONED
+    return State.LINGERING if isinstance(offer.waiter, Lingering) else State.ATTENDED
