@@ -5,28 +5,26 @@ One world serves tasks of several loops of asyncio, tasks of trio, and threads, 
 
 from __future__ import annotations
 
-from asyncio import _get_running_loop, current_task
+from asyncio import _get_running_loop
 from collections.abc import Coroutine
 from dataclasses import replace
-from sys import modules
 from types import TracebackType
 from typing import Any, Final, Unpack
 
 from syncnet.coordinator.coordinator import Coordinator
+from syncnet.core.commands import OfferSpec
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.local.offers import Offer
-from syncnet.local.sleepers import (
-    TrioSleeper,
+from syncnet.local.runtime import LocalRuntime, OfferOptions
+from syncnet.local.wakers import (
+    TrioParker,
+    is_guest_of,
     loop_here,
-    new_thread_sleeper,
     trio_here,
     trio_lowlevel,
     wake_asyncio,
-    wake_thread,
     wake_trio,
 )
-from syncnet.local.terms import KnownTerms
-from syncnet.local.world import More, World
 from syncnet.wire.results import Sync
 
 __all__ = ["Actor", "Blocking", "BlockingActor", "Syncnet"]
@@ -44,7 +42,7 @@ class Syncnet:
     """
 
     def __init__(self, limits: Limits = _LIMITS) -> None:
-        self._world = World(limits)
+        self._runtime = LocalRuntime(limits)
 
     @property
     def blocking(self) -> Blocking:
@@ -52,20 +50,20 @@ class Syncnet:
         return Blocking(self)
 
     @property
-    def hub(self) -> Coordinator:
-        """What a server is given that shall share this world: `ASGIApp(net.hub)`."""
-        return self._world.hub
+    def coordinator(self) -> Coordinator:
+        """What a server uses that shares this runtime: `ASGIApp(net)`."""
+        return self._runtime.coordinator
 
-    def send(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Offer:
+    def send(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Offer:
         """Make an offer of `actor` for an event, or for whichever of several can happen first; return it at once.
 
         `payload` is any object; every member of the sync gets that very object. `More` says what else there is.
 
         :raises ParameterError: a value does not do; it names the parameter.
         """
-        return self._world.send(events, actor, payload, more)
+        return self._runtime.send(events, actor, payload, options)
 
-    async def sync(self, event: str, *, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
+    async def sync(self, event: str, *, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
         """Make an offer and wait for its sync. Cancelling the task withdraws the offer.
 
         :raises ParameterError: a value does not do; it names the parameter.
@@ -76,50 +74,41 @@ class Syncnet:
         :raises UnavailableError: the world takes no more offers, or was closed.
         """
         loop = _get_running_loop()
-        world = self._world
-        terms = None if more else world.plain_terms.get((event, actor))
-        if terms is None:
-            return await self.choose(event, actor=actor, payload=payload, **more)
+        runtime = self._runtime
+        spec = None if options else runtime.plain_specs.get((event, actor))
+        if spec is None:
+            return await self.choose(event, actor=actor, payload=payload, **options)
         if loop is None:
-            return await self._sync_in_trio(terms, payload)
-        met = world.meet(terms, payload, wake_asyncio, loop.create_future, loop)
-        if type(met) is Sync:
-            return met
-        if met.sleeper is None or ("trio" in modules and current_task(loop) is None):  # a guest of this loop
-            return await met.wait()
-        try:
-            await met.sleeper
-        except BaseException:  # cancelled; or the loop is closed over it
-            met.withdraw()
-            raise
-        told = met.told
-        return told if type(told) is Sync else met.outcome()
+            return await self._sync_in_trio(spec, payload)
+        if is_guest_of(loop):
+            return await runtime.offer(spec, payload).wait()
+        offer = runtime.offer(spec, payload, None, wake_asyncio, loop.create_future)
+        if offer._result is None:
+            await offer.wait_parked(offer._parker)
+        return offer.outcome()
 
-    async def _sync_in_trio(self, terms: KnownTerms, payload: Any) -> Sync:
-        """Do what `sync` does, in a task of trio, for a plain offer."""
+    async def _sync_in_trio(self, spec: OfferSpec, payload: Any) -> Sync:
+        """Do what `sync` does, in a task of trio."""
         lowlevel, token = trio_here()
         await lowlevel.checkpoint_if_cancelled()
-        met = self._world.meet(terms, payload, wake_trio, lambda: TrioSleeper(token, lowlevel.current_task()), token)
-        if type(met) is Sync:
-            return met
-        if met.sleeper is None:
-            return await met.wait_in_trio()
-        sleeper = met.sleeper
-        sleeper.abandon = met.withdraw
-        await lowlevel.wait_task_rescheduled(sleeper.abort)
-        sleeper.abandon = None
-        told = met.told
-        return told if type(told) is Sync else met.outcome()
+        task = lowlevel.current_task()
+        offer = self._runtime.offer(spec, payload, None, wake_trio, lambda: TrioParker(token, task))
+        if offer._result is None:
+            parker = offer._parker
+            parker.on_cancel = offer.withdraw
+            await lowlevel.wait_task_rescheduled(parker.abort)
+            parker.on_cancel = None
+        return offer.outcome()
 
-    async def choose(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
+    async def choose(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
         """Make one offer for several events, and wait for the one that happens first. Raises what `sync` raises."""
         if loop_here() is None:
             await trio_lowlevel().checkpoint_if_cancelled()
-        return await self._world.send(events, actor, payload, more).wait()
+        return await self._runtime.send(events, actor, payload, options).wait()
 
     async def withdraw(self, id: str, *, namespace: str = "default") -> bool:
         """Take back the pending offer of that id; return whether there was one."""
-        return self._world.withdraw(namespace, id)
+        return self._runtime.withdraw(namespace, id)
 
     async def abort(
         self,
@@ -137,11 +126,11 @@ class Syncnet:
 
         :raises ParameterError: a value does not do, or not one of the three is given.
         """
-        return self._world.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
+        return self._runtime.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
 
     async def stats(self, namespace: str = "default") -> dict[str, Any]:
         """Return what is pending: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`."""
-        return self._world.stats(namespace)
+        return self._runtime.stats(namespace)
 
     def actor(self, name: str) -> Actor:
         """Return a handle that fills in the actor."""
@@ -149,7 +138,7 @@ class Syncnet:
 
     def close(self) -> None:
         """End all waits with `UnavailableError`, and take no more offers. Closing twice does nothing more."""
-        self._world.close()
+        self._runtime.close()
 
     async def aclose(self) -> None:
         """Do what `close` does; a client has this method too."""
@@ -180,33 +169,20 @@ class Blocking:
 
     def __init__(self, net: Syncnet) -> None:
         self._net = net
-        self._world = net._world
+        self._runtime = net._runtime
         self.send = net.send
 
-    def sync(self, event: str, *, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
+    def sync(self, event: str, *, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
         """Make an offer and wait for its sync; see `Syncnet.sync`. Whatever ends the wait withdraws the offer."""
-        terms = None if more else self._world.plain_terms.get((event, actor))
-        if terms is None:
-            return _result(self._world.send((event,), actor, payload, more))
-        met = self._world.meet(terms, payload, wake_thread, new_thread_sleeper)
-        if type(met) is Sync:
-            return met
-        if met.sleeper is None:
-            return _result(met)
-        try:
-            met.sleeper.acquire()
-        except BaseException:  # an interrupt by the keyboard
-            met.withdraw()
-            raise
-        return met.outcome()
+        return _result(self._runtime.send((event,), actor, payload, options))
 
-    def choose(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
+    def choose(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
         """Make one offer for several events, and wait for the one that happens first; see `Syncnet.choose`."""
-        return _result(self._world.send(events, actor, payload, more))
+        return _result(self._runtime.send(events, actor, payload, options))
 
     def withdraw(self, id: str, *, namespace: str = "default") -> bool:
         """Take back the pending offer of that id; return whether there was one."""
-        return self._world.withdraw(namespace, id)
+        return self._runtime.withdraw(namespace, id)
 
     def abort(
         self,
@@ -219,11 +195,11 @@ class Blocking:
         namespace: str = "default",
     ) -> int:
         """End every pending offer of an event, of an actor, or of an id; see `Syncnet.abort`."""
-        return self._world.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
+        return self._runtime.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
 
     def stats(self, namespace: str = "default") -> dict[str, Any]:
         """Return what is pending; see `Syncnet.stats`."""
-        return self._world.stats(namespace)
+        return self._runtime.stats(namespace)
 
     def actor(self, name: str) -> BlockingActor:
         """Return a handle that fills in the actor."""
@@ -231,7 +207,7 @@ class Blocking:
 
     def close(self) -> None:
         """Close the world, for its other face too; see `Syncnet.close`."""
-        self._world.close()
+        self._runtime.close()
 
     def __enter__(self) -> Blocking:
         return self
@@ -249,17 +225,17 @@ class Actor:
         self._net = net
         self.name = name
 
-    def send(self, *events: str, payload: Any = "", **more: Unpack[More]) -> Offer:
+    def send(self, *events: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Offer:
         """See `Syncnet.send`."""
-        return self._net.send(*events, actor=self.name, payload=payload, **more)
+        return self._net.send(*events, actor=self.name, payload=payload, **options)
 
-    def sync(self, event: str, *, payload: Any = "", **more: Unpack[More]) -> Coroutine[Any, Any, Sync]:
+    def sync(self, event: str, *, payload: Any = "", **options: Unpack[OfferOptions]) -> Coroutine[Any, Any, Sync]:
         """See `Syncnet.sync`; to be awaited."""
-        return self._net.sync(event, actor=self.name, payload=payload, **more)
+        return self._net.sync(event, actor=self.name, payload=payload, **options)
 
-    def choose(self, *events: str, payload: Any = "", **more: Unpack[More]) -> Coroutine[Any, Any, Sync]:
+    def choose(self, *events: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Coroutine[Any, Any, Sync]:
         """See `Syncnet.choose`; to be awaited."""
-        return self._net.choose(*events, actor=self.name, payload=payload, **more)
+        return self._net.choose(*events, actor=self.name, payload=payload, **options)
 
 
 class BlockingActor:
@@ -269,17 +245,17 @@ class BlockingActor:
         self._net = net
         self.name = name
 
-    def send(self, *events: str, payload: Any = "", **more: Unpack[More]) -> Offer:
+    def send(self, *events: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Offer:
         """See `Syncnet.send`."""
-        return self._net.send(*events, actor=self.name, payload=payload, **more)
+        return self._net.send(*events, actor=self.name, payload=payload, **options)
 
-    def sync(self, event: str, *, payload: Any = "", **more: Unpack[More]) -> Sync:
+    def sync(self, event: str, *, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
         """See `Blocking.sync`."""
-        return self._net.sync(event, actor=self.name, payload=payload, **more)
+        return self._net.sync(event, actor=self.name, payload=payload, **options)
 
-    def choose(self, *events: str, payload: Any = "", **more: Unpack[More]) -> Sync:
+    def choose(self, *events: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
         """See `Blocking.choose`."""
-        return self._net.choose(*events, actor=self.name, payload=payload, **more)
+        return self._net.choose(*events, actor=self.name, payload=payload, **options)
 
 
 def _result(offer: Offer) -> Sync:
