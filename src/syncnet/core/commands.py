@@ -448,7 +448,8 @@ def make_spec(
 
     :raises ParameterError: a value is invalid; it names the parameter.
     """
-    _check_actor("actor", actor)
+    if not is_name(actor):
+        _check_actor("actor", actor)
     roster = _roster(actor, expect, limits.mates_max) if expect is not None else ()
     if roster and mates is not None:
         raise ParameterError("mates", "expected either a roster (expect) or mates, got both")

@@ -88,10 +88,9 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
             selector = parse_selector(texts["selector"], limits.selector_characters_max)
         else:
             selector = not_actor(actor)
+        labels = {"actor": actor}
         if "labels" in texts:
             labels = _labels(actor, texts["labels"], limits.labels_per_offer_max)
-        else:
-            labels = {"actor": actor}
         payload = NO_PAYLOAD
         if "payload" in texts or limits.payload_bytes_max < _NO_PAYLOAD_BYTES:
             payload = _payload(texts, limits)
