@@ -41,10 +41,13 @@ __all__ = [
     "Offer",
     "OfferSpec",
     "Withdraw",
+    "check_events",
     "check_id",
     "check_namespace",
+    "check_payload",
     "make_abort",
     "make_offer",
+    "make_spec",
 ]
 
 DEFAULT_NAMESPACE: Final = "default"
@@ -148,7 +151,9 @@ class OfferSpec:
 
 def _extra_weight_bytes(events: tuple[str, ...], roster: tuple[str, ...], labels: Labels) -> int:
     """Return what a spec weighs beyond one event and the label `actor`; a choice counts under each of its events."""
-    weight = NAME_BYTES * len(roster) + (WORD_BYTES + sum(map(len, events))) * (len(events) - 1)
+    weight = NAME_BYTES * len(roster) if roster else 0
+    if len(events) > 1:
+        weight += (WORD_BYTES + sum(map(len, events))) * (len(events) - 1)
     for key, value in labels.items():
         weight += WORD_BYTES + len(key) + len(value)
     return weight
@@ -404,29 +409,64 @@ def make_offer(
     owner: str = "",
     limits: Limits = LIMITS,
 ) -> Offer:
-    """Return a valid offer, defaults filled in as semantics.md says: one mate, `actor=<actor>`, `actor!=<actor>`.
+    """Return a valid offer: `make_spec` with an id, a time and a payload. `named` says that the client chose the id.
 
-    `events` are the events of a choice in the order of liking. `expect` is a roster, and goes with neither `mates`
-    nor `selector`. `labels` are added to the default. `timeout_s` is in seconds; 0 means "now or never". `linger_s` is
-    for how many seconds the offer stays when its connection is lost: 10 where the client chose the id (`named`), else
-    none.
-
-    :raises ParameterError: a value does not do; it names the parameter.
+    :raises ParameterError: a value is invalid; it names the parameter.
     """
-    _check_actor("actor", actor)
+    spec = make_spec(
+        events=events,
+        actor=actor,
+        namespace=namespace,
+        mates=mates,
+        expect=expect,
+        labels=labels,
+        selector=selector,
+        timeout_s=timeout_s,
+        linger_s=linger_s,
+        named=named,
+        owner=owner,
+        limits=limits,
+    )
+    payload = check_payload(payload, limits)
+    return Offer(spec, check_id(id) if named else id, at_ns, payload, len(payload), named)
+
+
+def make_spec(
+    *,
+    events: Iterable[str],
+    actor: str,
+    namespace: str = DEFAULT_NAMESPACE,
+    mates: int | None = None,
+    expect: Iterable[str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    selector: Selector | None = None,
+    timeout_s: float | None = None,
+    linger_s: float | None = None,
+    named: bool = False,
+    owner: str = "",
+    limits: Limits = LIMITS,
+) -> OfferSpec:
+    """Return a valid spec, defaults filled in as semantics.md says: one mate, `actor=<actor>`, `actor!=<actor>`.
+
+    `events` are the events of a choice in the order of preference. `expect` is a roster and excludes `mates` and
+    `selector`. `labels` are added to the default. `timeout_s` is in seconds; 0 means "now or never". `linger_s` is
+    for how many seconds the offer stays pending after its connection is lost: by default 10 where the client chose the
+    id (`named`), else 0.
+
+    :raises ParameterError: a value is invalid; it names the parameter.
+    """
+    if not is_name(actor):
+        _check_actor("actor", actor)
     roster = _roster(actor, expect, limits.mates_max) if expect is not None else ()
     if roster and mates is not None:
         raise ParameterError("mates", "expected either a roster (expect) or mates, got both")
     if roster and selector is not None:
         raise ParameterError("selector", "expected either a roster (expect) or a selector, got both")
-    if len(payload) > limits.payload_bytes_max:
-        too_large = f"expected at most {limits.payload_bytes_max} bytes as JSON, got {len(payload)}"
-        raise ParameterError("payload", too_large, "too-large")
     if roster:
         mates, selector = len(roster) - 1, EVERYTHING
-    spec = OfferSpec(
+    return OfferSpec(
         namespace if namespace == DEFAULT_NAMESPACE else check_namespace(namespace),
-        _events(events, limits),
+        check_events(events, limits),
         actor,
         _mates(1 if mates is None else mates, limits.mates_max),
         roster,
@@ -436,7 +476,6 @@ def make_offer(
         _linger_ns(linger_s, named, limits.linger_s_max) if named or linger_s is not None else 0,
         owner,
     )
-    return Offer(spec, check_id(id) if named else id, at_ns, payload, len(payload), named)
 
 
 def make_abort(
@@ -468,7 +507,7 @@ def make_abort(
     return Abort(
         at_ns=at_ns,
         namespace=check_namespace(namespace),
-        event=_events([event], limits)[0] if event is not None else "",
+        event=check_events([event], limits)[0] if event is not None else "",
         actor=_check_actor("actor", actor) if actor is not None else "",
         id=check_id(id) if id is not None else "",
         by=by,
@@ -485,6 +524,17 @@ def check_id(id: str) -> str:
         wanted = f"1 to {ID_CHARACTERS_MAX} visible ASCII characters"
         raise ParameterError("id", f"expected {wanted}, got {shown(id) if id else 'none'}")
     return id
+
+
+def check_payload(payload: bytes, limits: Limits) -> bytes:
+    """Return `payload`, which is JSON, if it is not too large.
+
+    :raises ParameterError: it is.
+    """
+    if len(payload) > limits.payload_bytes_max:
+        too_large = f"expected at most {limits.payload_bytes_max} bytes as JSON, got {len(payload)}"
+        raise ParameterError("payload", too_large, "too-large")
+    return payload
 
 
 def check_namespace(namespace: str) -> str:
@@ -514,7 +564,11 @@ def _as_parameter(parameter: str, check: Callable[..., str], *words: str) -> str
         raise ParameterError(parameter, str(error)) from None
 
 
-def _events(events: Iterable[str], limits: Limits) -> tuple[str, ...]:
+def check_events(events: Iterable[str], limits: Limits) -> tuple[str, ...]:
+    """Return the events of an offer if they are valid: printable, all different, not too long, not too many.
+
+    :raises ParameterError: they are not.
+    """
     named = tuple(events)
     characters_max = min(limits.event_characters_max, limits.events_characters_max)
     if len(named) == 1 and 0 < len(named[0]) <= characters_max and named[0].isprintable():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from syncnet.core.labels import shown
@@ -17,15 +18,28 @@ _PART: Final = re.compile(rf"({_NUMBER})(ms|s|m|h)")
 _WHOLE: Final = re.compile(rf"(?:{_NUMBER}(?:ms|s|m|h))+")
 
 
+_CACHE_ENTRIES_MAX: Final = 1_024
+_CACHED_CHARACTERS_MAX: Final = 32
+
+
 def parse_duration_s(parameter: str, text: str) -> float:
     """Return the seconds that `text` says.
 
-    :raises ParameterError: it is no duration; the error names `parameter`.
+    :raises ParameterError: it is not a duration; the error names `parameter`.
     """
+    try:
+        return _seconds_cached(text) if len(text) <= _CACHED_CHARACTERS_MAX else _seconds(text)
+    except ValueError:
+        wanted = "a duration such as 250ms, 5s, 2m or a number of seconds"
+        raise ParameterError(parameter, f"expected {wanted}, got {shown(text)}") from None
+
+
+def _seconds(text: str) -> float:
     if _BARE.fullmatch(text):
         return float(text)
     if _WHOLE.fullmatch(text):
         return sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
-    raise ParameterError(
-        parameter, f"expected a duration such as 250ms, 5s, 2m or a number of seconds, got {shown(text)}"
-    )
+    raise ValueError(text)
+
+
+_seconds_cached = lru_cache(maxsize=_CACHE_ENTRIES_MAX)(_seconds)

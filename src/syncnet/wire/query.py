@@ -1,0 +1,190 @@
+"""The query of a request to `/event` in, what it asks for out, in one pass.
+
+This reader takes the ordinary queries only. Its law: what it returns is equal to what `parameters.read_offer` returns
+for the same query; a test compares the two. Where a query is invalid, or merely unusual, it returns None and leaves
+the query to `read_offer`, which has the messages.
+
+The work is in few calls on purpose: a call costs more than most of the checks. So texts are checked by one regular
+expression where that is possible, and a parameter that is absent costs no call at all.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import a2b_qp
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from syncnet.core.commands import DEFAULT_NAMESPACE, NO_PAYLOAD, OfferSpec, check_events
+from syncnet.core.labels import NAME_PATTERN
+from syncnet.core.limits import ID_CHARACTERS_MAX, LABEL_PREFIX_CHARACTERS_MAX, LINGER_NAMED_S, Limits
+from syncnet.core.selectors import EVERYTHING, not_actor, parse_selector
+from syncnet.wire.durations import parse_duration_s
+from syncnet.wire.parameter_table import OUTPUTS
+from syncnet.wire.parameters import OFFER_PARAMETERS, Asked
+
+__all__ = ["read_query"]
+
+_NAMES: Final = frozenset(OFFER_PARAMETERS)
+_NAMES_TOTAL: Final = len(OFFER_PARAMETERS)
+_NO_PAYLOAD_BYTES: Final = len(NO_PAYLOAD)
+_LINGER_NAMED_NS: Final = round(LINGER_NAMED_S * 1e9)
+_MATES: Final = {"": 1} | {str(number): number for number in range(100)}
+"""Usual texts of `mates`; an empty one is the default."""
+
+_DOMAIN_PART: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_PREFIX: Final = rf"(?=[^/]{{1,{LABEL_PREFIX_CHARACTERS_MAX}}}/){_DOMAIN_PART}(?:\.{_DOMAIN_PART})*/"
+_LABEL: Final = rf"(?:{_PREFIX})?{NAME_PATTERN}=(?:{NAME_PATTERN})?"
+
+_Match = Callable[[str], Any]
+_is_name: _Match = re.compile(NAME_PATTERN).fullmatch
+_is_id: _Match = re.compile(rf"[!-~]{{1,{ID_CHARACTERS_MAX}}}").fullmatch
+_is_number: _Match = re.compile(r"[0-9]{1,20}").fullmatch
+_are_names: _Match = re.compile(rf"{NAME_PATTERN}(?:,{NAME_PATTERN})*").fullmatch
+_are_labels: _Match = re.compile(rf"{_LABEL}(?:,{_LABEL})*").fullmatch
+_label_pairs: _Match = re.compile(r"([^=,]+)=([^,]*)").findall
+_is_escaped: _Match = re.compile(r"[ -$&-~]*(?:%[0-9A-Fa-f]{2}[ -$&-~]*)*").fullmatch
+_encode_json: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+
+
+def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: C901 - one branch per parameter
+    """Return what a query asks for, None where it is not clearly valid. `owner` is the name of the client's token."""
+    texts: dict[str, str] = {}
+    more_events: tuple[str, ...] = ()
+    try:
+        for pair in text.split("&"):
+            name, _, value = pair.partition("=")
+            if "%" in value or "+" in value:
+                value = _unescaped(value)
+            if name in _NAMES and name not in texts:
+                texts[name] = value
+            elif name == "event":
+                more_events += (value,)
+            else:
+                return None
+
+        event = texts["event"]
+        actor = texts["actor"]
+        if not 0 < len(event) <= limits.event_characters_max or not event.isprintable() or _is_name(actor) is None:
+            return None
+        events = (event, *more_events) if more_events else (event,)
+        if more_events or limits.events_characters_max < limits.event_characters_max:
+            check_events(events, limits)
+        if more_events or limits.parameters_max < _NAMES_TOTAL:
+            _check_number_of_parameters(len(texts) + len(more_events), limits)
+        mates = 1
+        if "mates" in texts:
+            mates_text = texts["mates"]
+            mates = _MATES[mates_text] if mates_text in _MATES else _number(mates_text)
+            if mates > limits.mates_max:
+                return None
+        roster: tuple[str, ...] = ()
+        if "expect" in texts:
+            roster = _roster(actor, texts, limits.mates_max)
+            mates, selector = len(roster) - 1, EVERYTHING
+        elif "selector" in texts and texts["selector"]:  # noqa: RUF019 - `get` is a call
+            selector = parse_selector(texts["selector"], limits.selector_characters_max)
+        else:
+            selector = not_actor(actor)
+        labels = {"actor": actor}
+        if "labels" in texts:
+            labels = _labels(actor, texts["labels"], limits.labels_per_offer_max)
+        payload = NO_PAYLOAD
+        if "payload" in texts or limits.payload_bytes_max < _NO_PAYLOAD_BYTES:
+            payload = _payload(texts, limits)
+        namespace = _checked(_is_name, texts["namespace"]) if "namespace" in texts else DEFAULT_NAMESPACE
+        output = _output(texts["output"]) if "output" in texts else None
+        id = _checked(_is_id, texts["id"]) if "id" in texts else None
+        linger_ns = 0 if id is None else _LINGER_NAMED_NS
+        if "linger" in texts:
+            linger_ns = _nanoseconds(texts["linger"], limits.linger_s_max)
+        timeout_ns = _nanoseconds(texts["timeout"], limits.timeout_s_max) if "timeout" in texts else None
+        spec = OfferSpec(namespace, events, actor, mates, roster, labels, selector, timeout_ns, linger_ns, owner)
+    except (LookupError, ValueError):  # ParameterError, SelectorError and UnicodeError are kinds of ValueError
+        return None
+    return spec, payload, id, output
+
+
+# The functions below serve parameters that most requests do not have. They raise ValueError where a text is not
+# clearly valid.
+
+
+def _unescaped(text: str) -> str:
+    """Return the text that `text` is the escaped form of.
+
+    A URL escapes with `%41` what quoted-printable (RFC 2045) escapes with `=41`, and the standard library decodes the
+    latter in one call of C. The two differ in signs that escape nothing and in line ends; `_is_escaped` refuses those.
+
+    :raises ValueError: it is none, or that of bytes that are not UTF-8.
+    """
+    if _is_escaped(text) is None:
+        raise ValueError
+    if "=" in text:
+        text = text.replace("=", "=3D")
+    if "+" in text:
+        text = text.replace("+", " ")
+    return str(a2b_qp(text.replace("%", "=")), "utf-8")
+
+
+def _check_number_of_parameters(parameters: int, limits: Limits) -> None:
+    if parameters > limits.parameters_max:
+        raise ValueError
+
+
+def _number(text: str) -> int:
+    return int(_checked(_is_number, text))
+
+
+def _roster(actor: str, texts: dict[str, str], actors_max: int) -> tuple[str, ...]:
+    """Return the roster of `expect`, which excludes `mates` and `selector`."""
+    names = _checked(_are_names, texts["expect"]).split(",")
+    roster = {*names}
+    if len(roster) < len(names) or len(names) > actors_max:
+        raise ValueError
+    for excluded in ("mates", "selector"):
+        if texts.get(excluded):
+            raise ValueError
+    return tuple(sorted({actor, *roster}))
+
+
+def _labels(actor: str, text: str, labels_max: int) -> dict[str, str]:
+    """Return the labels of an offer, sorted by key, with the default one, which is the only one of an empty text."""
+    if not text:
+        return {"actor": actor}
+    if _are_labels(text) is None:
+        raise ValueError
+    pairs = _label_pairs(text)
+    given = dict(pairs)
+    labels = {"actor": actor, **given}
+    if len(given) < len(pairs) or len(labels) > labels_max:
+        raise ValueError
+    return dict(sorted(labels.items()))
+
+
+def _payload(texts: dict[str, str], limits: Limits) -> bytes:
+    """Return the payload as JSON: a text, empty where none is given."""
+    payload = _encode_json(texts["payload"]) if "payload" in texts else NO_PAYLOAD
+    if len(payload) > limits.payload_bytes_max:
+        raise ValueError
+    return payload
+
+
+def _nanoseconds(text: str, seconds_max: int) -> int:
+    seconds = parse_duration_s("", text)
+    if seconds > seconds_max:
+        raise ValueError
+    return round(seconds * 1e9)
+
+
+def _output(text: str) -> str:
+    if text not in OUTPUTS:
+        raise ValueError
+    return text
+
+
+def _checked(matches: _Match, text: str) -> str:
+    if matches(text) is None:
+        raise ValueError
+    return text
