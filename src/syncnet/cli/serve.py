@@ -25,7 +25,7 @@ from syncnet.cli.terminal import TerminalLog
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
-from syncnet.core.terms import Seen, in_full
+from syncnet.core.effects import Effect
 from syncnet.errors import JournalError
 from syncnet.server.address import Address, AddressError, listen, parse_address
 from syncnet.view.graph_log import GraphLog
@@ -53,9 +53,9 @@ _ALLOCATOR: Final = ("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:1000,muzzy_d
 """What granian's allocator (jemalloc) is told, unless the environment says otherwise: one arena for all threads, so
 that what one wave of clients leaves behind serves the next, and what is free goes back to the system after a second."""
 
-_LOG_FORMATS: Final[dict[str, Callable[[], Callable[[Seen], list[str]]] | None]] = {
+_LOG_FORMATS: Final[dict[str, Callable[[], Callable[[Effect], list[str]]] | None]] = {
     "graph": lambda: GraphLog().lines,
-    "json": lambda: lambda seen: [json_line(effect) for effect in in_full(seen)],
+    "json": lambda: lambda effect: [json_line(effect)],
     "none": None,
 }
 
@@ -114,7 +114,7 @@ def serve(
     log = TerminalLog(make_lines, sys.stdout.fileno()) if make_lines and sys.stdout else None
 
     os.environ.setdefault(*_ALLOCATOR)  # read when granian is loaded, and so not imported above
-    from syncnet.server.serve import serve as serve_hub
+    from syncnet.server.serve import serve as serve_coordinator
 
     started = f"{syncnet.__version__} serves on {_url(listener, security.scheme)}"
     for line in security.warnings(listener):
@@ -123,13 +123,15 @@ def serve(
     async def run() -> int:
         hand_over = asyncio.get_running_loop().call_soon_threadsafe
         on_disk = _journal(journal, hand_over, limits) if journal else None
-        hub = Coordinator(on_disk, Machine(limits), observers=[log] if log else [])
+        coordinator = Coordinator(on_disk, Machine(limits), observers=[log] if log else [])
         _look_seldom_for_garbage()
-        serving = serve_hub(hub, listener, lambda: _say(started), limits=limits, drain_s=drain, **security.of(listener))
+        serving = serve_coordinator(
+            coordinator, listener, lambda: _say(started), limits=limits, drain_s=drain, **security.of(listener)
+        )
         try:
             return await serving
         finally:
-            hub.close()
+            coordinator.close()
             if on_disk is not None:
                 _say(f"the journal took {on_disk.commands_total} commands in {on_disk.commits_total} commits")
 

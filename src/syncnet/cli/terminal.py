@@ -13,12 +13,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
-from syncnet.core.effects import Synced
-from syncnet.core.terms import Met, Rested, Seen
+from syncnet.core.effects import Effect, Synced
 
 __all__ = ["LinesOf", "TerminalLog"]
 
-LinesOf: TypeAlias = Callable[[Seen], Iterable[str]]
+LinesOf: TypeAlias = Callable[[Effect], Iterable[str]]
 """What makes lines of what the hub let be seen, fed one thing after the other."""
 
 _QUEUED_EFFECTS_MAX: Final = 100_000
@@ -38,7 +37,7 @@ class TerminalLog:
     def __init__(self, make_lines: Callable[[], LinesOf], fd: int) -> None:
         self._make_lines = make_lines
         self._fd = fd
-        self._queue: deque[Seen] = deque()
+        self._queue: deque[Effect] = deque()
         self._bytes_put = 0  # counted under the hub's lock,
         self._bytes_taken = 0  # and this one by the other, so that neither needs a lock
         self._left_out = 0
@@ -49,7 +48,7 @@ class TerminalLog:
         self._thread = threading.Thread(target=self._write_all, name="syncnet-log", daemon=True)
         self._thread.start()
 
-    def __call__(self, effect: Seen) -> None:
+    def __call__(self, effect: Effect) -> None:
         """Queue one effect; never waits."""
         if self._has_ended:
             return
@@ -121,12 +120,10 @@ class _Picture:
         return f"… {left_out - said} happenings left out: the reader of this log was too slow"
 
 
-def _payload_bytes(effect: Seen) -> int:
-    if isinstance(effect, (Rested, Met)):  # which have no payload; a tuple is looked through faster than a union
-        return 0
+def _payload_bytes(effect: Effect) -> int:
     if not isinstance(effect, Synced):
-        return len(effect.offer.payload)
+        return effect.offer.payload_bytes
     payload_bytes = 0
     for member in effect.members:
-        payload_bytes += len(member.payload)
+        payload_bytes += member.payload_bytes
     return payload_bytes

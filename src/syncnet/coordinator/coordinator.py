@@ -56,7 +56,7 @@ class Coordinator:
     """The one owner of a machine.
 
     `time_ns` is the clock of the commands (nanoseconds since the Unix epoch), `monotonic_ns` that of the timers, and
-    `new_ids` returns some new ids. Without `timer_thread` the owner calls `fire_due_timers` itself, as a simulator does.
+    `new_ids` returns some new ids. Without `timer_thread` the owner calls `fire_due_timers` itself, like a simulator.
     """
 
     def __init__(
@@ -255,15 +255,13 @@ class Coordinator:
                 self._linger(offer)
             return _NONE
         if isinstance(answer, Synced):
-            rank = 0
-            for member in answer.members:
+            for rank, member in enumerate(answer.members):
                 if member.deadline_tick:
                     self._clear_deadline(member)
                 waiter = member.waiter
                 if waiter is not None:
                     member.waiter = None
                     waiter.synced(answer, rank)
-                rank += 1
             return (answer,)
         self._answer_again(offer, answer)
         return _NONE

@@ -33,7 +33,8 @@ from syncnet.wire.parameters import (
     read_trace,
     read_withdrawal,
 )
-from syncnet.wire.query import read_json_body, read_query
+from syncnet.wire.json_body import read_json_body
+from syncnet.wire.query import read_query
 
 __all__ = ["Handler"]
 
@@ -193,7 +194,7 @@ class Handler:
             self.background.watch(request)
 
     def sync_body(self, synced: Synced) -> bytes:
-        """Return the body of the answer to a sync, encoded once for all members: they are called one after the other."""
+        """Return the body of a sync, encoded once for all of its members, which are called one after the other."""
         before, body = self._encoded
         if before is not synced:
             body = encode_sync(synced)

@@ -43,7 +43,7 @@ def _document(effect: Effect) -> dict[str, object]:
                 "sync": effect.sync,
                 "members": members,
             }
-        case Pending(offer, _):
+        case Pending(offer):
             shape: dict[str, object] = {"expect": offer.roster} if offer.roster else _wishes(offer)
             return _about(offer, offer.at_ns, "pending") | shape | {"labels": dict(offer.labels)}
         case Withdrawn(at_ns, offer, cause):
