@@ -72,7 +72,7 @@ class Coordinator:
     ) -> None:
         self.machine = Machine() if machine is None else machine
         self.lock = threading.RLock()
-        """Protects the machine and everything here; to be held while the machine is read from another thread."""
+        """Protects the machine and everything here. The log holds it when it calls; hold it to read the machine."""
         self._log: Log = MemoryLog() if log is None else log
         self._observers = tuple(observers)
         self._time_ns = time_ns
@@ -213,29 +213,36 @@ class Coordinator:
 
     def deliver(self, command: Command) -> Sequence[Remembered]:
         """Apply a command and pass its results to the waiters; return the outcomes that it caused."""
-        with self.lock:
-            if isinstance(command, Offer):
-                return self._deliver_offer(command)
-            outcomes = self.machine.end(command)
-            for outcome in outcomes:
-                self._observe(outcome)
-                if not isinstance(outcome, Synced):
-                    self._ended(outcome.offer, outcome)
-            if command.waiter is not None:
-                done, command.waiter = command.waiter, None
-                done(outcomes)
-            return outcomes
+        if not isinstance(command, Offer):
+            return self._deliver_end(command)
+        answer = self.machine.offer(command)
+        if self._observers:
+            for effect in self.machine.effects_of(command, answer):
+                self._observe(effect)
+        if answer is None:
+            self._begin_wait(command)
+            return _NONE
+        if not isinstance(answer, Synced):
+            self._answer_again(command, answer)
+            return _NONE
+        for rank, member in enumerate(answer.members):
+            if member.deadline_tick:
+                self._clear_deadline(member)
+            waiter = member.waiter
+            if waiter is not None:
+                member.waiter = None
+                waiter.synced(answer, rank)
+        return (answer,)
 
     def refuse(self, command: Command, error: RetryableError) -> None:
         """Pass the error because of which a command has not happened to its waiter."""
-        with self.lock:
-            if isinstance(command, Offer):
-                self._end_wait(command, error)
-            elif command.waiter is not None:
-                done, command.waiter = command.waiter, None
-                done(error)
-            elif not isinstance(command, Abort):
-                self._try_again(command)
+        if isinstance(command, Offer):
+            self._end_wait(command, error)
+        elif command.waiter is not None:
+            done, command.waiter = command.waiter, None
+            done(error)
+        elif not isinstance(command, Abort):
+            self._try_again(command)
 
     # --- inside: offers ------------------------------------------------------------------------------------
 
@@ -243,28 +250,23 @@ class Coordinator:
         with self.lock:
             self._log.append(command)
 
-    def _deliver_offer(self, offer: Offer) -> Sequence[Remembered]:
-        answer = self.machine.offer(offer)
-        if self._observers:
-            for effect in self.machine.effects_of(offer, answer):
-                self._observe(effect)
-        if answer is None:
-            if offer.spec.timeout_ns is not None:
-                self._set_deadline(offer)
-            if offer.waiter is None:  # its client disconnected before the log delivered
-                self._linger(offer)
-            return _NONE
-        if isinstance(answer, Synced):
-            for rank, member in enumerate(answer.members):
-                if member.deadline_tick:
-                    self._clear_deadline(member)
-                waiter = member.waiter
-                if waiter is not None:
-                    member.waiter = None
-                    waiter.synced(answer, rank)
-            return (answer,)
-        self._answer_again(offer, answer)
-        return _NONE
+    def _deliver_end(self, command: Withdraw | Expire | Abort) -> Sequence[Remembered]:
+        outcomes = self.machine.end(command)
+        for outcome in outcomes:
+            self._observe(outcome)
+            if not isinstance(outcome, Synced):
+                self._ended(outcome.offer, outcome)
+        if command.waiter is not None:
+            done, command.waiter = command.waiter, None
+            done(outcomes)
+        return outcomes
+
+    def _begin_wait(self, offer: Offer) -> None:
+        """Note that an offer is pending from now on."""
+        if offer.spec.timeout_ns is not None:
+            self._set_deadline(offer)
+        if offer.waiter is None:  # its client disconnected before the log delivered
+            self._linger(offer)
 
     def _answer_again(self, offer: Offer, answer: Attached | Replayed | Refused) -> None:
         """Pass the answer to an offer that was not accepted: it asked again, or was refused."""

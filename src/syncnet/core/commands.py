@@ -121,7 +121,7 @@ class OfferSpec:
         self.profile: Any = None
         self.steps = selector.steps
         weight = OFFER_BYTES + selector.weight_bytes + len(events[0])
-        if len(events) > 1 or roster or len(labels) > 1:
+        if events[1:] or roster or len(labels) > 1:
             weight += _extra_weight_bytes(events, roster, labels)
             self.steps += len(roster) // _NAMES_PER_STEP
         self.weight_bytes = weight
@@ -164,7 +164,8 @@ class Offer:
 
     `at_ns` is when it was made, in nanoseconds since the Unix epoch. `named` says that the client chose the id, so that
     it may ask again by it (G7). The core never looks at `payload`: bytes of JSON, of which there are `payload_bytes`,
-    or any object of this program, and then `payload_bytes` is `OBJECT`.
+    or any object of this program, and then `payload_bytes` is `OBJECT`. `weight_bytes` is the offer's share of
+    `pending_bytes_max`; an object of the program is the program's own and weighs nothing.
 
     The other fields change. The machine sets `arrival`, the offer's number among those of its namespace (1, 2, 3 …; 0
     before it arrived), and counts in `asked` how often it was asked for again. The coordinator owns `waiter`, which
@@ -182,6 +183,7 @@ class Offer:
         "payload_bytes",
         "spec",
         "waiter",
+        "weight_bytes",
     )
 
     def __init__(
@@ -194,14 +196,10 @@ class Offer:
         self.payload_bytes = payload_bytes
         self.named = named
         self.waiter = waiter
+        self.weight_bytes = spec.weight_bytes + (payload_bytes if payload_bytes > 0 else 0)
         self.arrival = 0
         self.asked = 0
         self.deadline_tick = 0
-
-    @property
-    def weight_bytes(self) -> int:
-        """Its share of `pending_bytes_max`; an object of this program is the program's own and weighs nothing."""
-        return self.spec.weight_bytes + max(0, self.payload_bytes)
 
     def asks_the_same_as(self, other: Offer) -> bool:
         """Return whether both are the same request, made twice: everything but the time is equal."""

@@ -77,29 +77,6 @@ class Namespace:
         """Return whether nothing in it needs to be kept: arrival numbers do not matter then, sync numbers do."""
         return not self.pending and self.syncs <= syncs_forgotten and not self.exhausted
 
-    def add(self, offer: Offer) -> None:
-        """Make an offer pending."""
-        self.pending[offer.id] = offer
-        lists = self.lists
-        for event in offer.spec.events:
-            offers = lists.get(event)
-            if offers is None:
-                offers = lists[event] = OfferList()
-            offers.add(offer)
-
-    def remove(self, offer: Offer) -> None:
-        """Remove a pending offer."""
-        del self.pending[offer.id]
-        lists = self.lists
-        for event in offer.spec.events:
-            offers = lists[event]
-            offers.remove(offer)
-            if not offers.offers:
-                del lists[event]
-        if not self.pending:
-            self.pending.clear()  # an empty dict keeps its memory until it is cleared
-            lists.clear()
-
 
 class Machine:
     """The state of one server, or of one node of a cluster."""
@@ -146,9 +123,10 @@ class Machine:
 
     def offer(self, offer: Offer) -> Answer:
         """Accept or refuse an offer that arrives."""
-        self._outcomes.forget(offer.at_ns)
+        if self._outcomes.entries:
+            self._outcomes.forget(offer.at_ns)
         spec = offer.spec
-        namespace = self._namespaces.get(spec.namespace)
+        namespace = self._namespaces[spec.namespace] if spec.namespace in self._namespaces else None  # noqa: SIM401
         if offer.named or (namespace is not None and offer.id in namespace.pending):
             again = self._asked_again(namespace, offer)
             if again is not None:
@@ -249,7 +227,7 @@ class Machine:
         for other in others:
             named = named or other.named
             self._remove(namespace, other)
-        others.append(newcomer)
+        others += (newcomer,)
         synced = Synced(newcomer.at_ns, newcomer.spec.namespace, self._search.event, namespace.syncs, tuple(others))
         if named:
             self._outcomes.remember(synced, _weight_bytes(synced.members))
@@ -289,14 +267,30 @@ class Machine:
         return None
 
     def _add(self, namespace: Namespace, offer: Offer) -> None:
-        namespace.add(offer)
+        """Make an offer pending."""
+        namespace.pending[offer.id] = offer
+        lists = namespace.lists
+        for event in offer.spec.events:
+            if event not in lists:
+                lists[event] = OfferList()
+            lists[event].add(offer)
         self.pending_total += 1
         self._pending_bytes += offer.weight_bytes
         if offer.spec.owner:
             add(self._pending_by_owner, offer.spec.owner, 1)
 
     def _remove(self, namespace: Namespace, offer: Offer) -> None:
-        namespace.remove(offer)
+        """Remove a pending offer."""
+        del namespace.pending[offer.id]
+        lists = namespace.lists
+        for event in offer.spec.events:
+            offers = lists[event]
+            offers.remove(offer)
+            if not offers.offers:
+                del lists[event]
+        if not namespace.pending:  # an emptied dict would keep its memory
+            namespace.pending = {}
+            namespace.lists = {}
         self.pending_total -= 1
         self._pending_bytes -= offer.weight_bytes
         if offer.spec.owner:

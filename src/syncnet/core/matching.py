@@ -9,7 +9,7 @@ where one begins with the other, the shorter wins. A depth-first walk that exten
 checks of each list whether it can sync as it is before it extends it, meets the lists in exactly that order. So the
 first list that can sync is the smallest one.
 
-There are two ways to walk, and the number of pending offers alone decides between them (`OfferList.is_long`):
+There are two ways to walk, and the number of pending offers alone decides between them (`OfferList`):
 
 - Up to `SCANNED_OFFERS_MAX` offers are compared one by one, and each candidate with each chosen one.
 - More are found by an index, and each candidate is checked against the chosen ones together (`CandidateSet`).
@@ -37,6 +37,7 @@ from typing import Final
 from syncnet.core.candidates import CandidateSet, MatchProfile, compatible, profile_of
 from syncnet.core.commands import Offer, OfferSpec
 from syncnet.core.index import Index
+from syncnet.core.limits import SCANNED_OFFERS_MAX
 from syncnet.core.offer_list import OfferList
 from syncnet.core.selectors import Requirement, requirement_met
 
@@ -91,13 +92,16 @@ class Search:
             self.event = event
             if spec.mates == 0:
                 return []
-            offers = lists.get(event)
-            if offers is None or len(offers.offers) < spec.mates:
+            if event not in lists:
+                continue
+            offers = lists[event]
+            pending = len(offers.offers)
+            if pending < spec.mates:
                 continue
             if steps is None:
                 steps = Steps(self._steps_max)
             try:
-                if offers.is_long and offers.index is not None:
+                if pending > SCANNED_OFFERS_MAX and offers.index is not None:
                     others = _IndexWalk(offers.index, newcomer, steps).smallest_set()
                 else:
                     others = _scan(offers.offers, spec, steps)
@@ -116,7 +120,7 @@ def compatible_offers(offers: OfferList, offer: Offer, offers_max: int, steps: S
     """
     found: list[Offer] = []
     try:
-        if offers.is_long and offers.index is not None:
+        if len(offers.offers) > SCANNED_OFFERS_MAX and offers.index is not None:
             for each in offers.index.present(offer):
                 steps.take(offer.spec.steps + each.profile.steps)
                 members = list(islice(each.members.values(), offers_max))

@@ -43,11 +43,11 @@ def is_named(outcome: Remembered) -> bool:
 
 
 class Outcomes:
-    """The outcomes of one machine, over all namespaces, by age."""
+    """The outcomes of one machine, over all namespaces; `entries` are by age."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._entries: deque[_Entry] = deque()
+        self.entries: deque[_Entry] = deque()
         self._by_id: dict[tuple[str, str], tuple[Offer, Remembered]] = {}
         self._weight_bytes = 0
 
@@ -56,7 +56,7 @@ class Outcomes:
 
     def all(self) -> list[Remembered]:
         """Return the outcomes that are kept, the oldest first."""
-        return [entry.outcome for entry in self._entries]
+        return [entry.outcome for entry in self.entries]
 
     def remember(self, outcome: Remembered, weight_bytes: int) -> None:
         """Keep an outcome if one of its offers has a chosen id, and forget what is above the bounds.
@@ -66,11 +66,11 @@ class Outcomes:
         named = [offer for offer in offers_of(outcome) if offer.named]
         if not named:
             return
-        self._entries.append(_Entry(outcome, named, weight_bytes))
+        self.entries.append(_Entry(outcome, named, weight_bytes))
         self._weight_bytes += weight_bytes
         for offer in named:
             self._by_id[offer.namespace, offer.id] = (offer, outcome)
-        while len(self._entries) > 1 and (
+        while len(self.entries) > 1 and (
             len(self._by_id) > self._limits.outcomes_max or self._weight_bytes > self._limits.outcomes_bytes_max
         ):
             self._forget_oldest()
@@ -84,10 +84,10 @@ class Outcomes:
 
     def forget(self, now_ns: int) -> None:
         """Forget some of what is too old at `now_ns`: a bounded number, and more of them the next time."""
-        if not self._entries:
+        if not self.entries:
             return
         for _ in range(OUTCOMES_FORGOTTEN_AT_ONCE_MAX):
-            if not self._entries or not self._is_too_old(self._entries[0].outcome, now_ns):
+            if not self.entries or not self._is_too_old(self.entries[0].outcome, now_ns):
                 return
             self._forget_oldest()
 
@@ -95,7 +95,7 @@ class Outcomes:
         return now_ns - outcome.at_ns > self._limits.outcome_ttl_s * 1_000_000_000
 
     def _forget_oldest(self) -> None:
-        entry = self._entries.popleft()
+        entry = self.entries.popleft()
         self._weight_bytes -= entry.weight_bytes
         for offer in entry.named:
             key = (offer.namespace, offer.id)

@@ -51,9 +51,8 @@ def traced(synced: Synced) -> TracedSync:
     weight_bytes = 0
     for offer in synced.members:
         spec = offer.spec
-        payload_bytes = offer.payload_bytes
         weight_bytes += spec.weight_bytes
-        members.append((offer.id, spec.actor, spec.labels, payload_bytes if payload_bytes > 0 else 0))
+        members += ((offer.id, spec.actor, spec.labels, offer.weight_bytes - spec.weight_bytes),)
     return TracedSync(synced.at_ns, synced.namespace, synced.event, synced.sync, members, weight_bytes)
 
 

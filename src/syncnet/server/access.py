@@ -51,8 +51,10 @@ class Asking(Protocol):
     """What must be known of a request to judge it."""
 
     method: str
-    is_bare: bool
-    """It has none of the headers that are looked at, apart from `host`."""
+    present: frozenset[str]
+    """The headers that it has, of those that are looked at."""
+
+    host: str
 
     @property
     def scheme(self) -> str:
@@ -67,19 +69,16 @@ class Caller:
     """Who asks.
 
     `name` is that of the token, empty where no tokens are in use. `headers` belong into the answer, whatever it is.
-    An `is_preflight` is a browser's question whether it may ask: it is answered with 204 and the headers.
+    An `is_preflight` is a browser's question whether it may ask: it is answered with 204 and the headers. Where it
+    `is_restricted`, `require` may raise.
     """
 
     name: str = ""
     headers: Headers = ()
     is_preflight: bool = False
+    is_restricted: bool = False
     _token: Token | None = None
     _refusal: str = ""
-
-    @property
-    def is_restricted(self) -> bool:
-        """Whether `require` may raise."""
-        return self._token is not None or self._refusal != ""
 
     def require(self, role: str, namespace: str | None = None) -> None:
         """Return if the caller has `role`; in `namespace`, where one is given.
@@ -127,11 +126,12 @@ class Access:
         :raises AccessError: 403: it comes from a page of another site, or asks for a host that is not this one.
         """
         if self._hosts is not None:
-            host = request.header("host")
+            host = request.host
             if host and host not in self._hosts_remembered:
                 self._check_host(host, self._hosts)
         caller = self._caller
-        if request.is_bare and self.tokens is None:
+        present = request.present
+        if self.tokens is None and "origin" not in present and "sec-fetch-site" not in present:
             return caller
         site, origin = request.header("sec-fetch-site"), request.header("origin")
         if (site or origin) and self._origins is not None:
@@ -168,14 +168,18 @@ class Access:
 def _with_token(caller: Caller, tokens: Tokens, authorization: str) -> Caller:
     if not authorization:
         refusal = "expected the header `Authorization: Bearer` with a token, got none"
-        return replace(caller, _refusal=refusal)
+        return replace(caller, is_restricted=True, _refusal=refusal)
     scheme, _, secret = authorization.partition(" ")
     if scheme.lower() != "bearer":
-        return replace(caller, _refusal="expected the header `Authorization: Bearer` with a token, got another scheme")
+        return replace(
+            caller,
+            is_restricted=True,
+            _refusal="expected the header `Authorization: Bearer` with a token, got another scheme",
+        )
     token = tokens.find(secret.strip())
     if token is None:
-        return replace(caller, _refusal="expected a token that is known here, got another one")
-    return replace(caller, name=token.name, _token=token)
+        return replace(caller, is_restricted=True, _refusal="expected a token that is known here, got another one")
+    return replace(caller, name=token.name, is_restricted=True, _token=token)
 
 
 def parse_host(text: str) -> str:

@@ -27,18 +27,24 @@ _CLOSE: Header = ("connection", "close")
 class _RSGIRequest(Request):
     """A request as RSGI brings it: `scope` describes it, `protocol` has the body and the connection.
 
-    Granian makes a new object for each attribute that is read, so each is read once, and a header only where its name
-    is among those that came. After the answer to a request that `is_last` the connection is closed.
+    Granian makes a new object for each attribute that is read, so each is read once. After the answer to a request that `is_last` the connection is closed.
     """
 
-    __slots__ = ("_headers", "_is_last", "_names", "_protocol", "_reaper", "_scope", "_was_read")
+    __slots__ = ("_headers", "_is_last", "_protocol", "_reaper", "_scope", "_was_read")
 
     def __init__(self, handler: Handler, reaper: ConnectionReaper, scope: Any, protocol: Any, is_last: bool) -> None:
         headers = scope.headers
-        names: list[str] = headers.keys()
-        super().__init__(handler, scope.method, scope.path, LOOKED_AT.isdisjoint(names))
+        present = LOOKED_AT.intersection(headers.keys())
+        super().__init__(
+            handler,
+            scope.method,
+            scope.path,
+            scope.query_string,
+            present,
+            headers.get("host", ""),
+            headers.get("accept", "") if "accept" in present else "",
+        )
         self._headers = headers
-        self._names = names
         self._scope = scope
         self._protocol = protocol
         self._reaper = reaper
@@ -49,13 +55,7 @@ class _RSGIRequest(Request):
     def scheme(self) -> str:
         return str(self._scope.scheme)
 
-    def query_text(self) -> str:
-        text: str = self._scope.query_string
-        return text
-
     def header(self, name: str) -> str:
-        if name not in self._names:
-            return ""
         value: str = self._headers.get(name, "")
         return value
 
@@ -100,10 +100,8 @@ class _RSGIRequest(Request):
             self._reaper.forget(watched)
 
     def _leaves_a_body(self) -> bool:
-        """Return whether a body was not read: granian then closes the connection, and the client must be told."""
-        if self._was_read or self.is_bare:
-            return False
-        return bool(self.header("content-length").lstrip("0") or self.header("transfer-encoding"))
+        """Return whether a body was not read: granian then closes the connection, and the client must know."""
+        return not self._was_read and self.has_body()
 
 
 class RequestCounts:
@@ -126,13 +124,13 @@ class RequestCounts:
     def is_last(self, client: str) -> bool:
         """Count a request of `client`; return whether its connection is to be closed after the answer."""
         new = self._new
-        requests = new.get(client)
-        if requests is None:
-            requests = self._old.pop(client, 0)
+        if client in new:
+            requests = new[client] + 1
+        else:
+            requests = self._old.pop(client, 0) + 1
             if len(new) >= _COUNTED_CONNECTIONS:
                 self._old, self._new = new, {}
                 new = self._new
-        requests += 1
         if requests >= self._requests_max:
             new.pop(client, None)
             return True

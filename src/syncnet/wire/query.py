@@ -20,7 +20,7 @@ import msgspec
 from syncnet.core.commands import DEFAULT_NAMESPACE, NO_PAYLOAD, OfferSpec, check_events
 from syncnet.core.labels import NAME_PATTERN
 from syncnet.core.limits import ID_CHARACTERS_MAX, LABEL_PREFIX_CHARACTERS_MAX, LINGER_NAMED_S, Limits
-from syncnet.core.selectors import EVERYTHING, not_actor, parse_selector
+from syncnet.core.selectors import EVERYTHING, NOT_ACTOR_BYTES, Selector, parse_selector
 from syncnet.wire.durations import parse_duration_s
 from syncnet.wire.parameter_table import OUTPUTS
 from syncnet.wire.parameters import OFFER_PARAMETERS, Asked
@@ -87,7 +87,7 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
         elif "selector" in texts and texts["selector"]:  # noqa: RUF019 - `get` is a call
             selector = parse_selector(texts["selector"], limits.selector_characters_max)
         else:
-            selector = not_actor(actor)
+            selector = Selector((("actor", True, (actor,)),), (), 1, NOT_ACTOR_BYTES)
         labels = {"actor": actor}
         if "labels" in texts:
             labels = _labels(actor, texts["labels"], limits.labels_per_offer_max)
