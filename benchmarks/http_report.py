@@ -59,10 +59,21 @@ class Row:
 
 
 class Turn(NamedTuple):
-    """What one row did in one round, and how many cores its server used meanwhile."""
+    """What one row did in one round, how many cores its server used meanwhile, and the rate of its ceiling."""
 
     load: Load
     server_cores: float
+    ceiling_per_s: float
+
+    @property
+    def of_ceiling(self) -> float:
+        """The rate as a share of that of the ceiling."""
+        return self.load.exchanges_per_s / self.ceiling_per_s
+
+    @property
+    def server_us(self) -> float:
+        """The processor time that the server used for an exchange, in microseconds."""
+        return self.server_cores * 1e6 / max(1.0, self.load.exchanges_per_s)
 
 
 Turns: TypeAlias = dict[Row, list[Turn]]
@@ -80,15 +91,16 @@ def rows(turns: Turns) -> list[str]:
             (
                 row.name + (f" ({errors} errors)" if errors else ""),
                 f"{rate:,.0f}",
-                spread(ratios(rates[row.name], rates[row.ceiling])),
+                spread([turn.of_ceiling for turn in those]),
                 f"{rate / row.parties:,.0f}" if row.parties else "",
                 *(f"{median(getattr(load, each) for load in loads):,.2f}" for each in ("p50_ms", "p99_ms", "p999_ms")),
+                f"{median(turn.server_us for turn in those):.0f}",
                 f"{median(turn.server_cores for turn in those):.1f}",
                 f"{median(load.generator_cores for load in loads):.1f}",
             )
         )
     figures = ("exchanges/s", "of the ceiling", "meetings/s", "p50 ms", "p99 ms", "p99.9 ms")
-    return table(("", *figures, "server cores", "load cores"), cells)
+    return table(("", *figures, "server µs each", "server cores", "load cores"), cells)
 
 
 def comparison(turns: Turns) -> list[str]:
@@ -109,12 +121,13 @@ def comparison(turns: Turns) -> list[str]:
 
 def verdicts(turns: Turns, *, is_compiled: bool) -> list[str]:
     """Return a line for each goal: what it is, and whether it is reached. A row that was not measured has none."""
+    of_name = {row.name: those for row, those in turns.items()}
     rates = _rates(turns)
     lines = []
     shares: dict[str, float] = {}
     for shape in (*GET_SHAPES, *POST_SHAPES):
         if shape.title in rates and shape.goal is not None:
-            share = median(ratios(rates[shape.title], rates[shape.ceiling]))
+            share = median(turn.of_ceiling for turn in of_name[shape.title])
             if not shape.is_post:
                 shares[shape.title] = share
             wanted = shape.goal.of(is_compiled=is_compiled)
@@ -126,13 +139,12 @@ def verdicts(turns: Turns, *, is_compiled: bool) -> list[str]:
     lines.append(_at_least(text, shares[slowest] / shares[fastest], wanted))
     plain = rates[PLAIN.title]
     if MIXED.title in rates:
-        share = median(ratios(rates[MIXED.title], plain))
+        share = _share(rates[MIXED.title], plain)
         lines.append(_at_least("mixed, of plain", share, MIXED_GOAL.of(is_compiled=is_compiled)))
     lines.append(_at_least("plain, of fixed answers by coroutines", _share(plain, rates[USUAL]), _USUAL_GOAL))
     if LOGGED in rates:
         share = _share(rates[LOGGED], rates[USUAL])
         lines.append(_at_least("with the graph log to a file, of the same", share, _LOGGED_GOAL))
-    of_name = {row.name: those for row, those in turns.items()}
     tails = [
         ours.load.p99_ms / theirs.load.p99_ms for ours, theirs in zip(of_name[PLAIN.title], of_name[USUAL], strict=True)
     ]

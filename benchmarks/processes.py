@@ -42,14 +42,18 @@ class BenchmarkError(Exception):
 def running(
     command: Sequence[str],
     *,
+    stdin: int | None = None,
     stdout: IO[bytes] | int = subprocess.DEVNULL,
-    stderr: IO[bytes] | int = subprocess.DEVNULL,
+    stderr: IO[bytes] | int | None = subprocess.DEVNULL,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command while the block lasts; what it prints goes to /dev/null unless told otherwise."""
+    """Run a command while the block lasts. Its output is discarded unless `stdout` or `stderr` say where it goes.
+
+    `env` is added to the environment of this process.
+    """
     environment = None if env is None else {**os.environ, **env}
-    process = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=cwd, env=environment)
+    process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd, env=environment)
     try:
         yield process
     finally:
@@ -59,7 +63,7 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for pipe in (process.stdout, process.stderr):
+        for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
 

@@ -71,12 +71,14 @@ def asking_for_stats(port: int) -> Iterator[None]:
     def ask() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_STATS_ANSWER_S_MAX)
         try:
-            while not is_over.wait(_STATS_EVERY_S):
+            while True:
                 connection.request("GET", "/stats")
                 answer = connection.getresponse()
                 answer.read()
                 if answer.status != http.client.OK:
                     failures.append(f"{answer.status} {answer.reason}")
+                if is_over.wait(_STATS_EVERY_S):
+                    return
         except (OSError, http.client.HTTPException) as error:
             failures.append(repr(error))
         finally:
