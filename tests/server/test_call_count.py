@@ -123,7 +123,7 @@ class Shape(NamedTuple):
 
     query: Callable[[int, str, list[str]], str]
     parties: int = 2
-    headers: dict[str, str] = {}  # noqa: RUF012 - nobody changes it
+    headers: dict[str, str] = {}  # noqa: RUF012 - never changed
     calls_max: int = CALLS_MAX
 
 
