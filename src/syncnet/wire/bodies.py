@@ -24,7 +24,7 @@ from syncnet.core.labels import readable, shown
 from syncnet.core.limits import LIMITS, NESTING_MAX
 from syncnet.errors import BadBodyError, ParameterError
 
-__all__ = ["DIGITS_MAX", "Texts", "Values", "decode_body", "decode_form"]
+__all__ = ["DIGITS_MAX", "Texts", "Values", "check_json", "decode_body", "decode_form"]
 
 
 class Texts(dict[str, list[str]]):
@@ -134,8 +134,7 @@ DIGITS_MAX: Final = 4_000  # Python converts no more than 4,300 of them
 def _decode_json(text: str) -> Values:
     try:
         fields = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        _check_nesting(text)
-        json.loads(text, object_pairs_hook=_refuse_repeated, parse_int=_check_digits, parse_float=str)
+        check_json(text)
         return {
             name: msgspec.json.format(bytes(raw), indent=-1) if name == "payload" else msgspec.json.decode(raw)
             for name, raw in fields.items()
@@ -146,6 +145,16 @@ def _decode_json(text: str) -> Values:
         raise BadBodyError(f"expected a JSON object with parameters, but: {error}") from None
     except RecursionError:
         raise BadBodyError(f"expected at most {NESTING_MAX} levels of nesting, got very many more") from None
+
+
+def check_json(text: str) -> None:
+    """Refuse what msgspec accepts and we do not, in `text`, which is JSON.
+
+    :raises BadBodyError: it is nested too deeply, or a whole number has too many digits.
+    :raises ParameterError: a name appears twice in one object.
+    """
+    _check_nesting(text)
+    json.loads(text, object_pairs_hook=_refuse_repeated, parse_int=_check_digits, parse_float=str)
 
 
 def _check_nesting(text: str) -> None:

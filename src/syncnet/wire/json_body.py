@@ -1,10 +1,10 @@
 """The JSON body of a request to `/event` in, what it asks for out, in one pass.
 
-This reader takes the ordinary bodies only, by the same law as `query.py`: what it returns is equal to what
-`parameters.read_offer` returns for the same body; where a body is invalid or unusual it returns None.
+This reader takes valid bodies of the ordinary types only, by the same law as `query.py`: what it returns is equal to
+what `parameters.read_offer` returns for the same body; otherwise it returns None.
 
-msgspec keeps the last of two equal names in an object. As that hides a mistake, `read_offer` refuses them, in every
-object of the body. Here a name that appears twice anywhere is unusual, even where it does so in two objects.
+msgspec keeps the last of two equal names in an object. As that hides a mistake, we refuse them, in every object of the
+body. The check for that is slow, so one regular expression finds the bodies that need it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from msgspec import UNSET
 from syncnet.core.commands import NO_PAYLOAD, check_id, check_payload, make_spec
 from syncnet.core.limits import NESTING_MAX, Limits
 from syncnet.core.selectors import parse_selector
-from syncnet.wire.bodies import DIGITS_MAX
+from syncnet.wire.bodies import DIGITS_MAX, check_json
 from syncnet.wire.durations import parse_duration_s
 from syncnet.wire.offer_body import OfferBody
 from syncnet.wire.parameter_table import OUTPUTS
@@ -33,14 +33,12 @@ _has_long_number: Callable[[str], Any] = re.compile(rf"(?<![0-9])[0-9]{{{DIGITS_
 
 
 def read_json_body(body: bytes, limits: Limits, owner: str) -> Asked | None:
-    """Return what a body asks for, None where it is not clearly valid. `owner` is the name of the client's token."""
+    """Return what a body asks for, None where it is invalid or unusual. `owner` is the name of the client's token."""
     try:
         text = body.decode()
-        if text.count("[") + text.count("{") > NESTING_MAX:
-            return None
         fields = _decode(text)
-        if _may_repeat_a_name(text) or (len(text) > DIGITS_MAX and _has_long_number(text)):
-            return None
+        if _is_suspicious(text):
+            check_json(text)
         selector = fields.selector
         id = None if fields.id is UNSET else check_id(fields.id)
         output = None if fields.output is UNSET else fields.output
@@ -61,15 +59,21 @@ def read_json_body(body: bytes, limits: Limits, owner: str) -> Asked | None:
             limits=limits,
         )
         payload = _payload(fields.payload, limits)
-    except (ValueError, msgspec.MsgspecError):  # ParameterError, SelectorError and UnicodeError are kinds of ValueError
+    except (ValueError, msgspec.MsgspecError, RecursionError):  # ParameterError and SelectorError are ValueErrors
         return None
     return spec, payload, id, output
 
 
-def _may_repeat_a_name(text: str) -> bool:
-    """Return whether a name appears twice in `text`, which is JSON, or may do so because it is escaped."""
+def _is_suspicious(text: str) -> bool:
+    """Return whether `check_json` might refuse `text`, which is JSON.
+
+    It might where there are many brackets, a long number, a name that appears twice (perhaps in two objects, which is
+    valid), or an escaped name.
+    """
+    if text.count("[") + text.count("{") > NESTING_MAX or (len(text) > DIGITS_MAX and _has_long_number(text)):
+        return True
     names = [string for string, colon in _strings(text) if colon]
-    return len(set(names)) < len(names) or ("\\" in text and "\\" in "".join(names))
+    return len({*names}) < len(names) or ("\\" in text and "\\" in "".join(names))
 
 
 def _payload(raw: msgspec.Raw, limits: Limits) -> bytes:
