@@ -104,19 +104,24 @@ def rows(turns: Turns) -> list[str]:
 
 
 def comparison(turns: Turns) -> list[str]:
-    """Return the table of our rates now and those of the other checkout, and the ratio of the two."""
+    """Return the table of our rates and those of the other checkout, and the ratios after : before.
+
+    The ratio of the server's processor time (lower is better) is less disturbed by other work on the machine.
+    """
     rates = _rates(turns)
+    costs_us = {row.name: [turn.server_us for turn in those] for row, those in turns.items()}
     cells = [
         (
             name,
             f"{median(rates[BEFORE + name]):,.0f}",
             f"{median(those):,.0f}",
             spread(ratios(those, rates[BEFORE + name])),
+            spread(ratios(costs_us[name], costs_us[BEFORE + name])),
         )
         for name, those in rates.items()
         if BEFORE + name in rates
     ]
-    return table(("exchanges/s", "before", "after", "after : before"), cells)
+    return table(("exchanges/s", "before", "after", "after : before", "server µs, after : before"), cells)
 
 
 def verdicts(turns: Turns, *, is_compiled: bool) -> list[str]:

@@ -55,6 +55,7 @@ __all__ = ["report"]
 _PAIRS_PER_ROUND: Final = 5_000
 _WARM_UP_PAIRS: Final = 500
 _ROUNDS: Final = 15
+_BEFORE_SHARE_MIN: Final = 0.9
 
 _Step = Callable[[], Awaitable[object]]
 
@@ -195,7 +196,12 @@ def report(options: Options) -> str:
     lines += [f"{_ROUNDS} rounds of {_PAIRS_PER_ROUND:,} pairs.", ""]
     lines += [*table(["", "", "pairs/s", "syncnet's rate to it"], rows), ""]
     to_trio = ratios(rates["asyncio", _SYNCNET], rates["trio", "trio channel"])
-    return "\n".join([*lines, f"- syncnet on asyncio, compared with trio's channel on trio: {spread(to_trio)} times"])
+    lines.append(f"- syncnet on asyncio, compared with trio's channel on trio: {spread(to_trio)} times")
+    for group in dict.fromkeys(side.group for side in sides if side.name == _BEFORE):
+        share = statistics.median(ratios(rates[group, _SYNCNET], rates[group, _BEFORE]))
+        reached = "reached" if share >= _BEFORE_SHARE_MIN else "**not reached**"
+        lines.append(f"- {group}, of the rate before: at least {_BEFORE_SHARE_MIN:.2f}: {share:.2f}, {reached}")
+    return "\n".join(lines)
 
 
 def _measured(sides: list[_Side]) -> dict[tuple[str, str], list[float]]:

@@ -39,9 +39,11 @@ from benchmarks.servers import Served, answer_of, is_compiled, syncnet
 from benchmarks.shapes import BODY, MIXED, PAIRWISE, PLAIN, SHAPES, TAKEN, USUAL, Shape
 from benchmarks.wrk import asking_for_stats, wrk_load
 
-__all__ = ["report"]
+__all__ = ["Ceilings", "report"]
 
-_ROUNDS: Final = {2: 3, 64: 5, 512: 3}
+_ROUNDS: Final = {64: 5, 2: 3, 512: 3}
+"""How many rounds for each number of connections, in the order in which they are measured."""
+
 _QUOTED: Final = 64
 _ROUND_S: Final = 2.0
 _WARM_UP_S: Final = 1.0
@@ -70,13 +72,16 @@ def report(options: Options) -> str:
             rows += _their_rows(wrk, stack, versions, absent)
         for connections in rounds:
             level = [row for row in rows if connections in (row.connections or rounds) and row.fits(connections)]
-            found[connections] = _measured(level, connections, rounds[connections], absent)
+            if not found:
+                print("warming up", file=sys.stderr)
+                _measured(level, connections, 1, absent, _WARM_UP_S)
+            found[connections] = _measured(level, connections, rounds[connections], absent, _ROUND_S)
     if options.is_whole:
         _PICTURE.write_text(http_report.chart(found).svg())
     lines = ["## Over HTTP", "", about]
     lines += [f"The server ran {'compiled' if compiled else 'as pure Python'}. Peers: {'; '.join(versions) or 'none'}."]
-    lines += [f"Not here: {each}." for each in absent]
-    for connections, turns in found.items():
+    lines += [f"Not here: {each}." for each in dict.fromkeys(absent)]
+    for connections, turns in sorted(found.items()):
         title = f"### {connections} connections, {rounds[connections]} rounds of {_ROUND_S:g} s for each row"
         lines += ["", title, "", *http_report.rows(turns)]
         if options.before is not None:
@@ -193,33 +198,31 @@ class _Barriers:
 # --- the rounds --------------------------------------------------------------------------------------------
 
 
-def _measured(rows: list[Row], connections: int, rounds: int, absent: list[str]) -> Turns:
-    """Return what each row did in each round; every round begins with another row.
+def _measured(rows: list[Row], connections: int, rounds: int, absent: list[str], s: float) -> Turns:
+    """Return what each row did in each round, in `s` seconds; every round begins with another row.
 
     A peer that fails on so many connections is left out, and is named in `absent`.
     """
     turns: Turns = {row: [] for row in rows}
-    ceilings = _Ceilings(rows, connections)
-    for round_ in range(rounds + 1):  # the first warms up and is not kept
-        first = round_ * len(rows) // (rounds + 1)
+    ceilings = Ceilings(rows, connections)
+    for round_ in range(rounds):
+        first = round_ * len(rows) // rounds
         for row in rows[first:] + rows[:first]:
             if row not in turns:
                 continue
-            print(f"\r{connections} connections, round {round_}: {row.name:<55}", end="", file=sys.stderr)
+            print(f"\r{connections} connections, round {round_ + 1}: {row.name:<55}", end="", file=sys.stderr)
             try:
-                turn = ceilings.turn(row, _ROUND_S if round_ else _WARM_UP_S)
+                turns[row].append(ceilings.turn(row, s))
             except (BenchmarkError, OSError) as error:
                 if not row.is_peer:
                     raise
                 absent.append(f"{row.name} on {connections} connections ({error})")
                 del turns[row]
-            else:
-                turns[row] += [turn] if round_ else []
     print("\r" + " " * 95 + "\r", end="", file=sys.stderr)
     return turns
 
 
-class _Ceilings:
+class Ceilings:
     """Measures rows, each with the latest rate of its ceiling.
 
     A round takes the better part of a minute, and the speed of a shared machine drifts meanwhile. So a ceiling that was

@@ -1,6 +1,7 @@
 """The section *http*: its shapes of requests, its ceilings, its goals, and the comparison with another commit."""
 
 import http.client
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from benchmarks import __main__ as command
 from benchmarks.figures import Load
 from benchmarks.http_report import BEFORE, Row, Turn, Turns, chart, comparison, rows, verdicts
 from benchmarks.options import Options
+from benchmarks.over_http import Ceilings
 from benchmarks.processes import BenchmarkError, free_port, port_said, python, running
 from benchmarks.servers import environment, is_compiled, syncnet
 from benchmarks.shapes import BODY, GET_SHAPES, MIXED, PAIRWISE, PLAIN, POST_SHAPES, SHAPES, TAKEN, USUAL, Shape
@@ -126,7 +128,17 @@ def test_a_row_shows_its_share_of_its_own_ceiling_and_its_meetings() -> None:
 def test_the_other_commit_is_compared_row_by_row() -> None:
     lines = comparison(turns_of({PLAIN.title: 900.0, BEFORE + PLAIN.title: 600.0}))
     assert len(lines) == 3
-    assert [cell.strip() for cell in lines[2].split("|")[1:5]] == ["plain", "600", "900", "1.50 (1.50 to 1.50)"]
+    cells = [cell.strip() for cell in lines[2].split("|")[1:6]]
+    assert cells == ["plain", "600", "900", "1.50 (1.50 to 1.50)", "0.67 (0.67 to 0.67)"]
+
+
+def test_a_ceiling_is_measured_again_after_a_few_turns() -> None:
+    ceiling_rates = iter((1_000.0, 400.0))
+    ceiling = Row(PAIRWISE, lambda *_: load(next(ceiling_rates)), os.getpid(), 0)
+    row = Row("row", lambda *_: load(200.0), os.getpid(), 2)
+    ceilings = Ceilings([ceiling, row], 64)
+    assert ceilings.turn(ceiling, 1.0).of_ceiling == 1.0
+    assert [ceilings.turn(row, 1.0).of_ceiling for _ in range(7)] == [0.2] * 5 + [0.5] * 2
 
 
 def test_the_picture_draws_what_was_measured_more_than_once() -> None:
