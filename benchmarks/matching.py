@@ -19,11 +19,12 @@ from typing import Any, Final
 
 from benchmarks.chart import Chart
 from benchmarks.figures import machine, table
-from syncnet.core.commands import Cause, Command, Offer, Withdraw, make_offer
+from syncnet.core.commands import Cause, Command, Offer, Withdraw
 from syncnet.core.effects import SearchExhausted, Synced
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.core.selectors import parse_selector
+from syncnet.core.validation import make_offer
 
 _PENDING: Final = (10, 1_000, 10_000, 100_000)
 _PARTIES: Final = (10, 100, 1_000, 10_000)

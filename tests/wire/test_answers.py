@@ -80,7 +80,7 @@ def test_an_object_of_this_program_is_encoded_in_the_answer() -> None:
 
 def holding(value: object) -> Offer:
     """An offer whose payload is an object of this program."""
-    spec = OfferSpec("default", ("coin",), "A", 1, (), {"actor": "A"}, EVERYTHING, None, 0, "")
+    spec = OfferSpec("default", ("coin",), "A", 1, (), {"actor": "A"}, EVERYTHING, None, 0, "", 4)
     return Offer(spec, "1", 0, value, OBJECT, False)
 
 

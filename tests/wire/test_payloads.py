@@ -6,7 +6,7 @@ from syncnet.core.commands import OBJECT, Offer, OfferSpec
 from syncnet.core.selectors import EVERYTHING
 from syncnet.wire.payloads import json_of, value_of
 
-SPEC = OfferSpec("default", ("coin",), "A", 1, (), {"actor": "A"}, EVERYTHING, None, 0, "")
+SPEC = OfferSpec("default", ("coin",), "A", 1, (), {"actor": "A"}, EVERYTHING, None, 0, "", 4)
 
 
 def holding(value: object) -> Offer:

@@ -23,9 +23,9 @@ from syncnet.cli.limits import limit_options, limits_of
 from syncnet.cli.security import Security, security_options
 from syncnet.cli.terminal import TerminalLog
 from syncnet.coordinator.coordinator import Coordinator
+from syncnet.core.effects import Effect
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
-from syncnet.core.effects import Effect
 from syncnet.errors import JournalError
 from syncnet.server.address import Address, AddressError, listen, parse_address
 from syncnet.view.graph_log import GraphLog

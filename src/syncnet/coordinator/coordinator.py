@@ -213,26 +213,18 @@ class Coordinator:
 
     def deliver(self, command: Command) -> Sequence[Remembered]:
         """Apply a command and pass its results to the waiters; return the outcomes that it caused."""
-        if not isinstance(command, Offer):
-            return self._deliver_end(command)
-        answer = self.machine.offer(command)
-        if self._observers:
-            for effect in self.machine.effects_of(command, answer):
-                self._observe(effect)
-        if answer is None:
-            self._begin_wait(command)
-            return _NONE
-        if not isinstance(answer, Synced):
-            self._answer_again(command, answer)
-            return _NONE
-        for rank, member in enumerate(answer.members):
-            if member.deadline_tick:
-                self._clear_deadline(member)
-            waiter = member.waiter
-            if waiter is not None:
-                member.waiter = None
-                waiter.synced(answer, rank)
-        return (answer,)
+        if type(command) is Offer:
+            return self._deliver_offer(command)
+        assert not isinstance(command, Offer)
+        outcomes = self.machine.end(command)
+        for outcome in outcomes:
+            self._observe(outcome)
+            if not isinstance(outcome, Synced):
+                self._ended(outcome.offer, outcome)
+        if command.waiter is not None:
+            done, command.waiter = command.waiter, None
+            done(outcomes)
+        return outcomes
 
     def refuse(self, command: Command, error: RetryableError) -> None:
         """Pass the error because of which a command has not happened to its waiter."""
@@ -250,23 +242,30 @@ class Coordinator:
         with self.lock:
             self._log.append(command)
 
-    def _deliver_end(self, command: Withdraw | Expire | Abort) -> Sequence[Remembered]:
-        outcomes = self.machine.end(command)
-        for outcome in outcomes:
-            self._observe(outcome)
-            if not isinstance(outcome, Synced):
-                self._ended(outcome.offer, outcome)
-        if command.waiter is not None:
-            done, command.waiter = command.waiter, None
-            done(outcomes)
-        return outcomes
-
-    def _begin_wait(self, offer: Offer) -> None:
-        """Note that an offer is pending from now on."""
-        if offer.spec.timeout_ns is not None:
-            self._set_deadline(offer)
-        if offer.waiter is None:  # its client disconnected before the log delivered
-            self._linger(offer)
+    def _deliver_offer(self, offer: Offer) -> Sequence[Remembered]:
+        answer = self.machine.offer(offer)
+        if self._observers:
+            for effect in self.machine.effects_of(offer, answer):
+                self._observe(effect)
+        if answer is None:
+            if offer.spec.timeout_ns is not None:
+                self._set_deadline(offer)
+            if offer.waiter is None:  # its client disconnected before the log delivered
+                self._linger(offer)
+            return _NONE
+        if type(answer) is Synced:
+            for rank, member in enumerate(answer.members):
+                if member.deadline_tick:
+                    self._timers.remove(member.deadline_tick, (member.spec.namespace, member.id))
+                    member.deadline_tick = 0
+                waiter = member.waiter
+                if waiter is not None:
+                    member.waiter = None
+                    waiter.synced(answer, rank)
+            return (answer,)
+        assert not isinstance(answer, Synced)
+        self._answer_again(offer, answer)
+        return _NONE
 
     def _answer_again(self, offer: Offer, answer: Attached | Replayed | Refused) -> None:
         """Pass the answer to an offer that was not accepted: it asked again, or was refused."""
@@ -284,7 +283,8 @@ class Coordinator:
     def _ended(self, offer: Offer, outcome: Remembered) -> None:
         """Pass the outcome of a pending offer to its waiter."""
         if offer.deadline_tick:
-            self._clear_deadline(offer)
+            self._timers.remove(offer.deadline_tick, (offer.spec.namespace, offer.id))
+            offer.deadline_tick = 0
         waiter, offer.waiter = offer.waiter, None
         if waiter is not None:
             self._cancel_linger(waiter)
@@ -304,6 +304,7 @@ class Coordinator:
 
     def _adopt_pending(self) -> None:
         """Take charge of the offers from before the start, as if all their clients had just disconnected."""
+        self.now_ns()
         for offer in self.machine.all_pending():
             self._observe(Pending(offer))
             if offer.spec.timeout_ns is not None:
@@ -357,12 +358,8 @@ class Coordinator:
     # --- inside: timers ------------------------------------------------------------------------------------
 
     def _set_deadline(self, offer: Offer) -> None:
-        left_ns = max(0, offer.at_ns + (offer.spec.timeout_ns or 0) - self.now_ns())
+        left_ns = offer.at_ns + (offer.spec.timeout_ns or 0) - self._latest_ns
         offer.deadline_tick = self._timers.add(left_ns, (offer.spec.namespace, offer.id), offer)
-
-    def _clear_deadline(self, offer: Offer) -> None:
-        self._timers.remove(offer.deadline_tick, (offer.spec.namespace, offer.id))
-        offer.deadline_tick = 0
 
     def _fire(self, what: Any) -> None:
         """Handle a timer: of a pending offer's timeout, or of a linger."""

@@ -44,21 +44,24 @@ class Timers:
 
     def add(self, delay_ns: int, key: Key, what: Any) -> int:
         """Let `what` fire after a delay; return its slot. A key is used once per slot."""
-        tick = ((self._monotonic_ns() + delay_ns) >> _TICK_BITS) + 1
-        slot = self._slots.get(tick)
-        if slot is None:
-            slot = self._slots[tick] = {}
+        tick = ((self._monotonic_ns() + (delay_ns if delay_ns > 0 else 0)) >> _TICK_BITS) + 1
+        slots = self._slots
+        if tick not in slots:
+            slots[tick] = {}
             heapq.heappush(self._ticks, tick)
             if self._is_open and (self._thread is None or tick < self._sleeps_until or not self._sleeps_until):
                 self._wake_thread()
-        slot[key] = what
+        slots[tick][key] = what
         return tick
 
     def remove(self, tick: int, key: Key) -> None:
         """Remove a timer; nothing happens where it has fired."""
-        slot = self._slots.get(tick)
-        if slot is not None and slot.pop(key, None) is not None and not slot:
-            del self._slots[tick]
+        if tick in self._slots:
+            slot = self._slots[tick]
+            if key in slot:
+                del slot[key]
+                if not slot:
+                    del self._slots[tick]
 
     def fire_due(self) -> int:
         """Fire what is due; return in how many nanoseconds the next slot is due, -1 where there is none."""

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypedDict
 
 from syncnet.coordinator.coordinator import Coordinator
-from syncnet.core.commands import OBJECT, OfferSpec, make_abort
+from syncnet.core.commands import OBJECT, OfferSpec
 from syncnet.core.commands import Offer as CoreOffer
 from syncnet.core.effects import Remembered, Synced, Withdrawn
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
+from syncnet.core.validation import make_abort
 from syncnet.errors import DrainingError, RetryableError
 from syncnet.local.offers import Offer, Wake
 from syncnet.local.results import SharedParts, error_of

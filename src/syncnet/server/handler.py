@@ -23,6 +23,7 @@ from syncnet.server.request import BODY_HEADERS, Request
 from syncnet.server.responses import NO_STORE, Header, Response, headers_of, problem
 from syncnet.wire.answers import MEDIA_TYPES, as_yaml, encode_pending, encode_sync, encode_trace
 from syncnet.wire.bodies import Texts, Values, decode_body, decode_form
+from syncnet.wire.json_body import read_json_body
 from syncnet.wire.negotiation import preferred_output
 from syncnet.wire.parameters import (
     Asked,
@@ -33,7 +34,6 @@ from syncnet.wire.parameters import (
     read_trace,
     read_withdrawal,
 )
-from syncnet.wire.json_body import read_json_body
 from syncnet.wire.query import read_query
 
 __all__ = ["Handler"]
@@ -68,6 +68,7 @@ class Handler:
         self._coordinator = coordinator
         self._access = Access() if access is None else access
         self._limits = limits
+        self._url_bytes_max = limits.url_bytes_max
         self._routes: Final = {
             "/event": _Route("sync", {"GET": self._get_event, "POST": self._post_event, "DELETE": self._withdraw}),
             "/abort": _Route("admin", {"POST": self._abort}),
@@ -148,7 +149,9 @@ class Handler:
     def _get_event(self, request: Request, caller: Caller) -> None:
         if request.present & BODY_HEADERS:
             request.refuse_body()
-        text = self._query_text(request)
+        text = request.query
+        if len(text) > self._url_bytes_max or not text.isascii():
+            self._check_query(text)
         asked = read_query(text, self._limits, caller.name)
         if asked is None:  # what is rare or wrong is read by the table of parameters, which makes the error
             texts = decode_form(text, self._limits.parameters_max)

@@ -55,7 +55,7 @@ def encode_sync(synced: Synced) -> bytes:
         spec = offer.spec
         payload = msgspec.Raw(offer.payload if offer.payload_bytes != OBJECT else json_of(offer))
         payloads[spec.actor] = payload
-        members.append({"id": offer.id, "actor": spec.actor, "labels": spec.labels, "payload": payload})
+        members += ({"id": offer.id, "actor": spec.actor, "labels": spec.labels, "payload": payload},)
     return _encode({"event": synced.event, "sync": synced.sync, "payloads": payloads, "members": members}) + b"\n"
 
 

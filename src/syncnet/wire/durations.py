@@ -9,7 +9,7 @@ from typing import Final
 from syncnet.core.labels import shown
 from syncnet.errors import ParameterError
 
-__all__ = ["parse_duration_s"]
+__all__ = ["parse_duration", "parse_duration_s"]
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NUMBER: Final = r"[0-9]{1,12}(?:\.[0-9]{1,9})?"
@@ -28,10 +28,22 @@ def parse_duration_s(parameter: str, text: str) -> float:
     :raises ParameterError: it is not a duration; the error names `parameter`.
     """
     try:
-        return _seconds_cached(text) if len(text) <= _CACHED_CHARACTERS_MAX else _seconds(text)
+        return _seconds(text)
     except ValueError:
         wanted = "a duration such as 250ms, 5s, 2m or a number of seconds"
         raise ParameterError(parameter, f"expected {wanted}, got {shown(text)}") from None
+
+
+@lru_cache(maxsize=_CACHE_ENTRIES_MAX)
+def parse_duration(text: str) -> tuple[float, int]:
+    """Return the seconds that `text` says, and the same in nanoseconds.
+
+    :raises ValueError: it is not a duration, or is unusually long.
+    """
+    if len(text) > _CACHED_CHARACTERS_MAX:
+        raise ValueError(text)
+    seconds = _seconds(text)
+    return seconds, round(seconds * 1e9)
 
 
 def _seconds(text: str) -> float:
@@ -40,6 +52,3 @@ def _seconds(text: str) -> float:
     if _WHOLE.fullmatch(text):
         return sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
     raise ValueError(text)
-
-
-_seconds_cached = lru_cache(maxsize=_CACHE_ENTRIES_MAX)(_seconds)

@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from syncnet.core.commands import NO_PAYLOAD, check_id, check_payload, make_spec
+from syncnet.core.commands import NO_PAYLOAD
 from syncnet.core.limits import NESTING_MAX, Limits
 from syncnet.core.selectors import parse_selector
+from syncnet.core.validation import check_id, check_payload, make_spec
 from syncnet.wire.bodies import DIGITS_MAX, check_json
 from syncnet.wire.durations import parse_duration_s
 from syncnet.wire.offer_body import OfferBody

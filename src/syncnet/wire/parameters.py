@@ -15,20 +15,11 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final, NamedTuple, TypeAlias
 
-from syncnet.core.commands import (
-    DEFAULT_NAMESPACE,
-    NO_PAYLOAD,
-    Abort,
-    OfferSpec,
-    check_id,
-    check_namespace,
-    check_payload,
-    make_abort,
-    make_spec,
-)
+from syncnet.core.commands import DEFAULT_NAMESPACE, NO_PAYLOAD, Abort, OfferSpec
 from syncnet.core.labels import readable, shown
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.selectors import Selector, parse_selector
+from syncnet.core.validation import check_id, check_namespace, check_payload, make_abort, make_spec
 from syncnet.errors import ParameterError, SelectorError
 from syncnet.wire.bodies import Texts, Values
 from syncnet.wire.parameter_table import OUTPUTS, PARAMETERS, TRACE_LIMIT

@@ -17,11 +17,11 @@ from typing import Any, Final
 
 import msgspec
 
-from syncnet.core.commands import DEFAULT_NAMESPACE, NO_PAYLOAD, OfferSpec, check_events
+from syncnet.core.commands import DEFAULT_NAMESPACE, NO_PAYLOAD, OfferSpec
 from syncnet.core.labels import NAME_PATTERN
 from syncnet.core.limits import ID_CHARACTERS_MAX, LABEL_PREFIX_CHARACTERS_MAX, LINGER_NAMED_S, Limits
 from syncnet.core.selectors import EVERYTHING, NOT_ACTOR_BYTES, Selector, parse_selector
-from syncnet.wire.durations import parse_duration_s
+from syncnet.wire.durations import parse_duration
 from syncnet.wire.parameter_table import OUTPUTS
 from syncnet.wire.parameters import OFFER_PARAMETERS, Asked
 
@@ -67,13 +67,20 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
 
         event = texts["event"]
         actor = texts["actor"]
-        if not 0 < len(event) <= limits.event_characters_max or not event.isprintable() or _is_name(actor) is None:
+        events: tuple[str, ...] = (event,)
+        characters = event
+        if more_events:
+            events = (event, *more_events)
+            characters = "".join(events)
+            if len(events) > limits.events_per_offer_max or len({"", *events}) <= len(events):
+                return None  # too many, one twice, or an empty one
+        event_characters = len(characters)
+        if not 0 < event_characters <= limits.event_characters_max or not characters.isprintable():
             return None
-        events = (event, *more_events) if more_events else (event,)
-        if more_events or limits.events_characters_max < limits.event_characters_max:
-            check_events(events, limits)
-        if more_events or limits.parameters_max < _NAMES_TOTAL:
-            _check_number_of_parameters(len(texts) + len(more_events), limits)
+        if event_characters > limits.events_characters_max or _is_name(actor) is None:
+            return None
+        if (more_events or limits.parameters_max < _NAMES_TOTAL) and text.count("&") >= limits.parameters_max:
+            return None
         mates = 1
         if "mates" in texts:
             mates_text = texts["mates"]
@@ -101,7 +108,19 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
         if "linger" in texts:
             linger_ns = _nanoseconds(texts["linger"], limits.linger_s_max)
         timeout_ns = _nanoseconds(texts["timeout"], limits.timeout_s_max) if "timeout" in texts else None
-        spec = OfferSpec(namespace, events, actor, mates, roster, labels, selector, timeout_ns, linger_ns, owner)
+        spec = OfferSpec(
+            namespace,
+            events,
+            actor,
+            mates,
+            roster,
+            labels,
+            selector,
+            timeout_ns,
+            linger_ns,
+            owner,
+            event_characters,
+        )
     except (LookupError, ValueError):  # ParameterError, SelectorError and UnicodeError are kinds of ValueError
         return None
     return spec, payload, id, output
@@ -128,24 +147,22 @@ def _unescaped(text: str) -> str:
     return str(a2b_qp(text.replace("%", "=")), "utf-8")
 
 
-def _check_number_of_parameters(parameters: int, limits: Limits) -> None:
-    if parameters > limits.parameters_max:
-        raise ValueError
-
-
 def _number(text: str) -> int:
     return int(_checked(_is_number, text))
 
 
 def _roster(actor: str, texts: dict[str, str], actors_max: int) -> tuple[str, ...]:
     """Return the roster of `expect`, which excludes `mates` and `selector`."""
-    names = _checked(_are_names, texts["expect"]).split(",")
-    roster = {*names}
-    if len(roster) < len(names) or len(names) > actors_max:
+    if ("mates" in texts and texts["mates"]) or ("selector" in texts and texts["selector"]):  # noqa: RUF019 - see above
         raise ValueError
-    for excluded in ("mates", "selector"):
-        if texts.get(excluded):
-            raise ValueError
+    expect = texts["expect"]
+    if _are_names(expect) is None:
+        raise ValueError
+    names = expect.split(",")
+    roster = {*names}
+    total = len(names)
+    if len(roster) < total or total > actors_max:
+        raise ValueError
     return tuple(sorted({actor, *roster}))
 
 
@@ -172,10 +189,10 @@ def _payload(texts: dict[str, str], limits: Limits) -> bytes:
 
 
 def _nanoseconds(text: str, seconds_max: int) -> int:
-    seconds = parse_duration_s("", text)
+    seconds, nanoseconds = parse_duration(text)
     if seconds > seconds_max:
         raise ValueError
-    return round(seconds * 1e9)
+    return nanoseconds
 
 
 def _output(text: str) -> str:
