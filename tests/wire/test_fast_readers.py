@@ -1,6 +1,7 @@
 """The fast readers accept ordinary requests, and only what the table-driven reader accepts, with an equal result."""
 
 import json
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -71,7 +72,7 @@ ODD = [
     ";",
     "=",
 ]
-ESCAPES = [
+ESCAPES: list[Callable[[str], str]] = [
     lambda text: text,
     quote,
     quote_plus,
