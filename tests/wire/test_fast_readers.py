@@ -1,6 +1,9 @@
 """The fast readers accept ordinary requests, and only what the table-driven reader accepts, with an equal result."""
 
 import json
+import sys
+from collections.abc import Callable
+from types import FrameType
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -71,7 +74,7 @@ ODD = [
     ";",
     "=",
 ]
-ESCAPES = [
+ESCAPES: list[Callable[[str], str]] = [
     lambda text: text,
     quote,
     quote_plus,
@@ -130,6 +133,12 @@ def assert_equal_to_the_table(asked: Asked, expected: Asked | str) -> None:
 @example("event=e&actor=A&payload=%3D%3D%0A", LIMITS)
 @example("event=e&actor=A&payload=\ud800", LIMITS)
 @example("&event=e&actor=A", LIMITS)
+@example("event=e&actor=A&mates=10000", LIMITS)
+@example("event=e&actor=A&expect=B,B", LIMITS)
+@example("event=e&actor=A&labels=a=1,a=2", LIMITS)
+@example("event=e&actor=A&labels=b=1,a=2", LIMITS)
+@example("event=e&actor=A&payload=%zz", LIMITS)
+@example("event=e&event=f&actor=A", Limits(parameters_max=2))
 def test_a_query_that_the_fast_reader_accepts_is_read_alike_by_the_table(text: str, limits: Limits) -> None:
     asked = read_query(text, limits, "ci")
     if asked is not None:
@@ -187,6 +196,31 @@ def test_an_ordinary_query_is_read_by_the_fast_reader(text: str) -> None:
 )
 def test_an_odd_query_is_left_to_the_table(text: str) -> None:
     assert read_query(text, LIMITS, "") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "calls_max"),
+    [
+        ("event=coin&actor=VM&mates=1", 16),
+        ("event=coin&actor=VM&mates=1&timeout=5s&id=x", 26),
+        ("event=coin&actor=VM&mates=1&labels=tier%3Dgold&selector=tier%3Dgold", 44),
+    ],
+)
+def test_the_fast_reader_makes_few_calls(text: str, calls_max: int) -> None:
+    """Calls, of Python and of C, are what reading costs; unlike time they can be counted exactly."""
+    read_query(text, LIMITS, "")  # fills the caches
+    calls = 0
+
+    def count(_: FrameType, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        read_query(text, LIMITS, "")
+    finally:
+        sys.setprofile(None)
+    assert calls <= calls_max
 
 
 # --- bodies ------------------------------------------------------------------------------------------------

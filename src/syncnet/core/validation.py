@@ -36,8 +36,8 @@ def make_offer(
     labels: Mapping[str, str] | None = None,
     selector: Selector | None = None,
     payload: bytes = NO_PAYLOAD,
-    timeout_s: float | None = None,
-    linger_s: float | None = None,
+    timeout_s: int | float | None = None,
+    linger_s: int | float | None = None,
     named: bool = False,
     owner: str = "",
     limits: Limits = LIMITS,
@@ -73,8 +73,8 @@ def make_spec(
     expect: Iterable[str] | None = None,
     labels: Mapping[str, str] | None = None,
     selector: Selector | None = None,
-    timeout_s: float | None = None,
-    linger_s: float | None = None,
+    timeout_s: int | float | None = None,
+    linger_s: int | float | None = None,
     named: bool = False,
     owner: str = "",
     limits: Limits = LIMITS,
@@ -275,13 +275,14 @@ def _labels(actor: str, labels: Mapping[str, str], labels_max: int) -> dict[str,
     return dict(sorted(merged.items()))
 
 
-def _linger_ns(linger_s: float | None, named: bool, seconds_max: int) -> int:
+def _linger_ns(linger_s: int | float | None, named: bool, seconds_max: int) -> int:
     if linger_s is None:  # whatever the limit: a client that asks again must not meet another default
         linger_s = LINGER_NAMED_S if named else 0
     return _nanoseconds("linger", linger_s, seconds_max)
 
 
-def _nanoseconds(parameter: str, seconds: float, seconds_max: int) -> int:
+def _nanoseconds(parameter: str, seconds: int | float, seconds_max: int) -> int:
+    # `int | float`, not `float`: compiled, that would be a C double, which holds no whole number of hundreds of digits.
     if not 0 <= seconds <= seconds_max:  # refuses not-a-number too
         got = _figures(seconds) if isinstance(seconds, int) else f"{seconds:g}"
         raise ParameterError(parameter, f"expected 0 to {seconds_max} seconds, got {got}")

@@ -1,7 +1,7 @@
 """The JSON body of a request to `/event` in, what it asks for out, in one pass.
 
-This reader takes valid bodies of the ordinary types only, by the same law as `query.py`: what it returns is equal to
-what `parameters.read_offer` returns for the same body; otherwise it returns None.
+This reader accepts ordinary bodies only, by the same law as `query.py`: what it returns is equal to what
+`parameters.read_offer` returns for the same body. Where a body is invalid or unusual it returns None.
 
 msgspec keeps the last of two equal names in an object. As that hides a mistake, we refuse them, in every object of the
 body. The check for that is slow, so one regular expression finds the bodies that need it.

@@ -1,11 +1,11 @@
 """The query of a request to `/event` in, what it asks for out, in one pass.
 
-This reader takes the ordinary queries only. Its law: what it returns is equal to what `parameters.read_offer` returns
-for the same query; a test compares the two. Where a query is invalid, or merely unusual, it returns None and leaves
-the query to `read_offer`, which has the messages.
+This reader accepts ordinary queries only. Its law: what it returns is equal to what `parameters.read_offer` returns for
+the same query; a test compares the two. Where a query is invalid or merely unusual it returns None. The caller then
+calls `read_offer`, which has the messages.
 
-The work is in few calls on purpose: a call costs more than most of the checks. So texts are checked by one regular
-expression where that is possible, and a parameter that is absent costs no call at all.
+A call of a function costs more than most of the checks. So a text is checked by one regular expression where that is
+possible, and a parameter that is absent costs no call.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MATES: Final = {"": 1} | {str(number): number for number in range(100)}
 """Usual texts of `mates`; an empty one is the default."""
 
 _DOMAIN_PART: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
-_PREFIX: Final = rf"(?=[^/]{{1,{LABEL_PREFIX_CHARACTERS_MAX}}}/){_DOMAIN_PART}(?:\.{_DOMAIN_PART})*/"
+_PREFIX: Final = rf"(?=[^/,=]{{1,{LABEL_PREFIX_CHARACTERS_MAX}}}/){_DOMAIN_PART}(?:\.{_DOMAIN_PART})*/"
 _LABEL: Final = rf"(?:{_PREFIX})?{NAME_PATTERN}=(?:{NAME_PATTERN})?"
 
 _Match = Callable[[str], Any]
@@ -126,17 +126,16 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
     return spec, payload, id, output
 
 
-# The functions below serve parameters that most requests do not have. They raise ValueError where a text is not
-# clearly valid.
+# The functions below are for what most queries do not contain. They raise ValueError where a text is not clearly valid.
 
 
 def _unescaped(text: str) -> str:
     """Return the text that `text` is the escaped form of.
 
     A URL escapes with `%41` what quoted-printable (RFC 2045) escapes with `=41`, and the standard library decodes the
-    latter in one call of C. The two differ in signs that escape nothing and in line ends; `_is_escaped` refuses those.
+    latter in one call of C. The two differ in a sign that escapes nothing and in line ends; `_is_escaped` refuses both.
 
-    :raises ValueError: it is none, or that of bytes that are not UTF-8.
+    :raises ValueError: a sign escapes nothing, a character is not visible ASCII, or the result is not UTF-8.
     """
     if _is_escaped(text) is None:
         raise ValueError
