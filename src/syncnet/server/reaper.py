@@ -1,10 +1,10 @@
 """Finds clients that have disconnected without granian noticing.
 
-While a request is in progress and unread bytes follow it on the connection (a second request, a stray line end), granian
-does not read from the connection, and so does not notice that it was closed. The kernel does: it has a table of all
-connections with their state (proc(5), /proc/net/tcp). Every few seconds the connections of pending requests are looked
-up in this table. If a connection is no longer established, its client has disconnected (G6). This works on Linux only;
-on other systems no disconnected client is found.
+While a request is in progress and unread bytes follow it on the connection (a second request, a stray line end),
+granian does not read from the connection, and so does not notice that it was closed. The kernel does: it has a table
+of all connections with their state (proc(5), /proc/net/tcp). Every few seconds the connections of pending requests are
+looked up in this table. If a connection is no longer established, its client has disconnected (G6). This works on Linux
+only; on other systems no disconnected client is found.
 
 If very many bytes are unread, the end of the connection cannot reach this machine: the TCP receive window is full, and
 the kernel of a killed client keeps the end in its send queue for minutes. No real client sends that much behind a
