@@ -63,4 +63,4 @@ async def test_an_error_is_answered_and_told_and_the_next_request_is_taken(caplo
     with caplog.at_level(logging.ERROR, "syncnet"):
         answers = await asked(take, "/bad", "/good")
     assert [answer.status_code for answer in answers] == [500, 200]
-    assert "a request was not taken" in caplog.text
+    assert "a request could not be handled" in caplog.text

@@ -1,4 +1,4 @@
-"""Durations as people write them: `250ms`, `5s`, `2m`, `1h30m`, or a bare number of seconds."""
+"""Durations in text form: `250ms`, `5s`, `2m`, `1h30m`, or a plain number of seconds."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _WHOLE: Final = re.compile(rf"(?:{_NUMBER}(?:ms|s|m|h))+")
 
 
 def parse_duration_s(parameter: str, text: str) -> float:
-    """Return the seconds that `text` says.
+    """Parse a duration; return its seconds.
 
-    :raises ParameterError: it is no duration; the error names `parameter`.
+    :raises ParameterError: `text` is not a duration; the error names `parameter`.
     """
     if _BARE.fullmatch(text):
         return float(text)
