@@ -59,8 +59,7 @@ class Granian(EmbeddedServer):  # type: ignore[misc]
             interface=Interfaces.RSGI,
             http=HTTPModes.http1,
             http1_settings=HTTP1Settings(
-                header_read_timeout=limits.head_read_s_max
-                * 1_000,  # also between requests, so it closes idle connections
+                header_read_timeout=limits.head_read_s_max * 1_000,  # between requests too: closes idle connections
                 max_buffer_size=limits.head_bytes_max,
             ),
             websockets=False,

@@ -39,10 +39,10 @@ async def serve(
     """Serve on a listening socket until SIGINT or SIGTERM; return how many offers were still pending.
 
     After the signal, `/readyz` responds with 503 and new offers are refused; `drain_s` seconds later the pending
-    requests get 503. A second signal ends the process at once. `on_ready` is called when the signal handlers are set and the
-    server accepts requests. `access` has the access rules. With `tls`, whose files `check_tls` has checked, the server
-    speaks HTTPS. `on_hangup` is called at each SIGHUP; without it SIGHUP ends the process, as usual when a terminal is
-    closed.
+    requests get 503. A second signal ends the process at once. `on_ready` is called when the signal handlers are set
+    and the server accepts requests. `access` has the access rules. With `tls`, whose files `check_tls` has checked, the
+    server speaks HTTPS. `on_hangup` is called at each SIGHUP; without it SIGHUP ends the process, as usual when a
+    terminal is closed.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()

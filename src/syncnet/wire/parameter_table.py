@@ -38,7 +38,7 @@ class Parameter(NamedTuple):
 
     `read` parses a text and `check` checks a value; both get the name, the input and the limits, and raise
     `ParameterError`. A parameter without `check` is not allowed in a JSON or YAML body. `text_schema` describes the
-    texts, `schema` the values. If `repeats` is true, the text may be given several times, and `read` gets the list of all.
+    texts, `schema` the values. If `repeats` is true, the text may be given several times, and `read` gets all of them.
     """
 
     name: str
