@@ -62,7 +62,7 @@ def wave(machine: Machine, first: int) -> None:
 
 
 def traced_bytes() -> int:
-    _parse_often.cache_clear()  # this cache is bounded and not under test
+    _parse_often.cache_clear()  # this cache has a limit and is not under test
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 

@@ -1,9 +1,9 @@
-"""Checks what clients recorded: `python -m tests.crash.checker FILE…` prints all violations, and fails if there are any.
+"""Checks what clients recorded: `python -m tests.crash.checker FILE…` prints violations, and fails if there are any.
 
 It reads only these files and knows nothing about syncnet's code: it checks the contract (docs/semantics.md). Each file
 was written by one client. Each line is a JSON object, which the client wrote before it continued:
 
-| what            | fields beside `at` (monotonic, in ns), `token` (of an offer) and `namespace`                     |
+| what            | fields in addition to `at` (monotonic, in ns) and, for an offer, `token` and `namespace`         |
 | --------------- | ------------------------------------------------------------------------------------------------ |
 | request         | `named`, `parameters`: it will send this offer now, for the first time or again                  |
 | response        | `status`, `code`, `rank`, `body`: the whole response to that                                     |

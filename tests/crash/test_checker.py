@@ -40,7 +40,7 @@ class Recording:
         self.write(client, "response", token=token, status=status, code=code, rank=rank, body=text)
 
     def sync(self, number: int, event: str, *members: str) -> None:
-        """Write a sync into the trace and for each member into the file of its client, the first letter of its token."""
+        """Write a sync into the trace, and for each member into the file of its client (first letter of the token)."""
         requests = {line["token"]: line for client in "abc" for line in self.files[client] if line["what"] == "request"}
         listed = []
         for token in members:

@@ -9,7 +9,7 @@ import os
 import random
 import time
 
-from tests.crash.scene import Scene
+from tests.crash.processes import Processes
 
 KILLS = int(os.environ.get("SYNCNET_KILLS", "6"))
 SEED = os.environ.get("SYNCNET_SEED") or f"{random.randrange(10**9):09d}"
@@ -17,15 +17,15 @@ TASKS = 10
 
 
 def test_g9_a_killed_server_loses_no_outcome_that_a_client_got() -> None:
-    with Scene(SEED) as scene:
-        scene.start_server()
+    with Processes(SEED) as processes:
+        processes.start_server()
         for name in ("a.0", "b.0", "c.0"):
-            scene.start_client(name, scene.port, TASKS)
-        scene.kill_often(KILLS)
-        scene.end_clients()
-        scene.read_trace(all_syncs=True)
-        summary = scene.check()
-    print(scene.kills, "kills:", summary)  # noqa: T201 - shown if the test fails, or with -s
+            processes.start_client(name, processes.port, TASKS)
+        processes.kill_often(KILLS)
+        processes.end_clients()
+        processes.read_trace(all_syncs=True)
+        summary = processes.check()
+    print(processes.kills, "kills:", summary)  # noqa: T201 - shown if the test fails, or with -s
     assert summary["syncs"] > 10 * KILLS
     assert summary["larger_syncs"] > KILLS
     assert summary["repeated_after_outcome"] > 10 * KILLS
@@ -33,28 +33,28 @@ def test_g9_a_killed_server_loses_no_outcome_that_a_client_got() -> None:
 
 
 def test_g7_clients_get_the_same_outcomes_when_connections_are_cut_and_clients_killed() -> None:
-    with Scene(SEED) as scene:
-        scene.start_server()
-        port = scene.start_proxy()
+    with Processes(SEED) as processes:
+        processes.start_server()
+        port = processes.start_proxy()
         for name in ("a.0", "b.0", "c.0"):
-            scene.start_client(name, port, TASKS)
-        scene.start_client("d.0", port, TASKS)
+            processes.start_client(name, port, TASKS)
+        processes.start_client("d.0", port, TASKS)
         generations = {"a": 0, "b": 0, "d": 0}
         for _ in range(max(2, KILLS // 2)):
-            scene.kill_often(1)
-            time.sleep(scene.random.uniform(0, 0.7))
-            name = scene.random.choice(sorted(generations))
-            scene.kill_client(f"{name}.{generations[name]}")
+            processes.kill_often(1)
+            time.sleep(processes.random.uniform(0, 0.7))
+            name = processes.random.choice(sorted(generations))
+            processes.kill_client(f"{name}.{generations[name]}")
             if name == "d":  # no other client continues with its offers
                 del generations[name]
             else:
                 generations[name] += 1
-                scene.start_client(f"{name}.{generations[name]}", port, TASKS)
-        scene.end_clients()
-        scene.read_trace(all_syncs=True)
-        cuts = scene.end_proxy()
-        summary = scene.check()
-    print(scene.kills, "kills:", cuts, summary)  # noqa: T201 - shown if the test fails, or with -s
+                processes.start_client(f"{name}.{generations[name]}", port, TASKS)
+        processes.end_clients()
+        processes.read_trace(all_syncs=True)
+        cuts = processes.end_proxy()
+        summary = processes.check()
+    print(processes.kills, "kills:", cuts, summary)  # noqa: T201 - shown if the test fails, or with -s
     assert min(cuts[each] for each in ("cut", "half-close", "reset", "end", "pause")) > KILLS
     assert summary["syncs"] > 10 * KILLS
     assert summary["abandoned"] > 0

@@ -16,7 +16,7 @@ from tests.end_to_end.running import curls, until
 
 @contextmanager
 def uvicorn(app: str) -> Iterator[httpx.Client]:
-    """Serve an application on a socket that is already bound, so that its port is known and no request is lost."""
+    """Serve an application on a socket that is already bound, so its port is known and no request is lost."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         process = subprocess.Popen(

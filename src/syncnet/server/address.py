@@ -62,7 +62,7 @@ def keepalive_options(keepalive_s: int) -> dict[str, int]:
 
     Linux has separate timers for two cases. If no data is in flight, as while an offer is pending, the kernel sends
     keep-alive probes after some silence. If data is in flight that the peer does not acknowledge, or does not read, the
-    kernel sends no probes: it retransmits for about 15 minutes, or for ever. TCP_USER_TIMEOUT (in ms) bounds both
+    kernel sends no probes: it retransmits for about 15 minutes, or for ever. TCP_USER_TIMEOUT (in ms) limits both
     cases, so that large responses to a client that never reads do not stay in memory. It also overrides the end of
     the probes, so it is set to their total time.
     """

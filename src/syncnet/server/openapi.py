@@ -127,7 +127,7 @@ _PROBLEM_RESPONSES: Final[Mapping[tuple[str, ...], str]] = {
     ("journal", "draining"): "Unavailable",
     ("journal", "draining", "full"): "UnavailableOrFull",
 }
-"""The names of responses that stand for several codes; that of a single code is made from it."""
+"""The names of responses for several codes; the name for a single code is made from the code."""
 
 _SYNCED: Final = _Success(
     "Synced",
@@ -262,7 +262,7 @@ class _Components:
             "schemas": self.schemas,
             "parameters": self.parameters,
             "responses": self.responses,
-            "headers": {name: {"description": says, "schema": schema} for name, (says, schema) in _HEADERS.items()},
+            "headers": {name: {"description": text, "schema": schema} for name, (text, schema) in _HEADERS.items()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         }
 
@@ -286,7 +286,7 @@ def openapi_document(
         "openapi": "3.1.0",
         "info": {
             "title": "syncnet",
-            "summary": "A server where processes meet.",
+            "summary": "A server that synchronizes processes.",
             "description": "A request to `/event` blocks until all members of the sync are present. An error is a "
             f"`{PROBLEM_MEDIA_TYPE}` (RFC 9457). Input that is not HTTP gets an empty 400, 414 or 431.",
             "version": version("syncnet-server"),

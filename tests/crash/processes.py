@@ -35,7 +35,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-class Scene:
+class Processes:
     """A folder and the processes that write to it; a context manager that ends them."""
 
     def __init__(self, seed: str) -> None:
@@ -49,7 +49,7 @@ class Scene:
         self._http = httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
         self._traced: dict[str, int] = {"default": 0, "second": 0}
 
-    def __enter__(self) -> Scene:
+    def __enter__(self) -> Processes:
         sys.stdout.write(f"seed {self.seed}, files in {self.folder}\n")
         return self
 
