@@ -57,7 +57,7 @@ class _ASGIRequest(Request):
 
     @property
     def mount_path(self) -> str:
-        return str(self._scope.get("root_path", ""))
+        return str(self._scope.get("root_path") or "/")
 
     def header(self, name: str) -> str:
         wanted = name.encode()

@@ -320,7 +320,7 @@ class Handler:
         if document is None:  # made when first asked for: most servers never are
             from syncnet.server.openapi import openapi_document
 
-            document = openapi_document(self.routes, self._limits)
+            document = openapi_document(self.routes, self._limits, request.mount_path)
             self._openapi_documents[request.mount_path] = document
         request.answer(Response(200, headers_of("application/json"), document))
 

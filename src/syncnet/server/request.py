@@ -100,8 +100,8 @@ class Request:
 
     @property
     def mount_path(self) -> str:
-        """The path below which the handler is mounted, empty where it is not."""
-        return ""
+        """The path below which the handler is mounted."""
+        return "/"
 
     def header(self, name: str) -> str:
         """Return the value of the header of that name (in small letters); empty where there is none."""

@@ -1,4 +1,4 @@
-"""Durations as people write them: `250ms`, `5s`, `2m`, `1h30m`, or a bare number of seconds."""
+"""Durations in text form: `250ms`, `5s`, `2m`, `1h30m`, or a plain number of seconds."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _CACHED_CHARACTERS_MAX: Final = 32
 
 
 def parse_duration_s(parameter: str, text: str) -> float:
-    """Return the seconds that `text` says.
+    """Parse a duration; return its seconds.
 
-    :raises ParameterError: it is not a duration; the error names `parameter`.
+    :raises ParameterError: `text` is not a duration; the error names `parameter`.
     """
     try:
         return _seconds(text)
