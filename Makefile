@@ -51,7 +51,7 @@ pure: ## remove the compiled modules; from then on .venv runs pure Python
 wheels: $(READY) ## build the wheels into dist: pure, compiled for this platform, and the client alone
 	SYNCNET_COMPILED=0 $(BIN)/python $(WHEEL) .
 	SYNCNET_COMPILED=1 $(BIN)/python $(WHEEL) .
-	$(BIN)/python $(WHEEL) packaging/client
+	$(BIN)/python $(WHEEL) packages/client
 
 bench: $(READY) fresh ## measure, side by side in one run (or one section: SECTION=http)
 	$(BIN)/python -m benchmarks $(SECTION)

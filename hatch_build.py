@@ -56,7 +56,7 @@ def compile_modules(target: Path) -> list[Path]:
     os.chdir(ROOT)  # the paths in pyproject.toml are relative to it
     sources = [f"src/{name.replace('.', '/')}.py" for name in _settings()["modules"]]
     extensions = mypycify(
-        ["--config-file=pyproject.toml", "--follow-imports=silent", *sources],
+        ["--config-file=pyproject.toml", "--cache-dir=build/mypyc/cache", "--follow-imports=silent", *sources],
         opt_level=os.environ.get("MYPYC_OPT_LEVEL", "3"),
         debug_level=os.environ.get("MYPYC_DEBUG_LEVEL", "0"),
         target_dir="build/mypyc",

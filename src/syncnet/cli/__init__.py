@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-import syncnet
+from syncnet.cli.version import version_option
 
 __all__ = ["main"]
 
@@ -85,6 +85,6 @@ class _LazyGroup(click.Group):
 
 
 @click.group(cls=_LazyGroup, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(syncnet.__version__, prog_name="syncnet")
+@version_option
 def main() -> None:
     """Start here; see `_HELP`."""
