@@ -256,8 +256,8 @@ class Client:
 class Actor:
     """A `Client` for one actor: its methods with `actor` filled in.
 
-    The options of the methods are those of `Client.sync`: `mates`, `expect`, `labels`, `selector`, `timeout`, `id`,
-    `linger` and `namespace`.
+    The options of the methods are those of `Client.sync`: `mates`, `expect`, `labels`, `selector`, `timeout`,
+    `id`, `linger` and `namespace`.
     """
 
     def __init__(self, client: Client, name: str) -> None:

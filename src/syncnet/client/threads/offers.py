@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from syncnet.client.threads.calls import WITHDRAWAL_S_MAX, Caller, OfferCall
 from syncnet.client.threads.net import Event, shielded
 from syncnet.errors import SyncnetError, WithdrawnError
