@@ -1,7 +1,8 @@
 """Generates the clients for threads from the source of the clients for tasks: `python scripts/unasync.py [--check]`.
 
 The script replaces words by the table below; it does not parse the source. It removes the lines between `# async only`
-and `# end`, and ruff removes the imports that are then unused. With `--check` it writes nothing, and exits with status 1 if a generated file differs from its source.
+and `# end`, and ruff removes the imports that are then unused. With `--check` it writes nothing, and exits with status
+1 if a generated file differs from its source.
 """
 
 from __future__ import annotations

@@ -253,7 +253,8 @@ def _tls_context(verify: bool, ca: FilePath | None, cert: CertificateFiles | Non
             context.verify_mode = ssl.CERT_NONE
         parameter = "cert"
         if cert is not None:
-            context.load_cert_chain(*(cert if isinstance(cert, tuple) else (cert,)))
+            certificate, key = cert if isinstance(cert, tuple) else (cert, None)
+            context.load_cert_chain(certificate, key)
     except OSError as error:
         raise ParameterError(parameter, f"expected a file of certificates as PEM, but: {error}") from None
     context.set_alpn_protocols(["http/1.1"])

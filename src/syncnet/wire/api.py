@@ -8,7 +8,7 @@ being awaited.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Coroutine, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self, TypedDict, Unpack
 
@@ -87,17 +87,18 @@ class ActorHandle(Protocol):
     def send(self, *events: str, payload: Any = "", **options: Unpack[OfferOptions]) -> OfferHandle:
         """Make an offer and return it at once; see `Net.send`."""
 
-    async def sync(self, event: str, *, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
+    def sync(self, event: str, *, payload: Any = "", **options: Unpack[OfferOptions]) -> Coroutine[Any, Any, Sync]:
         """Make an offer and wait for its sync; see `Net.sync`."""
 
-    async def choose(self, *events: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
+    def choose(self, *events: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Coroutine[Any, Any, Sync]:
         """Make an offer of several events and wait for its sync; see `Net.choose`."""
 
 
 class Net(Protocol):
     """What `syncnet.connect` returns: the offers, syncs and namespaces of this process, or those of a server.
 
-    Use it as `async with syncnet.connect(url) as net:`. The methods are for tasks of asyncio and trio.
+    Use it as `async with syncnet.connect(url) as net:`. The methods are for tasks of asyncio and trio. Those that
+    return a coroutine are to be awaited.
     """
 
     def send(
@@ -120,7 +121,7 @@ class Net(Protocol):
         :raises ClosedError: this has been closed.
         """
 
-    async def sync(
+    def sync(
         self,
         event: str,
         *,
@@ -130,11 +131,11 @@ class Net(Protocol):
         expect: Iterable[str] | str | None = None,
         labels: Mapping[str, str] | str | None = None,
         selector: str | None = None,
-        timeout: float | str | None = None,  # noqa: ASYNC109 - it ends the offer, not only the wait
+        timeout: float | str | None = None,
         id: str | None = None,
         linger: float | str | None = None,
         namespace: str | None = None,
-    ) -> Sync:
+    ) -> Coroutine[Any, Any, Sync]:
         """Make an offer, wait for its sync and return it. Cancelling the task withdraws the offer.
 
         `OfferOptions` describes the options.
@@ -148,7 +149,7 @@ class Net(Protocol):
         :raises ClosedError: this has been closed.
         """
 
-    async def choose(
+    def choose(
         self,
         *events: str,
         actor: str,
@@ -157,20 +158,20 @@ class Net(Protocol):
         expect: Iterable[str] | str | None = None,
         labels: Mapping[str, str] | str | None = None,
         selector: str | None = None,
-        timeout: float | str | None = None,  # noqa: ASYNC109 - it ends the offer, not only the wait
+        timeout: float | str | None = None,
         id: str | None = None,
         linger: float | str | None = None,
         namespace: str | None = None,
-    ) -> Sync:
+    ) -> Coroutine[Any, Any, Sync]:
         """Make an offer of several events, wait for the sync of one of them and return it.
 
         Parameters and errors are those of `sync`.
         """
 
-    async def withdraw(self, id: str, *, namespace: str | None = None) -> bool:
+    def withdraw(self, id: str, *, namespace: str | None = None) -> Coroutine[Any, Any, bool]:
         """Withdraw the offer with this id; return whether it is withdrawn."""
 
-    async def abort(
+    def abort(
         self,
         *,
         event: str | None = None,
@@ -179,19 +180,19 @@ class Net(Protocol):
         reason: str,
         by: str | None = None,
         namespace: str | None = None,
-    ) -> int:
+    ) -> Coroutine[Any, Any, int]:
         """End every pending offer of `event`, of `actor` or of `id` (give one of the three); return how many.
 
         :raises ParameterError: a parameter is invalid, or not exactly one of the three is given.
         """
 
-    async def stats(self, namespace: str | None = None) -> dict[str, Any]:
+    def stats(self, namespace: str | None = None) -> Coroutine[Any, Any, dict[str, Any]]:
         """Return the pending offers: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`."""
 
     def actor(self, name: str) -> ActorHandle:
         """Return a handle that fills in `actor`."""
 
-    async def aclose(self) -> None:
+    def aclose(self) -> Coroutine[Any, Any, None]:
         """End the pending offers and refuse all later calls. Closing again does nothing."""
 
     async def __aenter__(self) -> Self:
