@@ -155,7 +155,7 @@ def _error(status: int, err: str) -> SyncnetError:
     """Return the error for an exit status and the text on standard error."""
     text = err.strip().rpartition("Error: ")[2]
     if status == common.TIMED_OUT and (match := _TIMED_OUT.search(text)):
-        present = tuple(match[2].split(", ")) if match[2] != "nobody" else ()
+        present = tuple(match[2].split(", ")) if match[2] not in ("nobody", "none") else ()
         names = () if match[3].isdigit() else tuple(match[3].split(", "))
         missing = int(match[3]) if match[3].isdigit() else len(names)
         return TimedOutError(text, waited_s=float(match[1]), present=present, missing=missing, missing_actors=names)
