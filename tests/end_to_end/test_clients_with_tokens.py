@@ -63,7 +63,7 @@ def test_the_command_line_reads_its_token_from_the_environment(guarded: Server, 
     command = [sys.executable, "-m", "syncnet", "stats", "--url", guarded.url, "--namespace", "ci-9"]
     command += ["--ca", files.ca, "--cert", files.client]
     allowed = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "SYNCNET_TOKEN": ADMIN})
-    assert (allowed.returncode, allowed.stderr) == (0, "")
+    assert (allowed.returncode, allowed.stdout) == (0, "")
     refused = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "SYNCNET_TOKEN": SYNC})
     assert refused.returncode == 3
     assert SYNC not in refused.stderr + refused.stdout
