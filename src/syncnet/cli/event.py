@@ -128,7 +128,7 @@ def event(
     with exit_on_error():
         if is_json:
             options["payload"] = _from_json(options["payload"])
-        with LiveLine(_waiting(actor, events, options)) as line, make_client(options, on_away=line.away) as client:
+        with LiveLine(_waiting(actor, events, options)) as line, make_client(options, on_retry=line.away) as client:
             sync = client.choose(*events, actor=actor, **options)
     if output or not command:
         text = _text(sync) if output == "text" else formatted(_document(sync), output or "json")

@@ -15,7 +15,7 @@ from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import OfferSpec
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.local.offers import Offer
-from syncnet.local.runtime import LocalRuntime, OfferOptions
+from syncnet.local.runtime import LocalRuntime
 from syncnet.local.wakers import (
     TrioParker,
     is_guest_of,
@@ -25,6 +25,7 @@ from syncnet.local.wakers import (
     wake_asyncio,
     wake_trio,
 )
+from syncnet.wire.api import OfferOptions
 from syncnet.wire.results import Sync
 
 __all__ = ["Actor", "Blocking", "BlockingActor", "Syncnet"]
@@ -106,7 +107,7 @@ class Syncnet:
             await trio_lowlevel().checkpoint_if_cancelled()
         return await self._runtime.send(events, actor, payload, options).wait()
 
-    async def withdraw(self, id: str, *, namespace: str = "default") -> bool:
+    async def withdraw(self, id: str, *, namespace: str | None = None) -> bool:
         """Take back the pending offer of that id; return whether there was one."""
         return self._runtime.withdraw(namespace, id)
 
@@ -117,8 +118,8 @@ class Syncnet:
         actor: str | None = None,
         id: str | None = None,
         reason: str,
-        by: str = "",
-        namespace: str = "default",
+        by: str | None = None,
+        namespace: str | None = None,
     ) -> int:
         """End every pending offer of an event, of an actor, or of an id (one of the three); return how many.
 
@@ -128,7 +129,7 @@ class Syncnet:
         """
         return self._runtime.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
 
-    async def stats(self, namespace: str = "default") -> dict[str, Any]:
+    async def stats(self, namespace: str | None = None) -> dict[str, Any]:
         """Return what is pending: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`."""
         return self._runtime.stats(namespace)
 
@@ -170,7 +171,10 @@ class Blocking:
     def __init__(self, net: Syncnet) -> None:
         self._net = net
         self._runtime = net._runtime
-        self.send = net.send
+
+    def send(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Offer:
+        """Make an offer and return it at once; see `Syncnet.send`."""
+        return self._runtime.send(events, actor, payload, options)
 
     def sync(self, event: str, *, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
         """Make an offer and wait for its sync; see `Syncnet.sync`. Whatever ends the wait withdraws the offer."""
@@ -180,7 +184,7 @@ class Blocking:
         """Make one offer for several events, and wait for the one that happens first; see `Syncnet.choose`."""
         return _result(self._runtime.send(events, actor, payload, options))
 
-    def withdraw(self, id: str, *, namespace: str = "default") -> bool:
+    def withdraw(self, id: str, *, namespace: str | None = None) -> bool:
         """Take back the pending offer of that id; return whether there was one."""
         return self._runtime.withdraw(namespace, id)
 
@@ -191,13 +195,13 @@ class Blocking:
         actor: str | None = None,
         id: str | None = None,
         reason: str,
-        by: str = "",
-        namespace: str = "default",
+        by: str | None = None,
+        namespace: str | None = None,
     ) -> int:
         """End every pending offer of an event, of an actor, or of an id; see `Syncnet.abort`."""
         return self._runtime.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
 
-    def stats(self, namespace: str = "default") -> dict[str, Any]:
+    def stats(self, namespace: str | None = None) -> dict[str, Any]:
         """Return what is pending; see `Syncnet.stats`."""
         return self._runtime.stats(namespace)
 

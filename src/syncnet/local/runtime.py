@@ -11,38 +11,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypedDict
+from typing import Any, Final
 
 from syncnet.coordinator.coordinator import Coordinator
-from syncnet.core.commands import OBJECT, OfferSpec
+from syncnet.core.commands import DEFAULT_NAMESPACE, OBJECT, OfferSpec
 from syncnet.core.commands import Offer as CoreOffer
 from syncnet.core.effects import Remembered, Synced, Withdrawn
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.core.validation import make_abort
-from syncnet.errors import DrainingError, RetryableError
+from syncnet.errors import ClosedError, DrainingError, RetryableError
 from syncnet.local.offers import Offer, Wake
 from syncnet.local.results import SharedParts, error_of
 from syncnet.wire.answers import encode_pending
+from syncnet.wire.api import OfferOptions
 from syncnet.wire.bodies import Texts
 from syncnet.wire.parameter_table import PARAMETERS
 from syncnet.wire.parameters import read_namespace, read_offer
 
-__all__ = ["LocalRuntime", "OfferOptions"]
+__all__ = ["LocalRuntime"]
 
 _SPECS_KEPT: Final = 4_096
-
-
-class OfferOptions(TypedDict, total=False):
-    """The options."""
-
-    mates: int | None
-    expect: str | Iterable[str] | None
-    labels: Mapping[str, str] | str | None
-    selector: str | None
-    timeout: float | str | None
-    id: str | None
-    namespace: str | None
 
 
 class LocalRuntime:
@@ -54,6 +43,7 @@ class LocalRuntime:
         self._limits = limits
         self._specs: dict[object, OfferSpec] = {}
         self.plain_specs: dict[tuple[str, str], OfferSpec] = {}  # of an event and an actor, without options
+        self._is_closed = False
         self._shared: tuple[Synced | None, SharedParts | None] = (None, None)
 
     # --- offers --------------------------------------------------------------------------------------------
@@ -89,7 +79,8 @@ class LocalRuntime:
             try:
                 coordinator.offer(core_offer)
             except DrainingError as error:
-                offer.ended(error)
+                self._check_open()
+                offer.ended(error)  # a server that shares the coordinator is shutting down
             if wake is not None and new_parker is not None and offer._result is None:
                 offer._wake, offer._parker = wake, new_parker()
         return offer
@@ -101,7 +92,8 @@ class LocalRuntime:
 
     def withdraw(self, namespace: str | None, id: str) -> bool:
         """Withdraw the offer of that id; return whether it is withdrawn, now or by an earlier call."""
-        namespace = namespace or "default"
+        self._check_open()
+        namespace = namespace or DEFAULT_NAMESPACE
         outcomes: list[Remembered] = []
         with self.lock:
             self.coordinator.withdraw(namespace, id, lambda result: outcomes.extend(_outcomes(result)))
@@ -115,18 +107,19 @@ class LocalRuntime:
         actor: str | None = None,
         id: str | None = None,
         reason: str,
-        by: str = "",
-        namespace: str = "default",
+        by: str | None = None,
+        namespace: str | None = None,
     ) -> int:
         """End every pending offer of `event`, of `actor` or of the id `id`, one of the three; return how many."""
+        self._check_open()
         abort = make_abort(
             at_ns=self.coordinator.now_ns(),
-            by=by,
+            by=by or "",
             reason=reason,
             event=event,
             actor=actor,
             id=id,
-            namespace=namespace,
+            namespace=namespace or DEFAULT_NAMESPACE,
             limits=self._limits,
         )
         outcomes: list[Remembered] = []
@@ -134,8 +127,10 @@ class LocalRuntime:
             self.coordinator.abort(abort, lambda result: outcomes.extend(_outcomes(result)))
         return len(outcomes)
 
-    def stats(self, namespace: str) -> dict[str, Any]:
+    def stats(self, namespace: str | None) -> dict[str, Any]:
         """Return the pending offers of a namespace, in the form of `GET /stats`."""
+        self._check_open()
+        namespace = namespace or DEFAULT_NAMESPACE
         read_namespace(Texts({"namespace": [namespace]}))
         with self.lock:
             pending = self.coordinator.machine.pending(namespace)
@@ -143,7 +138,8 @@ class LocalRuntime:
         return stats
 
     def close(self) -> None:
-        """End all waits with `UnavailableError`, and accept no more offers."""
+        """End all waits with `UnavailableError`, and accept no more calls."""
+        self._is_closed = True
         self.coordinator.close()
 
     def shared_parts(self, synced: Synced) -> SharedParts:
@@ -154,6 +150,10 @@ class LocalRuntime:
             self._shared = (synced, parts)
         return parts
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ClosedError("this runtime was closed")
+
     # --- specs ---------------------------------------------------------------------------------------------
 
     def spec_of(self, events: tuple[str, ...], actor: str, options: OfferOptions) -> OfferSpec:
@@ -162,6 +162,7 @@ class LocalRuntime:
         :raises ParameterError: a value is invalid; it names the parameter.
         """
         given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        given.pop("linger", None)  # an offer in this process has no connection that could be lost
         key = _key(events, actor, given)
         known = self._specs.get(key) if key is not None else None
         if known is not None:
