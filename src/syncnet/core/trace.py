@@ -7,8 +7,6 @@ ever. Payloads are not kept, only their sizes: they may be large, secret, or obj
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from itertools import islice
 from typing import TypeAlias
 
 from syncnet.core.effects import Synced
@@ -78,7 +76,10 @@ class Trace:
 
     def of(self, namespace: str, after: int, syncs_max: int) -> list[TracedSync]:
         """Return the syncs of a namespace with numbers above `after`, the oldest first, at most so many."""
-        later: Iterable[TracedSync] = (
-            each for each in self._syncs if each.sync > after and each.namespace == namespace
-        )
-        return list(islice(later, syncs_max))
+        found: list[TracedSync] = []
+        for sync in self._syncs:
+            if sync.sync > after and sync.namespace == namespace:
+                found.append(sync)
+                if len(found) == syncs_max:
+                    break
+        return found
