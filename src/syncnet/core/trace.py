@@ -61,13 +61,16 @@ class Trace:
         self._syncs_max: int = limits.trace_syncs_max
         self._bytes_max: int = limits.trace_bytes_max
         self._syncs: deque[TracedSync] = deque()
+        self._syncs_total = 0  # its length; to count is cheaper than to ask
         self._weight_bytes = 0
 
     def add(self, sync: TracedSync) -> None:
         """Put a sync at the end, and forget what is above the bounds."""
         self._syncs.append(sync)
+        self._syncs_total += 1
         self._weight_bytes += sync.weight_bytes
-        while len(self._syncs) > self._syncs_max or self._weight_bytes > self._bytes_max:
+        while self._syncs_total > self._syncs_max or self._weight_bytes > self._bytes_max:
+            self._syncs_total -= 1
             self._weight_bytes -= self._syncs.popleft().weight_bytes
 
     def all(self) -> list[TracedSync]:

@@ -358,7 +358,7 @@ class Handler:
         def guarded(body: bytes) -> None:
             if request.is_answered:  # it came too late
                 return
-            request.stop_watching()
+            self.background.forget(request)
             try:
                 then(body)
             except Exception as error:

@@ -57,7 +57,7 @@ class Request:
     `present` are the headers of `LOOKED_AT` that it has; `host` and `accept` are empty where there are none.
 
     `extra_headers` are added to its answer. `offer` is the offer that it made, if any, `output` the format in which it
-    wants the sync, and `watch` the task that looks after its client while it waits.
+    wants the sync. A request that waits `is_watched` (`background.py`), and later has a task for it, `watch`.
     """
 
     __slots__ = (
@@ -66,6 +66,7 @@ class Request:
         "handler",
         "host",
         "is_answered",
+        "is_watched",
         "method",
         "offer",
         "output",
@@ -86,6 +87,7 @@ class Request:
         self.host = host
         self.accept = accept
         self.is_answered = False
+        self.is_watched = False
         self.extra_headers: tuple[Header, ...] = ()
         self.offer: Offer | None = None
         self.output = "json"
@@ -129,7 +131,7 @@ class Request:
         if self.is_answered:
             return
         self.is_answered = True
-        self.stop_watching()
+        self.handler.background.forget(self)
         if self.extra_headers:
             response.headers.extend(self.extra_headers)
         self.send(*response)
@@ -176,8 +178,8 @@ class Request:
                 handler.answer_in_yaml(self, headers, body)
                 return
             self.is_answered = True
-            if self.watch is not None:
-                self.stop_watching()
+            if self.is_watched:
+                handler.background.forget(self)
             if self.extra_headers:
                 headers.extend(self.extra_headers)
             self.send(200, headers, body)
@@ -191,9 +193,3 @@ class Request:
             self.answer(problem_of(result) if isinstance(result, SyncnetError) else ended(result))
         except Exception as error:  # see above
             self.fail(error)
-
-    def stop_watching(self) -> None:
-        """Cancel the task that looks after this request, if there is one."""
-        watch, self.watch = self.watch, None
-        if watch is not None:
-            self.handler.background.call(watch.cancel)
