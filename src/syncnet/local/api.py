@@ -1,6 +1,6 @@
-"""The two faces of a world inside a program: `Syncnet` for tasks, `Blocking` for threads, with the same methods.
+"""The two APIs of a runtime inside a program: `Syncnet` for tasks, `Blocking` for threads, with the same methods.
 
-One world serves tasks of several loops of asyncio, tasks of trio, and threads, all at the same time.
+One runtime serves tasks of several loops of asyncio, tasks of trio, and threads, all at the same time.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _LIMITS: Final = replace(LIMITS, trace_syncs_max=1_000)
 
 
 class Syncnet:
-    """A world inside this program; its methods are awaited by tasks of asyncio and trio.
+    """A runtime inside this program; its methods are awaited by tasks of asyncio and trio.
 
-    `async with Syncnet() as net:` or `with Syncnet() as net:` closes it at the end: whoever waits then gets
-    `UnavailableError`. `limits` are those of a server (docs/limits.md), but for a shorter trace.
+    `async with Syncnet() as net:` or `with Syncnet() as net:` closes it at the end: offers that are pending then end
+    with `UnavailableError`. `limits` are those of a server (docs/limits.md), but with a shorter trace.
     """
 
     def __init__(self, limits: Limits = _LIMITS) -> None:
@@ -47,7 +47,7 @@ class Syncnet:
 
     @property
     def blocking(self) -> Blocking:
-        """The same world with the same methods for threads: they return when the wait is over."""
+        """The same runtime with the same methods for threads: they block instead of being awaited."""
         return Blocking(self)
 
     @property
@@ -56,23 +56,28 @@ class Syncnet:
         return self._runtime.coordinator
 
     def send(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Offer:
-        """Make an offer of `actor` for an event, or for whichever of several can happen first; return it at once.
+        """Make an offer of one event, or of several (a choice), and return it at once.
 
-        `payload` is any object; every member of the sync gets that very object. `More` says what else there is.
+        `payload` is any object; every member of the sync gets that very object. The options are those of
+        `OfferOptions`: `mates`, `expect`, `labels`, `selector`, `timeout`, `id`, `linger` (ignored) and `namespace`.
 
-        :raises ParameterError: a value does not do; it names the parameter.
+        :raises ParameterError: a value is invalid; it names the parameter.
+        :raises ClosedError: the runtime was closed.
         """
         return self._runtime.send(events, actor, payload, options)
 
     async def sync(self, event: str, *, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
-        """Make an offer and wait for its sync. Cancelling the task withdraws the offer.
+        """Make an offer, wait for its sync and return it. Cancelling the task withdraws the offer.
 
-        :raises ParameterError: a value does not do; it names the parameter.
-        :raises TimedOutError: the timeout has passed; it says who was there, and who or how many were not.
-        :raises WithdrawnError: somebody withdrew it by its id.
-        :raises AbortedError: somebody aborted it.
-        :raises RefusedError: the id is that of another offer, or another call took it over.
-        :raises UnavailableError: the world takes no more offers, or was closed.
+        The options are those of `OfferOptions`, see `send`.
+
+        :raises ParameterError: a value is invalid; it names the parameter.
+        :raises TimedOutError: the timeout has passed; the error names who was present and who was missing.
+        :raises WithdrawnError: the offer was withdrawn by its id.
+        :raises AbortedError: the offer was aborted.
+        :raises RefusedError: the id is that of another offer, or another call replaced this one.
+        :raises UnavailableError: the runtime accepts no more offers, or was closed meanwhile.
+        :raises ClosedError: the runtime was closed before.
         """
         loop = _get_running_loop()
         runtime = self._runtime
@@ -102,13 +107,13 @@ class Syncnet:
         return offer.outcome()
 
     async def choose(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
-        """Make one offer for several events, and wait for the one that happens first. Raises what `sync` raises."""
+        """Make an offer of several events, wait for the sync of one of them and return it; see `sync`."""
         if loop_here() is None:
             await trio_lowlevel().checkpoint_if_cancelled()
         return await self._runtime.send(events, actor, payload, options).wait()
 
     async def withdraw(self, id: str, *, namespace: str | None = None) -> bool:
-        """Take back the pending offer of that id; return whether there was one."""
+        """Withdraw the offer of that id; return whether it is withdrawn."""
         return self._runtime.withdraw(namespace, id)
 
     async def abort(
@@ -121,16 +126,16 @@ class Syncnet:
         by: str | None = None,
         namespace: str | None = None,
     ) -> int:
-        """End every pending offer of an event, of an actor, or of an id (one of the three); return how many.
+        """End every pending offer of `event`, of `actor` or of `id` (give one of the three); return how many.
 
-        Those who wait get `AbortedError` with `reason` and `by`.
+        Calls that wait for them raise `AbortedError` with `reason` and `by`.
 
-        :raises ParameterError: a value does not do, or not one of the three is given.
+        :raises ParameterError: a value is invalid, or not exactly one of the three is given.
         """
         return self._runtime.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
 
     async def stats(self, namespace: str | None = None) -> dict[str, Any]:
-        """Return what is pending: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`."""
+        """Return the pending offers: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`."""
         return self._runtime.stats(namespace)
 
     def actor(self, name: str) -> Actor:
@@ -138,11 +143,11 @@ class Syncnet:
         return Actor(self, name)
 
     def close(self) -> None:
-        """End all waits with `UnavailableError`, and take no more offers. Closing twice does nothing more."""
+        """End all pending offers with `UnavailableError`, and refuse all later calls. Closing again does nothing."""
         self._runtime.close()
 
     async def aclose(self) -> None:
-        """Do what `close` does; a client has this method too."""
+        """Do what `close` does; the clients of a server have this method too."""
         self.close()
 
     async def __aenter__(self) -> Syncnet:
@@ -163,9 +168,9 @@ class Syncnet:
 
 
 class Blocking:
-    """The world of a `Syncnet` for threads: the same methods, which wait by blocking.
+    """The runtime of a `Syncnet` for threads: the same methods, which block.
 
-    Not for a thread in which an event loop runs: nothing else would happen there while it waits.
+    Not for a thread in which an event loop runs: the loop would stand still.
     """
 
     def __init__(self, net: Syncnet) -> None:
@@ -177,15 +182,15 @@ class Blocking:
         return self._runtime.send(events, actor, payload, options)
 
     def sync(self, event: str, *, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
-        """Make an offer and wait for its sync; see `Syncnet.sync`. Whatever ends the wait withdraws the offer."""
+        """Make an offer and wait for its sync; see `Syncnet.sync`. An interrupt withdraws the offer."""
         return _result(self._runtime.send((event,), actor, payload, options))
 
     def choose(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
-        """Make one offer for several events, and wait for the one that happens first; see `Syncnet.choose`."""
+        """Make an offer of several events and wait for its sync; see `Syncnet.choose`."""
         return _result(self._runtime.send(events, actor, payload, options))
 
     def withdraw(self, id: str, *, namespace: str | None = None) -> bool:
-        """Take back the pending offer of that id; return whether there was one."""
+        """Withdraw the offer of that id; return whether it is withdrawn."""
         return self._runtime.withdraw(namespace, id)
 
     def abort(
@@ -202,7 +207,7 @@ class Blocking:
         return self._runtime.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
 
     def stats(self, namespace: str | None = None) -> dict[str, Any]:
-        """Return what is pending; see `Syncnet.stats`."""
+        """Return the pending offers; see `Syncnet.stats`."""
         return self._runtime.stats(namespace)
 
     def actor(self, name: str) -> BlockingActor:
@@ -210,7 +215,7 @@ class Blocking:
         return BlockingActor(self, name)
 
     def close(self) -> None:
-        """Close the world, for its other face too; see `Syncnet.close`."""
+        """Close the runtime, for tasks too; see `Syncnet.close`."""
         self._runtime.close()
 
     def __enter__(self) -> Blocking:
@@ -266,5 +271,5 @@ def _result(offer: Offer) -> Sync:
     try:
         return offer.result()
     except BaseException:
-        offer.withdraw()  # an interrupt by the keyboard; all else has ended it
+        offer.withdraw()  # an interrupt by the keyboard; anything else has ended it
         raise
