@@ -29,7 +29,7 @@ from syncnet import (
     UsageError,
     WithdrawnError,
 )
-from syncnet.cli import common
+from syncnet.cli.exit_statuses import ExitStatus
 from syncnet.wire.results import Happened
 from tests.contract.front_ends import PATIENCE_S, FrontEnd, Party, ThreadFrontEnd, asyncio_front_end, trio_front_end
 
@@ -154,18 +154,18 @@ class _ProcessParty:
 def _error(status: int, err: str) -> SyncnetError:
     """Return the error for an exit status and the text on standard error."""
     text = err.strip().rpartition("Error: ")[2]
-    if status == common.TIMED_OUT and (match := _TIMED_OUT.search(text)):
+    if status == ExitStatus.TIMED_OUT and (match := _TIMED_OUT.search(text)):
         present = tuple(match[2].split(", ")) if match[2] not in ("nobody", "none") else ()
         names = () if match[3].isdigit() else tuple(match[3].split(", "))
         missing = int(match[3]) if match[3].isdigit() else len(names)
         return TimedOutError(text, waited_s=float(match[1]), present=present, missing=missing, missing_actors=names)
-    if status == common.ABORTED and (match := _ABORTED.search(text)):
+    if status == ExitStatus.ABORTED and (match := _ABORTED.search(text)):
         return AbortedError(text, by=match[1] or "", reason=match[2])
-    if status == common.WITHDRAWN:
+    if status == ExitStatus.WITHDRAWN:
         return WithdrawnError(text)
-    if status == common.REFUSED and (match := _REFUSED.fullmatch(text)):
+    if status == ExitStatus.REFUSED and (match := _REFUSED.fullmatch(text)):
         return RefusedError(match[1], match[2])
-    assert status in (2, common.REFUSED), f"{status}: {err}"
+    assert status in (2, ExitStatus.REFUSED), f"{status}: {err}"
     return UsageError(text)
 
 

@@ -229,7 +229,7 @@ def test_a_full_machine_accepts_only_offers_that_sync_at_once() -> None:
     machine = Machine(Limits(pending_offers_max=2))
     machine.apply(offer("A", "tea"))
     machine.apply(offer("B", "milk"))
-    assert refused(machine, offer("C", "coin")) == "2 offers are pending, and no more can be"
+    assert refused(machine, offer("C", "coin")) == "2 offers are pending, which is the limit"
     assert synced(machine.apply(offer("D", "tea"))) == [["A", "D"]]
     assert synced(machine.apply(offer("E", "coin"))) == []
     assert machine.pending_total == 2

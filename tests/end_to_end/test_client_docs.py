@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from syncnet.cli import common, event
+from syncnet.cli import event
 from syncnet.cli.bench import command as bench
 from tests.end_to_end.running import Server
 

@@ -145,7 +145,7 @@ def test_a_full_server_refuses_offers_but_accepts_mates() -> None:
         server.until_pending(1)
         full = server.client.get("/event?event=tea&actor=X")
         assert (full.status_code, full.headers["retry-after"]) == (503, "1")
-        assert full.json()["detail"] == "1 offers are pending, and no more can be"
+        assert full.json()["detail"] == "1 offers are pending, which is the limit"
         assert server.client.get("/event?event=coin&actor=CUST").status_code == 200
         assert curl.communicate()[0]
 
@@ -187,7 +187,7 @@ def test_a_signal_ends_the_server_and_pending_requests_get_503(signum: int) -> N
             answer = waiting.makefile("rb").read()
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"\r\nretry-after: 1\r\n" in answer
-        assert b'"detail":"the server is about to end"' in answer
+        assert b'"detail":"the server is shutting down"' in answer
         assert server.stdout == "┌─ VM:coin\n"
         *_, last = server.stderr.splitlines()
         assert re.search(r"\b1\b.*\b503$", last), "it says how many requests got 503"

@@ -109,10 +109,10 @@ def test_a_body_at_all_limits_is_accepted(small: Server) -> None:
 
 
 FULL = [
-    ({"pending-offers-max": 1}, "other", 503, "1 offers are pending, and no more can be"),
+    ({"pending-offers-max": 1}, "other", 503, "1 offers are pending, which is the limit"),
     ({"pending-bytes-max": 1_000}, "other", 503, "and this one is too large to wait"),
     ({"namespaces-max": 1}, "other", 503, "offers are pending in 1 namespaces"),
-    ({"pending-per-namespace-max": 1}, "first", 429, "1 offers are pending in this namespace, and no more can be"),
+    ({"pending-per-namespace-max": 1}, "first", 429, "1 offers are pending in this namespace, which is the limit"),
 ]
 
 

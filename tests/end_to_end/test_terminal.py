@@ -48,7 +48,7 @@ def test_lines_that_a_slow_reader_missed_are_counted_and_the_graph_restarts(monk
     with os.fdopen(reading) as pipe:
         lines = pipe.read().splitlines()
     assert "┌─ FIRST:x" in lines
-    (marker,) = [number for number, line in enumerate(lines) if "10 happenings left out" in line]
+    (marker,) = [number for number, line in enumerate(lines) if "10 events left out" in line]
     after = lines[marker + 1 :]
     assert after[-1].endswith(" AFTER:new")
     assert not any("FIRST" in line for line in after)
