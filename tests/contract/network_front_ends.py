@@ -90,7 +90,12 @@ class CommandLineFrontEnd:
         self._net, self._url = net, url
 
     def begin(self, *events: str, actor: str, namespace: str | None = None, **offer: Any) -> Party:
-        arguments = [*events, f"--actor={actor}", f"--namespace={self._net.namespace(namespace)}"]
+        arguments = [
+            *events[:1],
+            *(f"--or={event}" for event in events[1:]),
+            f"--actor={actor}",
+            f"--namespace={self._net.namespace(namespace)}",
+        ]
         for name, value in offer.items():
             if name == "payload":
                 arguments += ["--json", f"--payload={json.dumps(value)}"]

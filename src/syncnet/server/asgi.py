@@ -67,6 +67,9 @@ class _ASGIRequest(Request):
         with contextlib.suppress(RuntimeError):  # the loop was closed, and nothing waits there any more
             self._response.get_loop().call_soon_threadsafe(self._set, Response(status, headers, body))
 
+    def stop_reading(self) -> None:
+        pass  # nothing is sent to a request that is answered
+
     def read_body(self, bytes_max: int, then: BodyCallback) -> None:
         self.handler.background.spawn(self._read_body(bytes_max, then))
 

@@ -127,6 +127,7 @@ class Handler:
         if request.offer is None and request.method == "POST":
             await asyncio.sleep(self._limits.body_read_s_max)
             if request.offer is None:
+                request.stop_reading()
                 wanted = f"expected the body within {self._limits.body_read_s_max} s"
                 request.fail(BadBodyError(wanted, "slow-body"))
             return

@@ -116,6 +116,10 @@ class Request:
         """
         raise NotImplementedError
 
+    def stop_reading(self) -> None:
+        """Stop reading the body; `then` is not called any more."""
+        raise NotImplementedError
+
     async def disconnected(self) -> None:
         """Return when the client has disconnected."""
         raise NotImplementedError
