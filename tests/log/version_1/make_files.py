@@ -69,7 +69,7 @@ def commands_before() -> list[Any]:
                 id=kind,
                 events=["door", "gate"],
                 actor=f"A{number}",
-                mates=3,
+                mates=9,
                 labels={"zone": "b", "app": ""},
                 namespace="ci",
                 timeout_s=2.5,
