@@ -24,6 +24,21 @@ SECOND_NS = 1_000_000_000
 OTHER_LIMITS = Limits(trace_syncs_max=3, outcomes_max=50, payload_bytes_max=1_000)
 SELECTORS = ["a in (b,c),!d,n>4,k notin (v,w),actor!=X", "a,b=c,b!=d,n<7,n>3", "", "x.y/z in (),q"]
 
+OFFER_FIELDS = ["id", "at_ns", "namespace", "events", "actor", "mates", "roster", "labels"]
+OFFER_FIELDS += ["timeout_ns", "linger_ns", "named", "owner"]
+OUTCOME_FIELDS = [
+    "at_ns",
+    "namespace",
+    "event",
+    "sync",
+    "cause",
+    "present",
+    "missing",
+    "missing_actors",
+    "by",
+    "reason",
+]
+
 
 class Server:
     """A machine on a journal, without a network."""
@@ -93,7 +108,7 @@ def commands_before() -> list[Any]:
                 labels={"k": "other"},
                 selector=parse_selector(selector),
                 mates=5,
-                timeout_s=None if number else 3_600,
+                timeout_s=None if number % 2 else 3_600,
                 named=bool(number % 2),
                 namespace="ci",
             )
@@ -111,21 +126,21 @@ def commands_after() -> list[Any]:
     made.append(make_offer(at_ns=now, id="roster", events=["r"], actor="X", expect=roster, named=True))  # asks again
     made.append(make_offer(at_ns=now + 1, id="z", events=["r"], actor="Z", expect=roster, named=True))
     made.append(Withdraw(now + 2, "ci", "selecting0", Cause.WITHDRAWN))
+    made.append(make_offer(at_ns=now + 3, id="waiting", events=["r"], actor="Y", expect=roster, linger_s=1.5))
     made.append(make_offer(at_ns=now + 3, id="last", events=["last"], actor="L", labels={"a": "1"}))
     return made
 
 
 def offer_as_json(offer: Any) -> dict[str, Any]:
     """Return an offer as JSON values."""
-    names = "id at_ns namespace events actor mates roster labels timeout_ns linger_ns named owner".split()
-    values = {name: getattr(offer, name) for name in names}
+    values = {name: getattr(offer, name) for name in OFFER_FIELDS}
     return {**values, "selector": str(offer.selector), "payload": offer.payload.decode()}
 
 
 def outcome_as_json(outcome: Any) -> dict[str, Any]:
     """Return an outcome as JSON values."""
     values: dict[str, Any] = {"kind": type(outcome).__name__}
-    for name in "at_ns namespace event sync cause present missing missing_actors by reason".split():
+    for name in OUTCOME_FIELDS:
         if hasattr(outcome, name):
             values[name] = getattr(outcome, name)
     offers = outcome.members if hasattr(outcome, "members") else [outcome.offer]
