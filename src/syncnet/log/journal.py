@@ -43,11 +43,10 @@ _SNAPSHOT_COMMANDS: Final = 10_000
 _PARTS_PER_COMMIT: Final = 1
 """Parts of a snapshot that are written with one commit; a part takes one to three milliseconds."""
 _GATHER_COMMANDS: Final = 4
-"""Where the last commit had more commands than this, the next one waits as long as more are coming in:"""
+"""Where the last commit had more commands than this, the next one waits a little for more of them."""
 _GATHER_S: Final = 0.000_2
-"""as long as some have come within so many seconds,"""
-_GATHER_TIMES_MAX: Final = 10
-"""and so many times at most."""
+"""How long it waits. Waiting again and again until no more come makes larger commits, but a lower rate: then the
+coordinator has nothing to do while the disk is at work."""
 
 _BROKEN: Final = JournalError("a bug in syncnet stopped the journal; its log has the details")
 
@@ -194,19 +193,11 @@ class Journal:
                 self._changed.wait()
             self._is_waiting = False
         if self._commands_before > _GATHER_COMMANDS:
-            self._gather()
+            time.sleep(_GATHER_S)
         with self._lock:
             commands, self._appended = self._appended, []
         self._commands_before = len(commands)
         return commands
-
-    def _gather(self) -> None:
-        """Wait while more are coming in: a commit costs about the same for one as for many."""
-        for _ in range(_GATHER_TIMES_MAX):
-            before = len(self._appended)
-            time.sleep(_GATHER_S)
-            if len(self._appended) == before or self._is_closing:
-                return
 
     def _write(self, commands: Sequence[Command]) -> None:
         saving = None if self._is_failing else self._saving
