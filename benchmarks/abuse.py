@@ -1,11 +1,11 @@
-"""What pairs of well-behaved clients notice of those that behave badly (`abusers.py`), in one run.
+"""How much clients that behave badly (`abusers.py`) slow down pairs of well-behaved clients, in one run.
 
-Some pairs meet over keep-alive connections as fast as they are answered, undisturbed and then, on the same server,
-while one kind of abuse goes on in a process of its own; this is repeated, and a ratio is taken within its round. The
-figure is the time from the first member's request to the second member's answer. The goal is not more than twice the
-undisturbed median.
+Pairs meet over keep-alive connections as fast as they are answered: first undisturbed, then on the same server while a
+separate process causes one kind of abuse. This is repeated, and a ratio is taken within its round. The figure is the
+time from the first member's request to the second member's answer. The goal is at most twice the undisturbed median.
 
-Server, pairs and abusers share this machine's cores, so what the abusers cost to run is counted against the server.
+Server, pairs and abusers share the cores of this machine, so the processor time of the abusers counts against the
+server.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ def report() -> str:
 
 
 def _rounds(kind: str) -> list[tuple[float, float]]:
-    """Return the medians (s) of each round: undisturbed, and while the abuse goes on."""
+    """Return the medians (s) of each round: undisturbed, and during the abuse."""
     rounds = []
     with running(python("syncnet", "127.0.0.1:0", *_SERVER_OPTIONS), stderr=subprocess.PIPE) as server:
         port = port_said(server)
-        uvloop.run(_median_s(port))  # warms up
+        uvloop.run(_median_s(port))  # warm-up
         for _ in range(_ROUNDS):
             quiet_s = uvloop.run(_median_s(port))
             with running(python("benchmarks.abusers", kind, str(port)), stdout=subprocess.PIPE) as abusers:
                 assert abusers.stdout is not None
                 if abusers.stdout.readline() != b"ready\n":
-                    raise BenchmarkError(f"expected the abusers ({kind}) to say that they are ready; they ended")
+                    raise BenchmarkError(f"expected the abusers ({kind}) to print that they are ready, but they ended")
                 rounds.append((quiet_s, uvloop.run(_median_s(port))))
     return rounds
 

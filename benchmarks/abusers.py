@@ -1,12 +1,12 @@
-"""`python -m benchmarks.abusers KIND PORT`: clients that behave badly, until killed; prints `ready` once they do.
+"""`python -m benchmarks.abusers KIND PORT`: badly behaved clients, until killed; prints `ready` once they have begun.
 
-- `slowloris`: a thousand connections, each of which sends its head one byte a second, and comes again when closed.
-- `flood`: requests past every limit of one request, on many connections, so many a second; those that the server closes
-  come again. Before them offers that fill a namespace (start the server with `--limit pending-per-namespace-max=100`).
-- `never-reading`: pairs that meet with payloads far above what the buffers of a socket hold, ask for more on the same
-  connection, and read nothing; they come again with new connections all the time.
+- `slowloris`: a thousand connections. Each sends its head at one byte a second, and reconnects when it is closed.
+- `flood`: requests that exceed each limit of a request, at a fixed rate on many connections, which reconnect when the
+  server closes them. First, offers fill a namespace (start the server with `--limit pending-per-namespace-max=100`).
+- `never-reading`: pairs that meet with payloads much larger than the buffers of a socket, send more requests on the
+  same connection, and read nothing. They reconnect all the time.
 
-They measure nothing, and tell nobody how they fared.
+They measure and report nothing.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _UNREAD_PAIRS: Final = 16
 _UNREAD_FOR_S: Final = 1.0
 _UNREAD_PAYLOAD_BYTES: Final = 200_000
 _AGAIN_S: Final = 0.1
-_GATE_CONNECTIONS: Final = 100  # that are being opened at once
+_GATE_CONNECTIONS: Final = 100  # opened at the same time
 
 
 def get(target: str) -> bytes:
-    """Return a request as it goes down a connection."""
+    """Return the bytes of a GET request."""
     return f"GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
 
 
@@ -79,7 +79,7 @@ async def _slowloris(port: int, ready: Callable[[], None]) -> None:
 
 
 def _past_the_limits() -> Iterator[bytes]:
-    """Yield requests without an end, each with something of which there is too much."""
+    """Yield requests for ever. Most exceed one limit; the others make offers in the full namespace."""
     names = (f"{number}" for number in itertools.count())
     while True:
         yield get(f"/event?event={'e' * 300}&actor=A")
@@ -97,7 +97,7 @@ def _past_the_limits() -> Iterator[bytes]:
 
 
 async def _flood(port: int, ready: Callable[[], None]) -> None:
-    """Fill a namespace with offers that wait, so that all others in it are refused; and send on, at an even pace."""
+    """Fill a namespace with pending offers, so that the server refuses all others in it; then send at an even rate."""
     loop = asyncio.get_running_loop()
     requests = _past_the_limits()
     every_s = _FLOOD_CONNECTIONS / _FLOOD_REQUESTS_PER_S

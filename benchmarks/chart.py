@@ -1,7 +1,7 @@
-"""Line charts as SVG, on logarithmic axes, written by hand: a picture needs no library here.
+"""Line charts as SVG, on logarithmic axes. They are simple enough to need no library.
 
-Lines are named at their right end, in the order of their height, so that nobody looks up colours in a legend. The
-colours do on a light and on a dark page.
+Each line has its name at its right end, in the order of height, so no legend is needed. The colours are readable on
+light and dark pages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LABEL_DISTANCE: Final = 15.0
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture of lines by name, each a list of (x, y), all above zero."""
+    """A chart of named lines, each a list of points (x, y). All values are above zero."""
 
     title: str
     x_name: str
@@ -31,7 +31,7 @@ class Chart:
     lines: Mapping[str, Sequence[tuple[float, float]]]
 
     def svg(self) -> str:
-        """Return the picture as the text of an SVG file; an empty frame where there are no lines."""
+        """Return the picture as the text of an SVG file; without lines it is an empty frame."""
         points = [point for line in self.lines.values() for point in line] or [(1.0, 1.0)]
         xs, ys = _Axis.over(x for x, _ in points), _Axis.over(y for _, y in points)
         parts = [
@@ -78,7 +78,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class _Axis:
-    """A logarithmic axis over whole steps of its ticks."""
+    """A logarithmic axis that begins at a power of ten."""
 
     low: float
     high: float
@@ -89,7 +89,7 @@ class _Axis:
         return cls(10 ** math.floor(math.log10(min(known))), 10 ** max(1e-9, math.log10(max(known)) + 0.05))
 
     def share(self, value: float) -> float:
-        """Return how far along the axis a value is, 0 to 1."""
+        """Return the position of a value on the axis, 0 to 1."""
         return (math.log10(value) - math.log10(self.low)) / (math.log10(self.high) - math.log10(self.low))
 
     def ticks(self) -> list[float]:

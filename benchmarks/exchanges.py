@@ -1,11 +1,10 @@
-"""Two parties meeting through servers that do not speak HTTP, as fast as they answer, and how long each meeting takes.
+"""The load on servers that do not speak HTTP: pairs of parties meet, and the latency of each exchange is measured.
 
-Every way to meet is a closed loop like that of wrk: each connection does one exchange, and when it is over the next,
-and exchanges are numbered in the order in which they begin, so that the two of a meeting are neighbours. The wire
-protocols are spoken directly: a client library would be what is measured. (kazoo is the exception: there the recipe
-*is* the library.)
+Each load is a closed loop like that of wrk: a connection does one exchange after the other. Exchanges are numbered in
+the order in which they begin, and two with consecutive numbers meet. The parties write the wire protocols directly,
+because a client library would cost more than the server. (kazoo is the exception: there the library *is* the recipe.)
 
-It knows of each protocol only how the one answer ends that it waits for, and counts line ends to see it.
+There is no full parser of the protocols: the end of an answer is found by counting line ends.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _CONNECT_S_MAX: Final = 10.0
 
 
 class _Turns:
-    """What the connections of one measurement share: the numbers of the exchanges, their latencies, and the end."""
+    """What the connections of one measurement share: the number of the next exchange, the latencies, the end time."""
 
     def __init__(self, ends_s: float) -> None:
         self.ends_s = ends_s
@@ -41,7 +40,7 @@ class _Turns:
 
 
 class _Party(asyncio.Protocol):
-    """One connection. A subclass says what it sends and how many line ends the answer to that has."""
+    """One connection. A subclass defines what it sends and how many line ends the answer has."""
 
     def __init__(self, turns: _Turns) -> None:
         self.turns = turns
@@ -54,7 +53,7 @@ class _Party(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def begin(self) -> None:
-        """Start the next exchange, unless the time is over."""
+        """Start the next exchange, unless the time has passed."""
         self._began_s = time.perf_counter()
         if self._began_s < self.turns.ends_s:
             self.ask(next(self.turns.numbers))
@@ -63,7 +62,7 @@ class _Party(asyncio.Protocol):
         raise NotImplementedError
 
     def answered(self, answer: bytes) -> None:
-        """Take a whole answer; most exchanges are then over."""
+        """Handle a whole answer. It ends the exchange, unless a subclass says otherwise."""
         _ = answer
         self.over()
 
@@ -101,12 +100,12 @@ class _Party(asyncio.Protocol):
 
 
 def _resp(*words: bytes) -> bytes:
-    """Return a command of Redis, as RESP writes it."""
+    """Return a command of Redis in RESP, its wire protocol."""
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
 
 
 class _RedisLists(_Party):
-    """Each pushes its payload to the other's list and blocks on its own: RPUSH and BLPOP, in one packet."""
+    """Each party pushes its payload to the other's list and blocks on its own: RPUSH and BLPOP in one packet."""
 
     def ask(self, number: int) -> None:
         event, side = divmod(number, 2)
@@ -126,7 +125,7 @@ return redis.call('LPOP', KEYS[1])
 
 
 class _RedisSwap(_Party):
-    """Who comes first leaves its payload and the name of a list, on which it blocks; who comes second swaps."""
+    """The first party stores its payload and the name of a list, and blocks on the list; the second swaps payloads."""
 
     _own = b""
 
@@ -138,7 +137,7 @@ class _RedisSwap(_Party):
         if answer == b"$-1\r\n":
             self.send(_resp(b"BLPOP", self._own, b"0"), 5)
         elif answer.count(_CRLF) == 1:
-            self._received, self._lines_due = answer, 2  # the payload itself has not come yet
+            self._received, self._lines_due = answer, 2  # the payload itself has not arrived yet
         else:
             self.over()
 
@@ -147,7 +146,7 @@ _NATS_CONNECT: Final = b'CONNECT {"verbose":false,"pedantic":false}\r\n'
 
 
 class _NatsRequester(_Party):
-    """Sends a request on the subject of its pair, with an inbox of its own for the reply."""
+    """Sends requests on the subject of its pair, with its own inbox for the replies."""
 
     subject = b""
 
@@ -172,7 +171,7 @@ class _NatsRequester(_Party):
 
 
 class _NatsResponder(_NatsRequester):
-    """Subscribes once, and replies to whatever comes."""
+    """Subscribes once, and replies to each message."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         _Party.connection_made(self, transport)
@@ -187,12 +186,12 @@ class _NatsResponder(_NatsRequester):
 
 
 def redis_lists(port: int, connections: int, s: float) -> Load:
-    """Let pairs meet through RPUSH and BLPOP; an exchange is what one of the two does."""
+    """Let pairs meet through RPUSH and BLPOP; an exchange is the part of one of the two."""
     return uvloop.run(_measure(port, [_RedisLists] * connections, s))
 
 
 def redis_swap(port: int, connections: int, s: float) -> Load:
-    """Let pairs meet through a script that swaps payloads; an exchange is what one of the two does."""
+    """Let pairs meet through a script that swaps payloads; an exchange is the part of one of the two."""
     return uvloop.run(_measure(port, [_RedisSwap] * connections, s))
 
 
@@ -215,7 +214,7 @@ async def _measure(port: int, makers: list[Any], s: float) -> Load:
             for make in makers:
                 _, party = await loop.create_connection(lambda make=make: make(turns), "127.0.0.1", port)  # type: ignore[misc]
                 parties.append(party)
-        await asyncio.sleep(0.1)  # subscriptions are not answered
+        await asyncio.sleep(0.1)  # subscriptions are not confirmed
         cpu_before_s, began_s = time.process_time(), time.perf_counter()
         turns.ends_s = began_s + s
         for party in parties:
@@ -232,14 +231,14 @@ async def _measure(port: int, makers: list[Any], s: float) -> Load:
 
 
 class DoubleBarriers:
-    """Pairs of kazoo clients that enter one double barrier of two after the other, a thread for each client.
+    """Pairs of kazoo clients, each with its own thread, that enter one double barrier of two after the other.
 
-    They do not leave: one that leaves at once takes away the node by which the other would see that it may go on, and
-    now and then the other has not looked yet.
+    They never leave a barrier. A client that leaves at once deletes the node by which the other learns that the barrier
+    is open, and sometimes the other has not seen it yet.
     """
 
     def __init__(self, kazoo: Any, port: int, connections: int) -> None:
-        logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # it says on standard error that connections end
+        logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # it logs the end of connections to standard error
         self._kazoo = kazoo
         self._run = 0
         self._clients = [kazoo.client.KazooClient(f"127.0.0.1:{port}") for _ in range(connections)]
@@ -247,7 +246,7 @@ class DoubleBarriers:
             client.start(timeout=_CONNECT_S_MAX)
 
     def measure(self, s: float) -> Load:
-        """Let all pairs meet again and again for so long."""
+        """Let all pairs meet again and again for `s` seconds."""
         self._run += 1
         last = [1 << 60] * (len(self._clients) // 2)
         latencies_s: list[list[float]] = [[] for _ in self._clients]
@@ -266,7 +265,7 @@ class DoubleBarriers:
         return Load.of([each for those in latencies_s for each in those], passed_s, used_s)
 
     def _meet(self, number: int, ends_s: float, last: list[int], latencies_s: list[float]) -> None:
-        """Meet the other of a pair. The first says before it enters whether this is the last time; so both know."""
+        """Meet the other client of the pair. The first sets `last` before it enters, so both stop at the same turn."""
         pair, side = divmod(number, 2)
         for turn in count():
             if side == 0 and time.perf_counter() >= ends_s:
@@ -280,7 +279,7 @@ class DoubleBarriers:
                 return
 
     def close(self) -> None:
-        """End all clients; the server must still be there."""
+        """Stop all clients; the server must still run."""
         for client in self._clients:
             client.stop()
             client.close()

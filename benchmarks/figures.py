@@ -1,4 +1,4 @@
-"""Figures and their tables: medians of rounds, ratios within a round, Markdown, and the machine that they are of."""
+"""Figures and their tables: medians of rounds, ratios within a round, Markdown, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ _DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 class Load:
     """What one run of a load generator found.
 
-    `exchanges_per_s` counts answered requests, or whatever one party does to meet another. `generator_cores` is how
-    many processor cores the generator kept busy: near 1 it measured itself. `errors` are answers that were no success.
+    `exchanges_per_s` counts answered requests, or, without HTTP, what one party does to meet another. `generator_cores`
+    is how many processor cores the generator kept busy: near 1 the generator was the bottleneck. `errors` counts the
+    answers that report an error.
     """
 
     exchanges_per_s: float
@@ -35,7 +36,7 @@ class Load:
 
     @classmethod
     def of(cls, latencies_s: list[float], passed_s: float, generator_cpu_s: float) -> Load:
-        """Return the figures of single latencies; of none at all where there are none."""
+        """Return the figures for a list of latencies; all are 0 if it is empty."""
         if not latencies_s:
             return cls(0.0, 0.0, 0.0, 0.0, generator_cpu_s / passed_s)
         ordered = sorted(latencies_s)
@@ -49,12 +50,12 @@ def ratios(values: Sequence[float], bases: Sequence[float]) -> list[float]:
 
 
 def spread(values: Sequence[float], form: str = ".2f") -> str:
-    """Return the median with the lowest and the highest."""
+    """Return the median with the lowest and the highest value."""
     return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table, as wide as its cells so that a terminal shows it well too."""
+    """Return the lines of a Markdown table, padded so that it is readable in a terminal too."""
     cells = [list(head), *(list(row) for row in rows)]
     widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(head))]
     lines = [
@@ -65,7 +66,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def machine(*packages: str) -> str:
-    """Return one line: what is measured on, with what, when, and how busy the machine is now; ask before measuring."""
+    """Return one line on the machine, the versions, the date and the present load. Call it before measuring."""
     names = [f"{name} {version(name)}" for name in packages]
     python = f"{platform.python_implementation()} {platform.python_version()}"
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
@@ -80,7 +81,7 @@ def _processor() -> str:
 
 
 def write_section(name: str, text: str, document: Path = _DOCUMENT) -> bool:
-    """Put `text` between the marks of a section in a document; return whether it has such marks."""
+    """Put `text` between the marks of a section in a document; return whether the document has these marks."""
     begin, end = f"<!-- {name}: begin; written by `make bench` -->", f"<!-- {name}: end -->"
     before, mark, rest = document.read_text().partition(begin)
     _, closing, after = rest.partition(end)

@@ -1,9 +1,8 @@
-"""What one arrival costs in the core while very many offers wait: apply() alone, no log, no HTTP, no futures.
+"""What one arrival costs in the core while very many offers are pending: apply() alone, no log, no HTTP, no futures.
 
-For each way in which offers may wait without syncing, an arrival that does not sync and one that does are timed with
-10, 1,000, 10,000 and 100,000 pending. What is put back to keep their number is not timed. Every round measures all
-sizes one after the other, and a ratio of the largest to the smallest is taken within its round; what is printed are
-the medians of the rounds.
+Each case is one reason why pending offers do not sync. An arrival that does not sync and one that does are timed with
+10, 1,000, 10,000 and 100,000 pending offers. Restoring their number is not timed. Every round measures all sizes one
+after the other. The ratio of the largest to the smallest is taken within its round; the medians are printed.
 """
 
 from __future__ import annotations
@@ -20,11 +19,12 @@ from typing import Any, Final
 
 from benchmarks.chart import Chart
 from benchmarks.figures import machine, table
-from syncnet.core.commands import Cause, Command, Offer, Withdraw, make_offer
+from syncnet.core.commands import Cause, Command, Offer, Withdraw
 from syncnet.core.effects import SearchExhausted, Synced
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.core.selectors import parse_selector
+from syncnet.core.validation import make_offer
 
 _PENDING: Final = (10, 1_000, 10_000, 100_000)
 _PARTIES: Final = (10, 100, 1_000, 10_000)
@@ -44,7 +44,7 @@ def _offer(actor: str, event: str = "coin", **given: Any) -> Offer:
 
 @dataclass(frozen=True)
 class _Case:
-    """One way to wait. `number` tells offers apart; the mate of a waiting offer syncs with that one, and no other."""
+    """One case. Offers differ by a number; the mate of a waiting offer syncs with that one and no other."""
 
     name: str
     waiting: Callable[[int], Offer]
@@ -91,7 +91,7 @@ _CASES: Final = (
 
 
 def report() -> str:
-    """Return the measured costs as two tables in Markdown; draw the picture of the first."""
+    """Return the measured costs as two Markdown tables; draw the picture of the first."""
     return "\n".join(["## Matching", "", machine(), "", *_arrivals(), "", *_barriers(), ""])
 
 
@@ -113,7 +113,7 @@ def _arrivals() -> list[str]:
 
 
 def _row(name: str, rounds_us: list[list[float]]) -> tuple[str, ...]:
-    """Return a row: the median over the rounds for each size, and of the ratios of the largest to the smallest."""
+    """Return a row: the median over the rounds for each size, and the median ratio of the largest to the smallest."""
     medians = [f"{median(us):.1f}" for us in zip(*rounds_us, strict=True)]
     return (name, *medians, f"{median(us[-1] / us[0] for us in rounds_us):.2f}")
 
@@ -130,7 +130,7 @@ def _chart(found: dict[str, list[list[float]]]) -> Chart:
 
 
 def _case_us(case: _Case) -> tuple[list[list[float]], list[list[float]]]:
-    """Return what an arrival costs that does not sync, and one that does: by round, in each all sizes in turn."""
+    """Return the costs, for each round and size, of an arrival that does not sync and of one that does."""
     machines = []
     for pending in _PENDING:
         machines.append(
@@ -150,7 +150,7 @@ def _case_us(case: _Case) -> tuple[list[list[float]], list[list[float]]]:
 
 
 def _round_us(machine: Machine, one: Callable[[int], float], pending: int, round_number: int) -> float:
-    step = 7919  # a prime, to take them in no order
+    step = 7919  # a prime, to visit them out of order
     numbers = [(round_number * _ARRIVALS + each) * step % pending for each in range(_ARRIVALS)]
     assert machine.pending_total == pending
     return sum(map(one, numbers)) / len(numbers)
@@ -166,7 +166,7 @@ def _one_stranger(machine: Machine, case: _Case, number: int) -> float:
 
 def _one_mate(machine: Machine, case: _Case, number: int) -> float:
     waiting = case.waiting(number)
-    if waiting.roster:  # the second of three; the mate is the third
+    if waiting.roster:  # the second of three members; the mate is the third
         machine.apply(_offer(f"B{number}", expect=waiting.roster))
     us, synced = _timed_us(machine, case.mate(number))
     assert synced
@@ -181,7 +181,7 @@ def _barriers() -> list[str]:
 
 
 def _barrier_us(parties: int) -> float:
-    """Return the cost per party of barriers one after the other, of so many parties each."""
+    """Return the cost per party of barriers of so many parties, one after the other."""
     machine = Machine()
     total_us = 0.0
     barriers = _BARRIER_PARTIES_TIMED // parties

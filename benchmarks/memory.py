@@ -1,8 +1,8 @@
-"""What a blocked request costs in memory, and what becomes of that memory when the clients have gone.
+"""How much memory a blocked request costs, and what happens to this memory after the clients have disconnected.
 
-A fresh server for each row: so many clients connect and wait for a mate who never comes, then all of them go, then as
-many come again. What is counted is the proportional set size of the server's process, all of it: interpreter,
-granian, and our own books. The kernel's memory for sockets is not in it.
+Each row has a new server. Some clients connect and wait for a mate that never comes, then all disconnect, then as many
+connect again. Counted is the proportional set size of the whole server process: interpreter, granian, and our own data.
+The kernel's memory for sockets is not included.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _Row(NamedTuple):
 def report() -> str:
     """Measure (about a minute) and return the report in Markdown; draw the picture of it.
 
-    :raises BenchmarkError: the server did not let all of them wait.
+    :raises BenchmarkError: not all offers became pending, or the server did not become idle.
     """
     about = machine("syncnet-server", "granian", "uvloop")
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -119,7 +119,7 @@ def _measure(way: str, waiting: int) -> _Row:
 
 @contextlib.contextmanager
 def _clients(port: int, clients: int, query: Callable[[int], str]) -> Iterator[None]:
-    """Let so many clients ask for `/event`, and go away when the block ends; they never read an answer."""
+    """Let clients request `/event`, and disconnect them when the block ends. They never read an answer."""
     with contextlib.ExitStack() as stack:
         for number in range(clients):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10.0))
@@ -128,9 +128,9 @@ def _clients(port: int, clients: int, query: Callable[[int], str]) -> Iterator[N
 
 
 def _settle(pid: int) -> int:
-    """Wait until a process has nothing to do, and return its memory in kilobytes.
+    """Wait until a process is idle, and return its memory in kilobytes.
 
-    It is not asked how many wait: the answer of `/stats` names them all, and would be what is measured.
+    Asking `/stats` whether all offers are pending would change the result: its answer lists all of them.
     """
     deadline_s = time.monotonic() + _SETTLE_S_MAX
     used_s = -1.0

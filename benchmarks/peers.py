@@ -1,9 +1,8 @@
-"""Other servers through which processes can meet: installed where the machine can have them, started, stopped.
+"""Other servers through which processes can meet: this module installs, starts and stops them.
 
-Debian's packages are installed as root only; npm's and Python's go to `.bench/`, which git does not keep. Whatever
-cannot be had raises `NotHereError` with the reason, and a benchmark says so in its place. Every server listens on the
-loopback address alone, keeps what it writes in a folder that is removed, and runs as it comes out of its package but
-for what is said below.
+Debian's packages are installed as root only; packages of npm and Python go to `.bench/`, which git ignores. A peer that
+cannot be installed raises `NotHereError` with the reason, and the report names it. Each server listens on the loopback
+address only and writes to a temporary folder. It runs with the defaults of its package, except as noted below.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _KAZOO: Final = "kazoo==2.11.0"
 
 
 class NotHereError(Exception):
-    """A peer cannot be had on this machine; the message says why."""
+    """A peer is not available on this machine; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +49,14 @@ class Peer:
 def wrk() -> str:
     """Return the path of wrk, the load generator for HTTP.
 
-    :raises NotHereError: it cannot be had.
+    :raises NotHereError: it is not available.
     """
     return _debian("wrk", "wrk")
 
 
 @contextlib.contextmanager
 def redis() -> Iterator[Peer]:
-    """Run Redis without persistence, as a place to meet needs none."""
+    """Run Redis without persistence, because a rendezvous needs none."""
     command = _debian("redis-server", "redis-server")
     said = _output(command, "--version")
     port = free_port()
@@ -68,7 +67,7 @@ def redis() -> Iterator[Peer]:
 
 @contextlib.contextmanager
 def piping_server() -> Iterator[Peer]:
-    """Run piping-server, on the Node that is here."""
+    """Run piping-server, on the installed Node."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         raise NotHereError("there is no node, or no npm")
@@ -93,7 +92,7 @@ def nats() -> Iterator[Peer]:
 
 @contextlib.contextmanager
 def zookeeper() -> Iterator[Peer]:
-    """Run one ZooKeeper node that takes as many clients of one address as come (its default is 60)."""
+    """Run one ZooKeeper node without a limit on the clients of one address (the default is 60)."""
     java = shutil.which("java")
     jar = Path("/usr/share/java/zookeeper.jar")
     if java is None or not jar.exists():
@@ -122,7 +121,7 @@ def zookeeper() -> Iterator[Peer]:
 def kazoo() -> Any:
     """Return the module `kazoo`, ZooKeeper's client for Python, with its recipes.
 
-    :raises NotHereError: it cannot be had.
+    :raises NotHereError: it is not available.
     """
     folder = str(_pip(_KAZOO))
     if folder not in sys.path:
@@ -132,7 +131,7 @@ def kazoo() -> Any:
     return importlib.import_module("kazoo")
 
 
-# --- how they come here ------------------------------------------------------------------------------------
+# --- installing --------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -151,14 +150,14 @@ def _home() -> Path:
 
 
 def _debian(package: str, command: str) -> str:
-    """Return the path of a command, after installing Debian's package of it where it is not here."""
+    """Return the path of a command; install Debian's package of it if it is missing."""
     found = shutil.which(command)
     if found:
         return found
     apt_get = shutil.which("apt-get")
     if apt_get is None or os.geteuid() != 0:
         raise NotHereError(f"there is no {command}; on Debian: apt-get install {package}")
-    environment = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # installs, starts no service
+    environment = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # do not start the service
     _install([apt_get, "update", "--quiet"], environment)
     _install([apt_get, "install", "--quiet", "--yes", "--no-install-recommends", package], environment)
     return shutil.which(command) or _missing(command, package)
@@ -169,7 +168,7 @@ def _missing(command: str, package: str) -> str:
 
 
 def _pip(requirement: str) -> Path:
-    """Return the folder that holds a package, after installing it there where it is not."""
+    """Return the folder that holds a package; install it there if it is missing."""
     folder = _PIP / requirement
     if not folder.exists():
         _install([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), requirement])

@@ -1,6 +1,6 @@
 """Processes that a benchmark starts, watches and stops, always by their process id.
 
-What they cost is read from `/proc`, so only Linux will do. Nothing here knows what the processes are for.
+Their costs are read from `/proc`, so this works on Linux only. Nothing here depends on what the processes do.
 """
 
 from __future__ import annotations
@@ -35,21 +35,25 @@ _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
 class BenchmarkError(Exception):
-    """Something did not do what a benchmark needs of it; the message says what, and what came instead."""
+    """A benchmark could not measure; the message says what was expected and what came instead."""
 
 
 @contextlib.contextmanager
 def running(
     command: Sequence[str],
     *,
+    stdin: int | None = None,
     stdout: IO[bytes] | int = subprocess.DEVNULL,
-    stderr: IO[bytes] | int = subprocess.DEVNULL,
+    stderr: IO[bytes] | int | None = subprocess.DEVNULL,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command while the block lasts; what it prints goes to /dev/null unless told otherwise."""
+    """Run a command while the block lasts. Its output is discarded unless `stdout` or `stderr` say where it goes.
+
+    `env` is added to the environment of this process.
+    """
     environment = None if env is None else {**os.environ, **env}
-    process = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=cwd, env=environment)
+    process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd, env=environment)
     try:
         yield process
     finally:
@@ -59,7 +63,7 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for pipe in (process.stdout, process.stderr):
+        for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
 
@@ -70,9 +74,9 @@ def python(module: str, *arguments: str) -> list[str]:
 
 
 def port_said(process: subprocess.Popen[bytes]) -> int:
-    """Return the port that a process of ours says on its standard error, a pipe.
+    """Return the port that a process of ours prints on its standard error, a pipe.
 
-    :raises BenchmarkError: it ended or was silent instead.
+    :raises BenchmarkError: it ended, or did not print it in time.
     """
     assert process.stderr is not None
     said = b""
@@ -86,11 +90,11 @@ def port_said(process: subprocess.Popen[bytes]) -> int:
                 return int(match[1])
             if not read:
                 break
-    raise BenchmarkError(f"expected a server to say where it serves, got {said.decode(errors='replace')!r}")
+    raise BenchmarkError(f"expected a server to print its address, got {said.decode(errors='replace')!r}")
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on."""
+    """Return a free port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -100,7 +104,7 @@ def free_port() -> int:
 def wait_for_port(process: subprocess.Popen[bytes], port: int) -> None:
     """Wait until something accepts connections on a port of the loopback address.
 
-    :raises BenchmarkError: nothing did in time, or the process ended.
+    :raises BenchmarkError: the time limit passed, or the process ended.
     """
     deadline_s = time.monotonic() + _START_S_MAX
     while time.monotonic() < deadline_s and process.poll() is None:
@@ -117,7 +121,7 @@ def cpu_s(pid: int) -> float:
 
 
 def kilobytes(pid: int) -> int:
-    """Return the memory of a process, in kilobytes: its proportional set size, what it alone would free and a share."""
+    """Return the proportional set size of a process, in kilobytes: its own memory and its share of shared memory."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1])

@@ -1,7 +1,7 @@
-"""How long it takes from the command to the first answer of a server, and which imports that time goes into.
+"""How long it takes from the command to the first answer of a server, and which imports take how much of that time.
 
-Every round starts each command once; what is printed are medians. The first answer is that of `GET /healthz`, on a
-connection made as soon as the server says where it serves.
+Every round starts each command once; the medians are printed. The first answer is the one to `GET /healthz`, on a
+connection that is made as soon as the server has printed its address.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["report"]
 _ROUNDS: Final = 11
 _IMPORTS_SHOWN: Final = 12
 _FIRST_ANSWER_S_MAX: Final = 0.5
-_ENVIRONMENT: Final = {"PYTHONDONTWRITEBYTECODE": ""}  # as users have it: what was compiled is kept
+_ENVIRONMENT: Final = {"PYTHONDONTWRITEBYTECODE": ""}  # as users have it: bytecode is cached
 
 
 def report() -> str:
@@ -48,7 +48,7 @@ def report() -> str:
     lines += table(("ms from the command", "median", "lowest to highest"), rows)
     lines += ["", f"- first answer within {_FIRST_ANSWER_S_MAX:g} s: {first_s:.2f} s, {reached}", ""]
     imports = _imports()
-    lines.append(f"The imports that take longest themselves, of the {len(imports)} that `syncnet` makes:")
+    lines.append(f"The imports that take longest by themselves, of the {len(imports)} that `syncnet` makes:")
     shown = sorted(imports, reverse=True)[:_IMPORTS_SHOWN]
     lines += ["", *table(("import", "ms itself", "ms with what it imports"), map(_import_cells, shown)), ""]
     return "\n".join(lines)
@@ -75,7 +75,7 @@ def _first_answer_s() -> float:
 
 
 def _imports() -> list[tuple[int, int, str]]:
-    """Return what is imported before a server can start: microseconds by itself, with what it imports, and its name."""
+    """Return what is imported before a server can start: own microseconds, those with its own imports, the name."""
     command = [sys.executable, "-X", "importtime", "-c", "import syncnet.cli"]
     environment = {**os.environ, **_ENVIRONMENT}
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30.0, env=environment).stderr

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# One of those who race to answer a call. Usage: callee.sh NAME
+# One of several callees that race to answer a call. Usage: callee.sh NAME
 #
-# Only one gets the caller: `selector` admits nobody else, so two callees never meet each other by mistake.
+# The selector matches the caller only, so two callees never sync with each other. One of them gets the caller.
 set -euo pipefail
 url=${SYNCNET_URL:-http://localhost:8000}
 name=${1:?usage: callee.sh NAME}

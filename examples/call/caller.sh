@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The caller puts an offer of a connection on the line, as WebRTC peers do, and gets the answer of whoever takes it.
+# The caller sends the description of a connection, as WebRTC peers do, and gets the answer of the callee.
 #
-# Two events: `ring` hands the offer over, `answer` brings the answer back. The second is named after the first one's
-# number in the trace, so that two calls at once do not mix.
+# Two events: `ring` carries the description to the callee, `answer-N` carries the answer back. N is the number of the
+# first sync, so that two calls at the same time do not mix.
 set -euo pipefail
 url=${SYNCNET_URL:-http://localhost:8000}
 

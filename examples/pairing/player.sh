@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A player looks for an opponent. Usage: player.sh NAME GAME RANK
 #
-# Who may meet whom is said with Kubernetes labels and selectors: the same game, and a rank less than 100 away.
+# Labels and a selector choose the opponent: the same game, and a rank less than 100 away.
 set -euo pipefail
 url=${SYNCNET_URL:-http://localhost:8000}
 name=${1:?usage: player.sh NAME GAME RANK} game=${2:?} rank=${3:?}

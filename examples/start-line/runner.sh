@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A runner at a start line for three. Usage: runner.sh ANNA|BEN|CLARA
 #
-# `expect` is a roster: the race starts when exactly these three are there, one of each. Who waits in vain is told
-# after the timeout who is missing, by name.
+# `expect` is a roster: the race starts when exactly these three are there, one of each. After the timeout the answer
+# names the missing runners.
 set -euo pipefail
 url=${SYNCNET_URL:-http://localhost:8000}
 name=${1:?usage: runner.sh ANNA|BEN|CLARA}

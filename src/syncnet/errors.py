@@ -1,10 +1,10 @@
 """The exceptions, and the one table of error codes, statuses and titles.
 
-Two families, told apart by who can mend it. *You did it* (`UsageError`): the call was wrong, and the same call
-will be refused again. *The world did it* (`RetryableError`): the call was fine, and may be made again as it is.
-No error leaves anything behind: an offer that was refused is not pending.
+There are two families. A `UsageError` says that the call was wrong: the same call will fail again. A `RetryableError`
+says that the call was valid: the same call may succeed later. No error leaves state behind: a refused offer is not
+pending.
 
-A code is what a program branches on, the last part of `type` in a problem document (RFC 9457).
+A program branches on the code. It is the last part of `type` in a problem document (RFC 9457).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ __all__ = [
     "AbortedError",
     "AccessError",
     "BadBodyError",
+    "ClosedError",
     "DrainingError",
     "GoneError",
     "JournalError",
@@ -55,13 +56,13 @@ PROBLEMS: Final = MappingProxyType(
         "unknown-path": Problem(404, "Unknown path"),
         "unknown-id": Problem(404, "Unknown id"),
         "method-not-allowed": Problem(405, "Method not allowed"),
-        "timed-out": Problem(408, "Timed out"),
+        "slow-body": Problem(408, "The body came too slowly"),
         "id-reused": Problem(409, "Id reused"),
         "replaced": Problem(409, "Replaced"),
         "already-over": Problem(409, "Already over"),
+        "timed-out": Problem(410, "Timed out"),  # not 408: browsers and curl repeat a request that got 408
         "withdrawn": Problem(410, "Withdrawn"),
         "aborted": Problem(410, "Aborted"),
-        "slow-body": Problem(408, "The body came too slowly"),
         "length-required": Problem(411, "Length required"),
         "too-large": Problem(413, "Too large"),
         "url-too-long": Problem(414, "URL too long"),
@@ -76,27 +77,27 @@ PROBLEMS: Final = MappingProxyType(
 
 
 class SyncnetError(Exception):
-    """The base of all that syncnet raises."""
+    """The base class of all exceptions that syncnet raises."""
 
     code: str = "internal"
     retry_safe: bool = False
 
 
 class UsageError(SyncnetError):
-    """You did it: the same call will be refused again."""
+    """The call was wrong: the same call will fail again."""
 
 
 class RetryableError(SyncnetError):
-    """The world did it: the same call may succeed later."""
+    """The call was valid but did not succeed: the same call may succeed later."""
 
     retry_safe = True
 
 
 class ParameterError(UsageError, ValueError):
-    """A parameter is missing, unknown, given twice, or has a value that does not do.
+    """A parameter is missing, unknown, given twice, or has an invalid value.
 
-    `parameter` is its name; the message says what was expected, what came, and where. `code` is `too-large` where
-    it is longer, or holds more, than this server takes.
+    `parameter` is its name. The message says what was expected, what came, and where. `code` is `too-large` if the
+    value is longer, or has more items, than this server accepts; otherwise it is `bad-parameter`.
     """
 
     def __init__(self, parameter: str, message: str, code: str = "bad-parameter") -> None:
@@ -106,7 +107,7 @@ class ParameterError(UsageError, ValueError):
 
 
 class BadBodyError(UsageError, ValueError):
-    """The body of a request could not be read; `code` says which kind of fault it was."""
+    """The body of a request could not be read; `code` says which kind of error it was."""
 
     def __init__(self, message: str, code: str = "bad-body") -> None:
         super().__init__(message)
@@ -114,9 +115,9 @@ class BadBodyError(UsageError, ValueError):
 
 
 class AccessError(UsageError, PermissionError):
-    """Who asks may not have this; `code` says why: `unauthorized`, `forbidden`, `cross-site` or `unknown-host`.
+    """The caller has no permission; `code` says why: `unauthorized`, `forbidden`, `cross-site` or `unknown-host`.
 
-    The message never has a token in it.
+    The message never contains a token.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -124,16 +125,22 @@ class AccessError(UsageError, PermissionError):
         self.code = code
 
 
+class ClosedError(UsageError):
+    """The call was made after the client, or the `Syncnet`, had been closed."""
+
+    code = "client-closed"
+
+
 class LabelError(UsageError, ValueError):
-    """A label key or value that Kubernetes would not take."""
+    """A label key or value that Kubernetes would reject."""
 
     code = "bad-parameter"
 
 
 class SelectorError(UsageError, ValueError):
-    """A label selector that Kubernetes would not take.
+    """A label selector that Kubernetes would reject.
 
-    `position` is the index of the character at which it went wrong, from 0 to the length of the selector.
+    `position` is the index of the character at which parsing failed, from 0 to the length of the selector.
     """
 
     code = "bad-parameter"
@@ -144,37 +151,37 @@ class SelectorError(UsageError, ValueError):
 
 
 class DrainingError(RetryableError):
-    """The server is about to end; another one, or this one later, will take the offer."""
+    """The server is shutting down; another server, or this one after a restart, will accept the offer."""
 
     code = "draining"
 
 
 class ReplacedError(UsageError):
-    """Another request with the same id and the same parameters waits for the offer now."""
+    """Another request with the same id and the same parameters has taken over the offer."""
 
     code = "replaced"
 
 
 class JournalError(RetryableError):
-    """The journal could not be written, or read; what was asked for has not happened."""
+    """The journal could not be written or read; the command was not applied."""
 
     code = "journal"
 
 
 class GoneError(RetryableError):
-    """The client went away while it waited, and is not there to read this."""
+    """The client disconnected while its offer was pending, so no response can be sent."""
 
     code = "withdrawn"
 
 
-# --- how an offer can end, for those who wait for it in Python ---------------------------------------------
+# --- how an offer can end without a sync, for callers in Python --------------------------------------------
 
 
 class TimedOutError(RetryableError, TimeoutError):
-    """The offer gave up waiting, and is in no later sync (G6).
+    """The timeout of the offer passed; the offer is in no later sync (G6).
 
-    `present` are the actors that were there, `missing` says how many more it would have taken, 1 or more, and with a
-    roster `missing_actors` names them.
+    `waited_s` is how long the offer was pending. `present` are the actors whose offers were pending then. `missing` is
+    how many more offers were needed, 1 or more; with a roster, `missing_actors` names them.
     """
 
     code = "timed-out"
@@ -196,13 +203,13 @@ class TimedOutError(RetryableError, TimeoutError):
 
 
 class WithdrawnError(RetryableError):
-    """The offer was taken back, by its own side."""
+    """The offer was withdrawn by its own client."""
 
     code = "withdrawn"
 
 
 class AbortedError(RetryableError):
-    """The offer was ended by somebody else: `by` (perhaps empty) says who, `reason` why."""
+    """The offer was aborted by another client: `by` (may be empty) says who, `reason` says why."""
 
     code = "aborted"
 
@@ -213,9 +220,9 @@ class AbortedError(RetryableError):
 
 
 class RefusedError(UsageError):
-    """The server understood what was asked for and will not do it: no or a wrong token, a reused id, too large.
+    """The server understood the request and refused it: a missing or wrong token, a reused id, too large.
 
-    `code` says which, as a row of the table above.
+    `code` says which; it is a key of `PROBLEMS`.
     """
 
     def __init__(self, message: str, code: str) -> None:
@@ -224,10 +231,10 @@ class RefusedError(UsageError):
 
 
 class UnavailableError(RetryableError):
-    """No server answered within the time that there was, or it is full or about to end.
+    """No server answered in time, or the server is full or shutting down.
 
-    `retry_after_s` is what the server asked for, None where it did not, or where there was none. Whether the offer was
-    made is not known; with the same id it is safe to ask again.
+    `retry_after_s` is the value of the server's `Retry-After`, None if it sent none or there was no answer. It is
+    unknown whether the offer was made; a retry with the same id is safe.
     """
 
     def __init__(self, message: str, code: str = "unavailable", retry_after_s: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What the benchmarks say is what they found: percentiles, ratios, marks in the document, pictures."""
+"""The tools of the benchmarks: percentiles, ratios, tables, marks in the document, pictures, processes."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from benchmarks.processes import BenchmarkError, cpu_s, kilobytes, port_said, ru
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_percentiles_are_of_the_ordered_latencies() -> None:
+def test_percentiles_are_taken_from_sorted_latencies() -> None:
     load = Load.of([each / 1000 for each in range(999, -1, -1)], passed_s=2.0, generator_cpu_s=1.0)
     assert (load.exchanges_per_s, load.p50_ms, load.p99_ms, load.p999_ms) == (500.0, 500.0, 990.0, 999.0)
     assert load.generator_cores == 0.5
@@ -28,7 +28,7 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert spread([0.5, 3.0, 1.0]) == "1.00 (0.50 to 3.00)"
 
 
-def test_a_section_is_written_between_its_marks_and_nowhere_else(tmp_path: Path) -> None:
+def test_a_section_is_written_only_between_its_marks(tmp_path: Path) -> None:
     document = tmp_path / "page.md"
     begin, end = "<!-- http: begin; written by `make bench` -->", "<!-- http: end -->"
     document.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
@@ -42,7 +42,7 @@ def test_a_table_has_a_cell_for_each_column() -> None:
     assert table(("", "b"), [("a", "1,000")]) == ["|     | b     |", "| --- | ----- |", "| a   | 1,000 |"]
 
 
-def test_a_picture_draws_every_line_higher_where_it_is_more_and_names_it() -> None:
+def test_a_picture_draws_larger_values_higher_and_names_each_line() -> None:
     svg = Chart("T", "x", "ms", {"fast & small": [(2, 1.0), (64, 1.0)], "slow": [(64, 50.0), (2, 10.0)]}).svg()
     root = ET.fromstring(svg)
     texts = [text.text for text in root.iter(f"{SVG}text")]
@@ -53,11 +53,11 @@ def test_a_picture_draws_every_line_higher_where_it_is_more_and_names_it() -> No
     assert fast[0][0] == slow[0][0] < slow[1][0]
 
 
-def test_a_picture_of_nothing_is_an_empty_frame() -> None:
+def test_a_picture_without_lines_is_an_empty_frame() -> None:
     assert ET.fromstring(Chart("T", "x", "y", {}).svg()).tag == f"{SVG}svg"
 
 
-def test_a_process_is_watched_and_ends_with_its_block() -> None:
+def test_a_process_is_measured_and_ends_with_its_block() -> None:
     script = (
         "import sys, time; print('it serves on http://127.0.0.1:4711', file=sys.stderr, flush=True); time.sleep(60)"
     )
@@ -68,26 +68,26 @@ def test_a_process_is_watched_and_ends_with_its_block() -> None:
     assert process.returncode == -15
 
 
-def test_a_server_that_says_nothing_is_told_so() -> None:
+def test_a_server_that_prints_no_address_is_an_error() -> None:
     with (
         running([sys.executable, "-c", "raise SystemExit('broken')"], stderr=subprocess.PIPE) as process,
-        pytest.raises(BenchmarkError, match="to say where it serves, got 'broken"),
+        pytest.raises(BenchmarkError, match="to print its address, got 'broken"),
     ):
         port_said(process)
 
 
-def test_what_cannot_be_had_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_peer_is_an_error_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(NotHereError, match="there is no wrk; on Debian: apt-get install wrk"):
         wrk()
 
 
-def test_a_load_without_a_server_fails() -> None:
+def test_a_load_without_a_server_is_an_error() -> None:
     with pytest.raises(OSError, match="111"):
         nats_request(9, 2, 0.1)
 
 
-def test_a_section_that_is_not_known_is_refused() -> None:
+def test_an_unknown_section_is_an_error() -> None:
     done = subprocess.run([sys.executable, "-m", "benchmarks", "htpp"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert (

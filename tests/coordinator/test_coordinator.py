@@ -5,13 +5,14 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from syncnet.core.terms import Seen
 
 from syncnet.coordinator.coordinator import Coordinator, Told
-from syncnet.core.commands import Cause, Command, Expire, Offer, Withdraw, make_abort
+from syncnet.core.commands import Cause, Command, Expire, Offer, Withdraw
 from syncnet.core.effects import Aborted, Effect, Pending, Refused, SearchExhausted, Synced, TimedOut, Withdrawn
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
-from syncnet.core.terms import Seen
+from syncnet.core.validation import make_abort
 from syncnet.errors import DrainingError, JournalError, ReplacedError, RetryableError
 from syncnet.log import LogConsumer
 from tests.core.offers import offer

@@ -1,6 +1,6 @@
-"""Rules 1 to 6 of semantics.md, said once more and as plainly as can be; shares no code with the matcher.
+"""A second, simple implementation of rules 1 to 6 of semantics.md. It shares no code with the matcher.
 
-Looks at every subset of the pending offers. Good for worlds of about ten offers.
+It tries every subset of the pending offers, so it is usable for about ten offers.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,20 +14,20 @@ def selects(offer: Offer, labels: Mapping[str, str]) -> bool:
         value = labels.get(requirement.key)
         match requirement.operator:
             case "=" | "in":
-                fine = value is not None and value in requirement.values
+                matches = value is not None and value in requirement.values
             case "!=" | "notin":
-                fine = value is None or value not in requirement.values
+                matches = value is None or value not in requirement.values
             case "exists":
-                fine = value is not None
+                matches = value is not None
             case "!":
-                fine = value is None
+                matches = value is None
             case ">":
-                fine = value is not None and value.isdecimal() and int(value) > int(requirement.values[0])
+                matches = value is not None and value.isdecimal() and int(value) > int(requirement.values[0])
             case "<":
-                fine = value is not None and value.isdecimal() and int(value) < int(requirement.values[0])
+                matches = value is not None and value.isdecimal() and int(value) < int(requirement.values[0])
             case other:
                 raise AssertionError(other)
-        if not fine:
+        if not matches:
             return False
     return True
 
@@ -55,7 +55,10 @@ def can_sync(members: Iterable[Offer], event: str) -> bool:
 
 
 def sync_of(newcomer: Offer, pending: list[Offer]) -> tuple[str, list[Offer]] | None:
-    """Rules 3, 4 and 6: the event and the members, by arrival, that the newcomer completes; `pending` is by arrival."""
+    """Rules 3, 4 and 6: return the event and the members, by arrival, of the sync that the newcomer completes.
+
+    `pending` is ordered by arrival.
+    """
     for event in newcomer.events:
         others = [number for number, offer in enumerate(pending) if event in offer.events]
         lists = [
@@ -70,7 +73,7 @@ def sync_of(newcomer: Offer, pending: list[Offer]) -> tuple[str, list[Offer]] | 
 
 
 def set_left_behind(pending: list[Offer]) -> list[Offer] | None:
-    """G3: some set of pending offers that can sync, where there is one."""
+    """G3: return a set of pending offers that can sync, or None."""
     for event in {event for offer in pending for event in offer.events}:
         for size in range(1, len(pending) + 1):
             for chosen in combinations(pending, size):

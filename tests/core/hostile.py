@@ -1,4 +1,4 @@
-"""Offers that are chosen so that the search would explode."""
+"""Offers that would make an unbounded search take exponential time."""
 
 import random
 from collections.abc import Iterator
@@ -8,20 +8,21 @@ from tests.core.offers import offer
 
 
 def random_graph(offers: int, mates: int, density: float, seed: int) -> Iterator[Offer]:
-    """Offers of one event of which two go together with a probability of `density`; each wants `mates` others.
+    """Yield offers of one event, two of which are compatible with a probability of `density`; each has these `mates`.
 
-    Each has a label of its own, `n<number>`, and forbids those of the elder ones that it does not go with.
+    Each has a label of its own, `n<number>`; its selector forbids those of the older offers that it is not compatible
+    with.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     for number in range(offers):
-        forbidden = [f"!n{other}" for other in range(number) if chance.random() > density]
+        forbidden = [f"!n{other}" for other in range(number) if rng.random() > density]
         labels = {f"n{number}": ""}
         yield offer(f"A{number}", labels=labels, mates=mates, selector=",".join(forbidden))
 
 
 def many_mates(offers: int, seed: int) -> Iterator[Offer]:
-    """Like a random graph, but each wants another number of mates."""
-    chance = random.Random(seed)
+    """Yield the offers of a random graph, each with a random number of mates."""
+    rng = random.Random(seed)
     for number, one in enumerate(random_graph(offers, 1, 0.5, seed)):
-        mates = chance.randint(5, offers)
+        mates = rng.randint(5, offers)
         yield offer(f"A{number}", labels={f"n{number}": ""}, mates=mates, selector=str(one.selector))

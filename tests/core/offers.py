@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from syncnet.core.commands import Offer, make_offer
+from syncnet.core.commands import Offer
 from syncnet.core.effects import Effect, Synced
 from syncnet.core.selectors import parse_selector
+from syncnet.core.validation import make_offer
 
 
 def offer(

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from syncnet.core.commands import check_namespace, make_offer
 from syncnet.core.limits import LIMITS
+from syncnet.core.validation import check_namespace, make_offer
 from syncnet.errors import ParameterError
 
 

@@ -1,4 +1,4 @@
-"""The guarantees of semantics.md as far as the core gives them, each test by its number; and the limits."""
+"""The guarantees of semantics.md that the core gives, each test named by its guarantee; and the limits."""
 
 import os
 import random
@@ -18,11 +18,11 @@ from tests.core.offers import offer, synced
 
 
 def test_g1_an_offer_is_in_at_most_one_sync() -> None:
-    """The mates of a choice come at once, on every one of its events; one of them gets it."""
+    """A mate arrives for each event of a choice; only the first one syncs with it."""
     machine = Machine()
     machine.apply(offer("CHOICE", "a", "b", "c"))
-    met = [synced(machine.apply(offer(actor, event))) for actor, event in [("A", "a"), ("B", "b"), ("C", "c")]]
-    assert met == [[["CHOICE", "A"]], [], []]
+    syncs = [synced(machine.apply(offer(actor, event))) for actor, event in [("A", "a"), ("B", "b"), ("C", "c")]]
+    assert syncs == [[["CHOICE", "A"]], [], []]
     assert [each.actor for each in machine.pending("default")] == ["B", "C"]
 
 
@@ -38,7 +38,7 @@ def test_g1_a_sync_happens_for_all_of_its_members_or_for_none() -> None:
 
 
 def test_g2_every_sync_obeys_the_selectors_of_all_pairs() -> None:
-    """B and C would each go with A, but not with each other."""
+    """B and C are each compatible with A, but not with each other."""
     machine = Machine()
     machine.apply(offer("A", mates=2))
     machine.apply(offer("B", mates=2, selector="actor!=C"))
@@ -46,8 +46,8 @@ def test_g2_every_sync_obeys_the_selectors_of_all_pairs() -> None:
     assert synced(machine.apply(offer("D", mates=2))) == [["A", "B", "D"]]
 
 
-def test_g3_a_set_that_a_first_choice_would_miss_is_found() -> None:
-    """Taking the longest-waiting first leads nowhere: A goes with neither C nor D, and three are wanted."""
+def test_g3_the_search_backtracks_from_an_incompatible_oldest_offer() -> None:
+    """The oldest offer A is compatible with neither C nor D, and a set needs three members."""
     machine = Machine()
     machine.apply(offer("A", mates=2, selector="actor=X"))
     machine.apply(offer("C", mates=2, selector="actor in (D,X)"))
@@ -55,8 +55,8 @@ def test_g3_a_set_that_a_first_choice_would_miss_is_found() -> None:
     assert synced(machine.apply(offer("X", mates=2))) == [["C", "D", "X"]]
 
 
-def test_g3_where_the_bound_is_hit_the_offer_stays_and_the_miss_is_told() -> None:
-    """And the rest goes on: other events are not touched, and a later arrival may still find a group."""
+def test_g3_an_offer_whose_search_reached_its_limit_stays_pending_and_is_reported() -> None:
+    """Other events are not affected, and the search of a later arrival may still find a set."""
     machine = Machine(Limits(search_steps_max=10))
     for number in range(5):
         machine.apply(offer(f"A{number}", mates=5))
@@ -74,20 +74,20 @@ def test_g3_where_the_bound_is_hit_the_offer_stays_and_the_miss_is_told() -> Non
 
 @pytest.fixture
 def comparisons(monkeypatch: pytest.MonkeyPatch) -> list[MatchProfile]:
-    """The shapes that groups were asked about, as they are asked."""
-    asked: list[MatchProfile] = []
+    """The arguments of all calls of `CandidateSet.admits`."""
+    calls: list[MatchProfile] = []
     admits = CandidateSet.admits
 
-    def counted(group: CandidateSet, shape: MatchProfile) -> bool:
-        asked.append(shape)
-        return admits(group, shape)
+    def recorded(candidates: CandidateSet, profile: MatchProfile) -> bool:
+        calls.append(profile)
+        return admits(candidates, profile)
 
-    monkeypatch.setattr(CandidateSet, "admits", counted)
-    return asked
+    monkeypatch.setattr(CandidateSet, "admits", recorded)
+    return calls
 
 
-def test_g3_hostile_searches_end_at_the_bound_and_the_rest_goes_on(comparisons: list[MatchProfile]) -> None:
-    """Random graphs of 200 offers, wanting 8 mates and many different numbers; comparisons are counted, not timed."""
+def test_g3_hostile_searches_stop_at_the_limit_and_other_events_still_sync(comparisons: list[MatchProfile]) -> None:
+    """Random graphs of 200 offers, with 8 mates or a random number; comparisons are counted, not timed."""
     steps_max = 5_000
     machine = Machine(Limits(search_steps_max=steps_max))
     misses = 0
@@ -97,15 +97,15 @@ def test_g3_hostile_searches_end_at_the_bound_and_the_rest_goes_on(comparisons: 
         assert len(comparisons) <= steps_max
         misses += sum(isinstance(effect, SearchExhausted) for effect in effects)
         for members in (effect.members for effect in effects if isinstance(effect, Synced)):
-            assert brute_force.can_sync(members, "coin"), "nothing wrong is ever synced"
+            assert brute_force.can_sync(members, "coin"), "every sync is valid"
     assert misses > 0
     assert machine.totals("default")[2] == misses
     machine.apply(offer("P", "other"))
     assert synced(machine.apply(offer("Q", "other"))) == [["P", "Q"]]
 
 
-def test_a_barrier_of_many_asks_each_party_a_few_times(comparisons: list[MatchProfile]) -> None:
-    """A scan of pairs would take half a million comparisons."""
+def test_a_large_barrier_takes_a_few_comparisons_for_each_party(comparisons: list[MatchProfile]) -> None:
+    """A comparison of all pairs would take half a million."""
     machine = Machine()
     for number in range(999):
         assert synced(machine.apply(offer(f"P{number}", mates=999))) == []
@@ -138,7 +138,7 @@ for number in range(1000):
 
 
 def test_g4_the_same_commands_give_the_same_effects_whatever_the_hash_seed() -> None:
-    """Ten processes, ten seeds of PYTHONHASHSEED, byte for byte."""
+    """Ten processes with different values of PYTHONHASHSEED print the same bytes."""
     running = [
         subprocess.Popen(
             [sys.executable, "-c", COMMANDS_FOR_G4],
@@ -163,7 +163,7 @@ def test_g5_the_longest_waiting_is_served_first() -> None:
     assert served == [["A", "E"], ["B", "F"], ["C", "G"], ["D", "H"]]
 
 
-def test_g5_of_two_groups_with_the_longest_waiting_the_shorter_wins() -> None:
+def test_g5_of_two_sets_with_the_oldest_offer_the_smaller_wins() -> None:
     machine = Machine()
     machine.apply(offer("A", mates=1, selector="actor!=B"))
     machine.apply(offer("B", mates=2, selector="actor in (C,X)"))
@@ -175,7 +175,7 @@ def test_g5_of_two_groups_with_the_longest_waiting_the_shorter_wins() -> None:
     "end", [Withdraw(1, "default", "A", Cause.WITHDRAWN), Withdraw(1, "default", "A", Cause.DISCONNECTED),
             Expire(1, "default", "A")]
 )  # fmt: skip
-def test_g6_gone_is_gone(end: Command) -> None:
+def test_g6_an_offer_that_has_ended_is_in_no_later_sync(end: Command) -> None:
     machine = Machine()
     machine.apply(offer("A"))
     (effect,) = machine.apply(end)
@@ -184,7 +184,7 @@ def test_g6_gone_is_gone(end: Command) -> None:
     assert synced(machine.apply(offer("C"))) == [["B", "C"]]
 
 
-def test_g6_one_that_did_sync_never_reports_a_timeout() -> None:
+def test_g6_an_offer_that_synced_never_reports_a_timeout() -> None:
     machine = Machine()
     machine.apply(offer("A"))
     machine.apply(offer("B"))
@@ -192,27 +192,27 @@ def test_g6_one_that_did_sync_never_reports_a_timeout() -> None:
     assert machine.apply(Withdraw(1, "default", "B", Cause.DISCONNECTED)) == ()
 
 
-def test_apply_never_raises_and_counts_are_right_after_a_long_random_life() -> None:
-    """Law 4; the seed is printed where it fails."""
+def test_random_commands_never_raise_and_pending_offers_are_counted_correctly() -> None:
+    """Law 4 of architecture.md; a failure prints the seed."""
     seed = random.randrange(2**32)
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     machine = Machine()
-    alive: set[str] = set()
+    pending: set[str] = set()
     for number in range(3_000):
-        one = offer(chance.choice("ABCD"), chance.choice(["x", "y"]), id=str(number), mates=chance.randrange(4))
-        alive.add(one.id)
-        gone = str(chance.randrange(number + 1))
-        for effect in (*machine.apply(one), *machine.apply(Expire(0, "default", gone))):
+        one = offer(rng.choice("ABCD"), rng.choice(["x", "y"]), id=str(number), mates=rng.randrange(4))
+        pending.add(one.id)
+        expired = str(rng.randrange(number + 1))
+        for effect in (*machine.apply(one), *machine.apply(Expire(0, "default", expired))):
             match effect:
                 case Synced():
-                    alive -= {member.id for member in effect.members}
+                    pending -= {member.id for member in effect.members}
                 case TimedOut():
-                    alive.remove(effect.offer.id)
+                    pending.remove(effect.offer.id)
                 case Pending():
                     pass
                 case _:
                     raise AssertionError((seed, effect))
-        assert machine.pending_total == len(alive), seed
+        assert machine.pending_total == len(pending), seed
 
 
 # --- limits ------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def refused(machine: Machine, one: Offer) -> str:
     return effect.reason
 
 
-def test_a_full_machine_refuses_who_would_wait_and_takes_who_lets_others_go() -> None:
+def test_a_full_machine_accepts_only_offers_that_sync_at_once() -> None:
     machine = Machine(Limits(pending_offers_max=2))
     machine.apply(offer("A", "tea"))
     machine.apply(offer("B", "milk"))
@@ -235,8 +235,8 @@ def test_a_full_machine_refuses_who_would_wait_and_takes_who_lets_others_go() ->
     assert machine.pending_total == 2
 
 
-def test_what_pending_offers_weigh_is_bounded_all_together() -> None:
-    """What an offer weighs is its payload, and all else that its client may make large."""
+def test_the_total_size_of_pending_offers_is_limited() -> None:
+    """The size of an offer counts its payload and every other field that a client can make large."""
     large = {
         "payload": offer("L", "x", payload=b"x" * 5_000),
         "labels": offer("L", "x", labels={f"{n:060}": "" for n in range(60)}),
@@ -252,8 +252,8 @@ def test_what_pending_offers_weigh_is_bounded_all_together() -> None:
         assert len(machine.apply(offer("B", "tea", payload=b"x" * 5_000))) == 1
 
 
-def test_namespaces_are_bounded_and_the_eldest_idle_one_makes_room() -> None:
-    """No number of a sync is given twice, and the default namespace is never shut out."""
+def test_at_the_limit_of_namespaces_the_oldest_idle_one_is_forgotten() -> None:
+    """No sync number is used twice, and the default namespace is always available."""
     machine = Machine(Limits(namespaces_max=2))
     machine.apply(offer("A", namespace="one", mates=0))
     machine.apply(offer("A", namespace="one", mates=0))
@@ -263,11 +263,11 @@ def test_namespaces_are_bounded_and_the_eldest_idle_one_makes_room() -> None:
     assert refused(machine, offer("A", namespace="four")) == "offers are pending in 2 namespaces"
     assert synced(machine.apply(offer("A", mates=0))) == [["A"]]
     machine.apply(Withdraw(0, "two", "A", Cause.WITHDRAWN))
-    *_, again = machine.apply(offer("A", namespace="one", mates=0))
-    assert isinstance(again, Refused)
+    *_, last = machine.apply(offer("A", namespace="one", mates=0))
+    assert isinstance(last, Refused)
 
 
-def test_a_namespace_that_was_forgotten_goes_on_above_its_old_numbers() -> None:
+def test_a_forgotten_namespace_continues_above_its_old_sync_numbers() -> None:
     machine = Machine(Limits(namespaces_max=1))
     for expected in (1, 2):
         *_, effect = machine.apply(offer("A", namespace="one", mates=0))
@@ -279,7 +279,7 @@ def test_a_namespace_that_was_forgotten_goes_on_above_its_old_numbers() -> None:
     assert effect.sync > 2
 
 
-def test_a_choice_takes_no_more_steps_than_another_offer(comparisons: list[MatchProfile]) -> None:
+def test_a_choice_has_the_same_limit_of_steps_as_another_offer(comparisons: list[MatchProfile]) -> None:
     events = [f"e{number}" for number in range(40)]
     machine = Machine(Limits(search_steps_max=300))
     misses = 0
@@ -291,7 +291,7 @@ def test_a_choice_takes_no_more_steps_than_another_offer(comparisons: list[Match
     assert misses > 0
 
 
-def test_a_refused_offer_leaves_nothing_behind() -> None:
+def test_a_refused_offer_leaves_no_state() -> None:
     machine = Machine(Limits(pending_offers_max=1))
     machine.apply(offer("A", "tea"))
     refused(machine, offer("B", "coin", namespace="other"))

@@ -1,4 +1,4 @@
-"""The bounds on what is pending: one who would wait is refused, one who lets others go is taken."""
+"""The limits on pending offers: at a limit an offer that would be pending is refused, one that syncs is accepted."""
 
 import pytest
 
@@ -10,21 +10,21 @@ from tests.core.offers import offer, synced
 
 
 def refusal(machine: Machine, actor: str, owner: str = "") -> str:
-    """Return the code with which an offer that would wait is refused; empty where it is taken."""
+    """Make an offer that does not sync; return the code of its refusal, empty if it is pending."""
     (effect,) = machine.apply(offer(actor, f"event-{actor}", owner=owner))
     assert isinstance(effect, Pending | Refused)
     return effect.code if isinstance(effect, Refused) else ""
 
 
-def test_a_token_waits_for_so_many_only_and_another_is_not_concerned() -> None:
+def test_the_limit_of_pending_offers_counts_for_each_token() -> None:
     machine = Machine(Limits(pending_per_token_max=2))
     assert [refusal(machine, name, owner="ci") for name in "ABC"] == ["", "", "quota"]
     assert [refusal(machine, name, owner="ops") for name in "DEF"] == ["", "", "quota"]
-    assert [refusal(machine, name) for name in "GHI"] == ["", "", ""], "whoever has no token is not counted"
+    assert [refusal(machine, name) for name in "GHI"] == ["", "", ""], "offers without a token are not counted"
 
 
 @pytest.mark.parametrize("end", [Withdraw(0, "default", "A", Cause.WITHDRAWN), Expire(0, "default", "A")])
-def test_who_is_gone_counts_no_more(end: Withdraw | Expire) -> None:
+def test_an_offer_that_has_ended_is_not_counted(end: Withdraw | Expire) -> None:
     machine = Machine(Limits(pending_per_token_max=1))
     assert [refusal(machine, name, owner="ci") for name in "AB"] == ["", "quota"]
     machine.apply(end)
@@ -32,7 +32,7 @@ def test_who_is_gone_counts_no_more(end: Withdraw | Expire) -> None:
 
 
 @pytest.mark.parametrize("limits", [Limits(pending_per_token_max=1), Limits(pending_per_namespace_max=1)])
-def test_one_who_lets_others_go_is_taken_at_a_limit(limits: Limits) -> None:
+def test_an_offer_that_syncs_at_once_is_accepted_at_a_limit(limits: Limits) -> None:
     machine = Machine(limits)
     machine.apply(offer("A", "coin", owner="ci"))
     assert synced(machine.apply(offer("B", "coin", owner="ci"))) == [["A", "B"]]
@@ -41,15 +41,15 @@ def test_one_who_lets_others_go_is_taken_at_a_limit(limits: Limits) -> None:
 
 
 @pytest.mark.parametrize("limits", [Limits(outcomes_bytes_max=1_000), Limits(outcomes_max=1)])
-def test_g7_a_sync_that_alone_is_above_what_is_remembered_is_told_again_until_the_next_outcome(limits: Limits) -> None:
+def test_g7_the_latest_outcome_is_kept_even_if_it_alone_is_above_the_limit(limits: Limits) -> None:
     machine = Machine(limits)
     first, second = (offer(actor, payload=b"1" * 600, named=True) for actor in "AB")
     machine.apply(first)
     sync = machine.apply(second)[-1]
     assert isinstance(sync, Synced)
     assert machine.apply(first) == (Replayed(first, sync),)
-    again = Machine()
-    again.restore(machine.snapshot())
-    assert again.apply(second) == (Replayed(second, sync),)
+    restored = Machine()
+    restored.restore(machine.snapshot())
+    assert restored.apply(second) == (Replayed(second, sync),)
     machine.apply(offer("C", mates=0, named=True))
     assert isinstance(machine.apply(first)[0], Pending)

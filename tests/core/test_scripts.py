@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from syncnet.core.commands import Cause, Command, Expire, Withdraw, make_abort
+from syncnet.core.commands import Cause, Command, Expire, Withdraw
 from syncnet.core.effects import (
     Aborted,
     Attached,
@@ -25,6 +25,7 @@ from syncnet.core.effects import (
     Withdrawn,
 )
 from syncnet.core.machine import Machine
+from syncnet.core.validation import make_abort
 from tests.core.offers import offer
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.txt"))

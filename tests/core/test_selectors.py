@@ -11,7 +11,7 @@ from syncnet.core.limits import LIMITS
 from syncnet.core.selectors import Requirement, Selector, not_actor, parse_selector
 from syncnet.errors import LabelError, SelectorError
 
-# selector, canonical form, labels that it matches, labels that it does not match
+# selector, canonical form, labels that match, labels that do not match
 MEANINGS: list[tuple[str, str, list[dict[str, str]], list[dict[str, str]]]] = [
     ("", "", [{}, {"x": "a"}], []),
     ("  \t\r\n", "", [{}], []),
@@ -41,18 +41,18 @@ MEANINGS: list[tuple[str, str, list[dict[str, str]], list[dict[str, str]]]] = [
     ("x in (a,)", "x in (,a)", [{"x": ""}, {"x": "a"}], [{}]),
     ("x in (a,,b)", "x in (,a,b)", [{"x": ""}, {"x": "b"}], [{}]),
     ("x in (a,,,b)", "x in (,a,b)", [{"x": ""}], [{}]),
-    # words of the grammar as keys and values
+    # keywords of the grammar as keys and values
     ("in in (in)", "in in (in)", [{"in": "in"}], [{}]),
     ("notin notin (notin,in)", "notin notin (in,notin)", [{}], [{"notin": "in"}]),
     ("in", "in", [{"in": ""}], [{}]),
     ("!notin", "!notin", [{}], [{"notin": ""}]),
     ("x=in,in=notin", "in=notin,x=in", [{"x": "in", "in": "notin"}], [{}]),
     ("x,in", "in,x", [{"x": "", "in": ""}], [{"x": ""}]),
-    # blanks anywhere
+    # whitespace between tokens
     (" x\t=\na , y\r in ( b , c ) ", "x=a,y in (b,c)", [{"x": "a", "y": "c"}], [{"x": "a"}]),
     ("x in(a)", "x in (a)", [{"x": "a"}], [{}]),
     ("!x,y", "!x,y", [{"y": ""}], [{"x": "", "y": ""}]),
-    # integers at the edges of 64 bits, in the label and in the selector
+    # integers at the limits of 64 bits, in the label and in the selector
     ("x<9223372036854775807", "x<9223372036854775807", [{"x": "9223372036854775806"}], [{"x": "9223372036854775808"}]),
     ("x>0", "x>0", [{"x": "9223372036854775807"}], [{"x": "9223372036854775808"}, {"x": "99999999999999999999999"}]),
     (
@@ -68,7 +68,7 @@ MEANINGS: list[tuple[str, str, list[dict[str, str]], list[dict[str, str]]]] = [
 
 
 @pytest.mark.parametrize(("text", "canonical", "matching", "others"), MEANINGS, ids=[row[0] for row in MEANINGS])
-def test_grammar_and_meaning(
+def test_a_selector_has_its_canonical_form_and_meaning(
     text: str, canonical: str, matching: list[dict[str, str]], others: list[dict[str, str]]
 ) -> None:
     selector = parse_selector(text)
@@ -127,7 +127,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "character", "message"), REFUSED, ids=[row[0][:20] for row in REFUSED])
-def test_errors_say_what_and_where(text: str, character: int, message: str) -> None:
+def test_an_invalid_selector_raises_an_error_with_its_position(text: str, character: int, message: str) -> None:
     with pytest.raises(SelectorError) as caught:
         parse_selector(text)
     assert message in str(caught.value)
@@ -141,9 +141,9 @@ KEYS = ["k", "actor", "in", "notin", "example.com/Name_1"]
 
 def requirements() -> st.SearchStrategy[Requirement]:
     keys = st.sampled_from(KEYS)
-    some = st.lists(st.sampled_from(VALUES), min_size=1, max_size=4, unique=True).map(sorted).map(tuple)
+    values = st.lists(st.sampled_from(VALUES), min_size=1, max_size=4, unique=True).map(sorted).map(tuple)
     return st.one_of(
-        st.builds(Requirement, keys, st.sampled_from(["in", "notin"]), some),
+        st.builds(Requirement, keys, st.sampled_from(["in", "notin"]), values),
         st.builds(Requirement, keys, st.sampled_from(["=", "!="]), st.tuples(st.sampled_from(VALUES))),
         st.builds(Requirement, keys, st.sampled_from([">", "<"]), st.tuples(st.sampled_from(["0", "7", "42"]))),
         st.builds(Requirement, keys, st.sampled_from(["exists", "!"])),
@@ -151,26 +151,26 @@ def requirements() -> st.SearchStrategy[Requirement]:
 
 
 def selectors() -> st.SearchStrategy[Selector]:
-    return st.lists(requirements(), max_size=5, unique=True).map(lambda some: Selector(tuple(sorted(some))))
+    return st.lists(requirements(), max_size=5, unique=True).map(lambda parts: Selector(tuple(sorted(parts))))
 
 
 def oracle(selector: Selector, labels: Mapping[str, str]) -> bool:
-    """The meaning, in the words of the Kubernetes documentation, one operator after the other."""
+    """Evaluate a selector as the Kubernetes documentation defines each operator."""
     for r in selector.requirements:
-        here = r.key in labels
+        present = r.key in labels
         value = labels.get(r.key, "")
         number = int(value) if value.isdecimal() and int(value) < 2**63 else None
-        fine = {
-            "=": here and value == r.values[0] if r.values else False,
-            "!=": not here or value != r.values[0] if r.values else False,
-            "in": here and value in set(r.values),
-            "notin": not here or value not in set(r.values),
-            "exists": here,
-            "!": not here,
-            ">": here and number is not None and number > int(r.values[0]) if r.operator == ">" else False,
-            "<": here and number is not None and number < int(r.values[0]) if r.operator == "<" else False,
+        matches = {
+            "=": present and value == r.values[0] if r.values else False,
+            "!=": not present or value != r.values[0] if r.values else False,
+            "in": present and value in set(r.values),
+            "notin": not present or value not in set(r.values),
+            "exists": present,
+            "!": not present,
+            ">": present and number is not None and number > int(r.values[0]) if r.operator == ">" else False,
+            "<": present and number is not None and number < int(r.values[0]) if r.operator == "<" else False,
         }[r.operator]
-        if not fine:
+        if not matches:
             return False
     return True
 
@@ -181,12 +181,12 @@ def test_evaluation_agrees_with_the_oracle(selector: Selector, labels: dict[str,
 
 
 @given(selectors())
-def test_what_is_printed_is_read_back(selector: Selector) -> None:
+def test_a_printed_selector_parses_to_the_same_selector(selector: Selector) -> None:
     assert parse_selector(str(selector)) == selector
 
 
 @given(selectors(), st.sampled_from([" ", "\t", "\r\n", "  "]))
-def test_blanks_between_tokens_mean_nothing(selector: Selector, blank: str) -> None:
+def test_whitespace_between_tokens_is_ignored(selector: Selector, blank: str) -> None:
     loose = str(selector)
     for symbol in ("(", ")", ",", "!=", "=", ">", "<"):
         loose = loose.replace(symbol, f"{blank}{symbol}{blank}")
@@ -195,7 +195,7 @@ def test_blanks_between_tokens_mean_nothing(selector: Selector, blank: str) -> N
 
 
 @given(st.text(alphabet="xyin,=!()<> \t1aé-", max_size=30))
-def test_any_text_is_read_or_refused_with_a_position(text: str) -> None:
+def test_random_text_is_parsed_or_raises_an_error_with_a_position(text: str) -> None:
     try:
         selector = parse_selector(text)
     except SelectorError as error:
@@ -204,7 +204,7 @@ def test_any_text_is_read_or_refused_with_a_position(text: str) -> None:
         assert parse_selector(str(selector)) == selector
 
 
-def test_the_default_is_not_another_request_of_mine() -> None:
+def test_the_default_selector_excludes_offers_of_the_same_actor() -> None:
     assert str(not_actor("VM")) == "actor!=VM"
     assert not_actor("VM") == parse_selector("actor!=VM")
 

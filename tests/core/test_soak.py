@@ -1,6 +1,6 @@
-"""Memory returns to where it was when the offers are gone: books, label entries, rosters and caches do not leak.
+"""Memory is freed when offers have ended: indexes, label entries, rosters and caches do not leak.
 
-`SYNCNET_SOAK_OFFERS` says how many offers of ever new events, actors and labels; `make soak` sends a million.
+`SYNCNET_SOAK_OFFERS` is the number of offers, each with new events, actors and labels; `make soak` makes a million.
 """
 
 import gc
@@ -16,17 +16,17 @@ from tests.core.offers import offer
 
 OFFERS = int(os.environ.get("SYNCNET_SOAK_OFFERS", "20000"))
 FIRST_OFFERS = min(10_000, OFFERS // 2)
-OFFERS_OF_A_NUMBER = 4
+OFFERS_PER_NUMBER = 4
 WAVE = 100
-"""Offers that are pending at once, in one event and in events of their own."""
+"""Offers that are pending at once, under one common event and under events of their own."""
 GROWTH_BYTES_MAX = 200_000
-"""Far below what any entry that stays behind for each offer would come to: the smallest dict takes 64 bytes."""
+"""Far below the size of a leak of one entry for each offer: the smallest dict takes 64 bytes."""
 
 
 def wave(machine: Machine, first: int) -> None:
-    """Let offers of all sorts come that nobody has seen before, half of them with an id of their client's choice.
+    """Make new offers of all kinds, half of them with an id that the client chose, and end them in every way.
 
-    They end in every way there is: synced, withdrawn, expired, aborted or refused.
+    The offers are synced, withdrawn, expired, aborted or refused.
     """
     ids = []
     for number in range(first, first + WAVE):
@@ -62,23 +62,23 @@ def wave(machine: Machine, first: int) -> None:
 
 
 def traced_bytes() -> int:
-    _parse_cached.cache_clear()  # bounded by itself, and not the subject
+    _parse_cached.cache_clear()  # this cache has a limit and is not under test
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 
 
-def test_memory_comes_back() -> None:
-    """After all of them it is where it was after the first ten thousand, within a tenth, and within a few bytes.
+def test_ended_offers_take_no_memory() -> None:
+    """After all offers the memory is the same as after the first ten thousand, within a tenth and 200 kB.
 
-    What a machine remembers on purpose fills first, so its bounds are such that they are met by then.
+    The trace and the outcomes are kept on purpose; their limits are set so that they are reached by then.
     """
     tracemalloc.start()
     try:
         machine = Machine(Limits(trace_syncs_max=500, outcomes_max=500))
-        for first in range(0, FIRST_OFFERS // OFFERS_OF_A_NUMBER, WAVE):
+        for first in range(0, FIRST_OFFERS // OFFERS_PER_NUMBER, WAVE):
             wave(machine, first)
         before = traced_bytes()
-        for first in range(FIRST_OFFERS // OFFERS_OF_A_NUMBER, OFFERS // OFFERS_OF_A_NUMBER, WAVE):
+        for first in range(FIRST_OFFERS // OFFERS_PER_NUMBER, OFFERS // OFFERS_PER_NUMBER, WAVE):
             wave(machine, first)
             assert machine.pending_total == 0
         after = traced_bytes()
@@ -88,8 +88,8 @@ def test_memory_comes_back() -> None:
     assert after - before < GROWTH_BYTES_MAX, f"{after - before} bytes more after {OFFERS} offers"
 
 
-def test_a_leak_would_be_seen() -> None:
-    """The smallest leak there could be: one short text for each offer."""
+def test_the_smallest_leak_is_detected() -> None:
+    """The smallest possible leak is one short string for each offer."""
     tracemalloc.start()
     try:
         before = traced_bytes()
@@ -101,10 +101,10 @@ def test_a_leak_would_be_seen() -> None:
     assert grown > GROWTH_BYTES_MAX
 
 
-def test_many_that_wait_at_once_and_go_leave_nothing() -> None:
-    machine = Machine(Limits(trace_syncs_max=10))  # a trace may be long; it must not be longer
+def test_memory_of_many_pending_offers_is_freed_when_they_are_withdrawn() -> None:
+    machine = Machine(Limits(trace_syncs_max=10))
     machine.apply(offer("P", "pair"))
-    machine.apply(offer("Q", "pair"))  # so that the namespace is remembered, and its tables with it
+    machine.apply(offer("Q", "pair"))  # a sync, so that the namespace and its tables are kept
     tracemalloc.start()
     try:
         before = traced_bytes()

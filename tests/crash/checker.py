@@ -1,22 +1,22 @@
-"""Judges what clients wrote down: `python -m tests.crash.checker FILE…` prints every broken promise, and fails on one.
+"""Checks what clients recorded: `python -m tests.crash.checker FILE…` prints violations, and fails if there are any.
 
-It reads only those files and knows nothing of syncnet's code: what it holds against the server is the contract
-(docs/semantics.md). A file is what one client wrote, line by line as JSON, each line before it went on:
+It reads only these files and knows nothing about syncnet's code: it checks the contract (docs/semantics.md). Each file
+was written by one client. Each line is a JSON object, which the client wrote before it continued:
 
-| what       | beside `at` (monotonic, in ns) and, of an offer, `token` and `namespace`                              |
-| ---------- | ----------------------------------------------------------------------------------------------------- |
-| asks       | `named`, `parameters`: it is about to send this offer, for the first time or again                    |
-| told       | `status`, `code`, `rank`, `body`: the whole answer to that                                            |
-| lost       | the connection was lost and nobody will ask again: the offer has no id                                |
-| withdraws  | it is about to send a DELETE                                                                          |
-| withdrawal | `status`: the answer to that                                                                          |
-| aborts     | `by`, `reason`: it is about to send an abort                                                          |
-| trace      | `namespace`, `syncs` (`sync`, `event`, `members` with `id` and `actor`): what GET /trace said         |
-| done       | the client ended in good order: it knows what became of all that it asked                             |
+| what            | fields in addition to `at` (monotonic, in ns) and, for an offer, `token` and `namespace`         |
+| --------------- | ------------------------------------------------------------------------------------------------ |
+| request         | `named`, `parameters`: it will send this offer now, for the first time or again                  |
+| response        | `status`, `code`, `rank`, `body`: the whole response to that                                     |
+| lost            | the connection was lost, and the offer has no id, so no other request will be sent for it        |
+| delete-request  | it will send a DELETE now                                                                        |
+| delete-response | `status`: the status of the response to that                                                     |
+| abort-request   | `by`, `reason`: it will send an abort now                                                        |
+| trace           | `namespace`, `syncs` (`sync`, `event`, `members` with `id` and `actor`): the response of /trace  |
+| done            | the client ended normally: it knows the outcome of every offer that it made                      |
 
-A token is the offer's id where it has one, and the beginning of its payload, up to the first `|`, in any case.
-What nobody could learn is no violation: an offer that was asked by clients only that did not live to write `done`, or
-that is lost, is a *stray*. Of a stray nothing is wanted but that what is known of it agrees.
+A token is the id of an offer that has one. In any case it is also the beginning of the payload, up to the first `|`.
+An offer is *abandoned* if it is lost, or if no client that sent it has written `done`. Its client may have learned
+nothing, which is no violation; but everything that is known about it must agree.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 TRANSIENT_CODES = {"replaced", "draining", "journal", "full", "bad-body", "slow-body"}
-"""What is told of a request and not of its offer: with an id the client asks again; without, nothing was left behind.
-A body is bad where a connection was cut within it."""
+"""Codes that are about a request and not about its offer: with an id the client sends it again; without an id, no offer
+is left. A body is bad if its connection was cut."""
 END_OF_CODE = {"timed-out": "timeout", "aborted": "abort", "withdrawn": "withdrawal"}
-EARLY_S = 0.05
-"""How much sooner than it should a timeout may come, for the sake of clocks."""
+EARLY_TIMEOUT_S_MAX = 0.05
+"""How much too early a timeout may be, because clocks differ."""
 
 Line: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, int]
@@ -43,14 +43,14 @@ Key: TypeAlias = tuple[str, int]
 
 
 class Violation(NamedTuple):
-    """One broken promise: of what kind, and what was seen."""
+    """One violation of the contract: its kind, and what was recorded."""
 
     kind: str
     text: str
 
 
-class Told(NamedTuple):
-    """An answer."""
+class Response(NamedTuple):
+    """A response to an offer."""
 
     at: int
     status: int
@@ -61,15 +61,15 @@ class Told(NamedTuple):
 
 @dataclass
 class Offer:
-    """What is known of one offer from all files."""
+    """What all files have about one offer."""
 
     token: str
     namespace: str
     named: bool
     parameters: Line
-    asked_at: int
-    told: list[Told] = field(default_factory=list)
-    is_stray: bool = True
+    requested_at: int
+    responses: list[Response] = field(default_factory=list)
+    is_abandoned: bool = True
     may_be_withdrawn: bool = False
     withdrawn: bool = False
     is_lost: bool = False
@@ -83,13 +83,13 @@ class Offer:
         return {"actor": self.parameters["actor"], **self.parameters.get("labels", {})}
 
     @property
-    def outcomes(self) -> list[Told]:
-        """The answers that say what became of it."""
-        return [told for told in self.told if told.status == 200 or told.code in END_OF_CODE]
+    def outcomes(self) -> list[Response]:
+        """The responses that have the outcome of the offer."""
+        return [response for response in self.responses if response.status == 200 or response.code in END_OF_CODE]
 
 
 class Checker:
-    """Takes in the lines of all files, and then says what is wrong."""
+    """Reads the lines of all files, and then finds violations."""
 
     def __init__(self) -> None:
         self.violations: list[Violation] = []
@@ -99,16 +99,16 @@ class Checker:
         self.trace_end: Counter[str] = Counter()
         self.bodies: dict[Key, str] = {}
         self.members: dict[Key, list[str]] = {}
-        self.first_told: dict[Key, int] = {}
+        self.first_response: dict[Key, int] = {}
         self.sync_of: dict[str, Key] = {}
 
-    def wrong(self, kind: str, text: str) -> None:
+    def violation(self, kind: str, text: str) -> None:
         self.violations.append(Violation(kind, text))
 
     # --- reading -------------------------------------------------------------------------------------------
 
     def read(self, name: str, text: str) -> None:
-        """Take in one file. Only its last line may be broken off, and only where the client was killed."""
+        """Read one file. Only its last line may be incomplete, because the client may have been killed."""
         lines: list[Line] = []
         raw = text.split("\n")
         for number, written in enumerate(raw, 1):
@@ -117,190 +117,196 @@ class Checker:
                     lines.append(json.loads(written))
             except ValueError:
                 if number < len(raw):
-                    self.wrong("unreadable", f"{name}: line {number} is no JSON: {written[:80]}")
+                    self.violation("unreadable", f"{name}: line {number} is not JSON: {written[:80]}")
         is_done = bool(lines) and lines[-1]["what"] == "done"
         for line in lines:
-            self._take(line, is_done)
+            self._add_line(line, is_done)
 
-    def _take(self, line: Line, is_done: bool) -> None:
+    def _add_line(self, line: Line, is_done: bool) -> None:
         match line["what"]:
             case "done":
                 return
-            case "aborts":
+            case "abort-request":
                 self.reasons.add(line["reason"])
                 return
             case "trace":
-                self._take_trace(line)
+                self._add_trace(line)
                 return
-            case "asks":
-                offer = self._asked(line)
+            case "request":
+                offer = self._add_request(line)
             case _:
                 offer = self.offers[line["token"]]
-        offer.is_stray = offer.is_stray and not is_done
+        offer.is_abandoned = offer.is_abandoned and not is_done
         match line["what"]:
-            case "told":
-                offer.told.append(Told(line["at"], line["status"], line["code"], line["rank"], line["body"]))
+            case "response":
+                offer.responses.append(Response(line["at"], line["status"], line["code"], line["rank"], line["body"]))
             case "lost":
                 offer.is_lost = True
-            case "withdraws":
+            case "delete-request":
                 offer.may_be_withdrawn = True
-            case "withdrawal":
+            case "delete-response":
                 offer.withdrawn = offer.withdrawn or line["status"] == 204
 
-    def _asked(self, line: Line) -> Offer:
+    def _add_request(self, line: Line) -> Offer:
         offer = self.offers.get(line["token"])
         if offer is None:
             offer = self.offers[line["token"]] = Offer(
                 line["token"], line["namespace"], line["named"], line["parameters"], line["at"]
             )
-        offer.asked_at = min(offer.asked_at, line["at"])
+        offer.requested_at = min(offer.requested_at, line["at"])
         return offer
 
-    def _take_trace(self, line: Line) -> None:
+    def _add_trace(self, line: Line) -> None:
         namespace = line["namespace"]
         for sync in line["syncs"]:
             key = namespace, sync["sync"]
             seen = {"event": sync["event"], "members": [[each["id"], each["actor"]] for each in sync["members"]]}
             if self.traced.setdefault(key, seen) != seen:
-                self.wrong("trace", f"GET /trace told two things of the sync {key}: {self.traced[key]} and {seen}")
+                self.violation("trace", f"GET /trace had the sync {key} as {self.traced[key]} and as {seen}")
             self.trace_end[namespace] = max(self.trace_end[namespace], sync["sync"])
 
-    # --- judging -------------------------------------------------------------------------------------------
+    # --- checking ------------------------------------------------------------------------------------------
 
-    def judge(self) -> None:
-        """Find what is wrong."""
+    def check(self) -> None:
+        """Find all violations."""
         for offer in self.offers.values():
-            offer.is_stray = offer.is_stray or offer.is_lost
-            self._judge_answers(offer)
+            offer.is_abandoned = offer.is_abandoned or offer.is_lost
+            self._check_responses(offer)
         for key in sorted(self.bodies):
-            self._judge_sync(key, json.loads(self.bodies[key]))
-        self._judge_numbers()
-        self._judge_time()
+            self._check_sync(key, json.loads(self.bodies[key]))
+        self._check_numbers()
+        self._check_order()
 
-    def _judge_answers(self, offer: Offer) -> None:
-        """What one offer was told: something, nothing unexpected, and always the same (G6, G7)."""
+    def _check_responses(self, offer: Offer) -> None:
+        """An offer gets an outcome, nothing unexpected, and always the same outcome (G6, G7)."""
         who = f"{offer.token} ({offer.namespace})"
-        for told in offer.told:
-            if told.status == 200:
-                self._learn(offer, told)
-            elif told.code in END_OF_CODE:
-                self._judge_end(offer, told)
-            elif told.code not in TRANSIENT_CODES:
-                self.wrong("unexpected", f"{who} was told {told.status}: {told.body}")
+        for response in offer.responses:
+            if response.status == 200:
+                self._add_sync(offer, response)
+            elif response.code in END_OF_CODE:
+                self._check_end(offer, response)
+            elif response.code not in TRANSIENT_CODES:
+                self.violation("unexpected", f"{who} got {response.status}: {response.body}")
         outcomes = offer.outcomes
-        if len({(told.status, told.body) for told in outcomes}) > 1:
-            seen = " then ".join(f"{told.status} {told.body.strip()}" for told in outcomes)
-            self.wrong("changed", f"{who} was told {seen}")
-        is_refused = not offer.named and any(told.code in TRANSIENT_CODES for told in offer.told)
-        if not (outcomes or offer.is_stray or is_refused):
-            self.wrong("never-told", f"{who} was never told what became of it")
+        if len({(response.status, response.body) for response in outcomes}) > 1:
+            seen = " then ".join(f"{response.status} {response.body.strip()}" for response in outcomes)
+            self.violation("changed", f"{who} got {seen}")
+        was_refused = not offer.named and any(response.code in TRANSIENT_CODES for response in offer.responses)
+        if not (outcomes or offer.is_abandoned or was_refused):
+            self.violation("no-outcome", f"{who} never got an outcome")
 
-    def _judge_end(self, offer: Offer, told: Told) -> None:
-        """Whether an end other than a sync was asked for."""
+    def _check_end(self, offer: Offer, response: Response) -> None:
+        """An offer ends without a sync only if a client requested it."""
         who = f"{offer.token} ({offer.namespace})"
-        document = json.loads(told.body)
-        match told.code:
+        document = json.loads(response.body)
+        match response.code:
             case "timed-out":
                 timeout_s = offer.parameters.get("timeout")
-                if timeout_s is None or document["waited_s"] < timeout_s - EARLY_S:
-                    self.wrong("unasked", f"{who} timed out, with a timeout of {timeout_s}: {told.body}")
+                if timeout_s is None or document["waited_s"] < timeout_s - EARLY_TIMEOUT_S_MAX:
+                    self.violation("unrequested", f"{who} timed out, with a timeout of {timeout_s}: {response.body}")
             case "aborted":
                 if document["reason"] not in self.reasons:
-                    self.wrong("unasked", f"{who} was aborted, and nobody asked for that: {told.body}")
+                    self.violation("unrequested", f"{who} was aborted, but no client requested it: {response.body}")
             case _:
                 if not offer.may_be_withdrawn:
-                    self.wrong("unasked", f"{who} was withdrawn, and nobody asked for that: {told.body}")
+                    self.violation("unrequested", f"{who} was withdrawn, but no client requested it: {response.body}")
 
-    def _learn(self, offer: Offer, told: Told) -> None:
-        """Note the sync that a member was told of; every member is told the same bytes (G7)."""
+    def _add_sync(self, offer: Offer, response: Response) -> None:
+        """Add the sync in the response of a member; every member gets the same bytes (G7)."""
         try:
-            sync = json.loads(told.body)
+            sync = json.loads(response.body)
             key = offer.namespace, int(sync["sync"])
             ids = [member["id"] for member in sync["members"]]
             tokens = [str(member["payload"]).split("|")[0] for member in sync["members"]]
         except (ValueError, LookupError, TypeError):
-            self.wrong("other-bytes", f"{offer.token} was told what is no sync: {told.body}")
+            self.violation("other-bytes", f"{offer.token} got a body that is not a sync: {response.body}")
             return
-        if self.bodies.setdefault(key, told.body) != told.body:
-            self.wrong("other-bytes", f"the sync {key} was told as {self.bodies[key]} and as {told.body}")
+        if self.bodies.setdefault(key, response.body) != response.body:
+            self.violation("other-bytes", f"the sync {key} has the bodies {self.bodies[key]} and {response.body}")
             return
         self.members[key] = tokens
-        self.first_told[key] = min(self.first_told.get(key, told.at), told.at)
+        self.first_response[key] = min(self.first_response.get(key, response.at), response.at)
         if offer.token not in tokens:
-            self.wrong("stranger", f"{offer.token} was told of a sync that it is not in: {told.body}")
-        elif told.rank != str(tokens.index(offer.token)):
-            self.wrong("rank", f"{offer.token} was told that its rank is {told.rank} in {told.body}")
+            self.violation("unknown-member", f"{offer.token} got a sync of which it is not a member: {response.body}")
+        elif response.rank != str(tokens.index(offer.token)):
+            self.violation("rank", f"{offer.token} got the rank {response.rank} in {response.body}")
         if offer.named and offer.token in tokens and ids[tokens.index(offer.token)] != offer.token:
-            self.wrong("forged", f"{offer.token} has another id in {told.body}")
+            self.violation("forged", f"{offer.token} has another id in {response.body}")
 
-    def _judge_sync(self, key: Key, sync: Line) -> None:
-        """One sync: all its members know it, are in no other, did not end before, and obey rules 1, 2 and 5."""
+    def _check_sync(self, key: Key, sync: Line) -> None:
+        """All members of a sync know it, are in no other, did not end otherwise, and obey rules 1, 2 and 5."""
         members: list[Offer] = []
-        for token, told in zip(self.members[key], sync["members"], strict=True):
+        for token, member in zip(self.members[key], sync["members"], strict=True):
             offer = self.offers.get(token)
             if offer is None or offer.namespace != key[0]:
-                self.wrong("stranger", f"nobody asked in this namespace for {told}, a member of the sync {key}")
+                self.violation(
+                    "unknown-member", f"no client in this namespace offered {member}, a member of the sync {key}"
+                )
                 continue
             members.append(offer)
-            self._judge_member(key, offer)
-            wanted = {key: offer.parameters.get(key) for key in ("actor", "payload")} | {"labels": offer.labels}
-            if {name: told.get(name) for name in wanted} != wanted:
-                self.wrong("forged", f"{token} asked as {wanted} and is in the sync {key} as {told}")
+            self._check_member(key, offer)
+            expected = {key: offer.parameters.get(key) for key in ("actor", "payload")} | {"labels": offer.labels}
+            if {name: member.get(name) for name in expected} != expected:
+                self.violation("forged", f"{token} was offered as {expected} and is in the sync {key} as {member}")
         if len(members) == len(sync["members"]):
             for kind, text in broken_rules(sync["event"], members):
-                self.wrong(kind, f"the sync {key}: {text}: {self.bodies[key]}")
+                self.violation(kind, f"the sync {key}: {text}: {self.bodies[key]}")
 
-    def _judge_member(self, key: Key, offer: Offer) -> None:
+    def _check_member(self, key: Key, offer: Offer) -> None:
         other = self.sync_of.setdefault(offer.token, key)
         if other != key:
             kind = "other-number" if set(self.members[other]) == set(self.members[key]) else "two-syncs"
-            self.wrong(kind, f"{offer.token} is in the syncs {other} and {key}")
-        for told in offer.told:
-            if told.code in END_OF_CODE:
-                self.wrong(f"after-{END_OF_CODE[told.code]}", f"{offer.token} is in the sync {key}, and: {told.body}")
-            elif not offer.named and told.code in TRANSIENT_CODES:
-                self.wrong("after-refusal", f"{offer.token} is in the sync {key}, and was refused: {told.body}")
+            self.violation(kind, f"{offer.token} is in the syncs {other} and {key}")
+        for response in offer.responses:
+            if response.code in END_OF_CODE:
+                self.violation(
+                    f"after-{END_OF_CODE[response.code]}", f"{offer.token} is in the sync {key}, and: {response.body}"
+                )
+            elif not offer.named and response.code in TRANSIENT_CODES:
+                self.violation("after-refusal", f"{offer.token} is in the sync {key}, and was refused: {response.body}")
         if offer.withdrawn:
-            self.wrong("after-withdrawal", f"{offer.token} is in the sync {key}, and its DELETE was answered with 204")
-        if not offer.is_stray and not any(told.status == 200 for told in offer.told):
-            self.wrong("lost-member", f"{offer.token} was never told of the sync {key}, which others know")
+            self.violation("after-withdrawal", f"{offer.token} is in the sync {key}, and its DELETE got 204")
+        if not offer.is_abandoned and not any(response.status == 200 for response in offer.responses):
+            self.violation("lost-member", f"{offer.token} never got the sync {key}, which other members got")
 
-    def _judge_numbers(self) -> None:
-        """The numbers of a namespace are 1, 2, 3 …, and GET /trace says the same as the members."""
+    def _check_numbers(self) -> None:
+        """The syncs of a namespace are numbered 1, 2, 3 …, and GET /trace agrees with the members."""
         for key in sorted(self.bodies.keys() & self.traced.keys()):
             sync = json.loads(self.bodies[key])
             known = {"event": sync["event"], "members": [[each["id"], each["actor"]] for each in sync["members"]]}
             if known != self.traced[key]:
-                self.wrong("trace", f"GET /trace tells {self.traced[key]} of the sync {key}, its members {known}")
+                self.violation("trace", f"GET /trace has the sync {key} as {self.traced[key]}, its members as {known}")
         namespaces = {namespace for namespace, _ in (*self.bodies, *self.traced)}
-        stray_actors = {offer.parameters["actor"] for offer in self.offers.values() if offer.is_stray}
+        abandoned_actors = {offer.parameters["actor"] for offer in self.offers.values() if offer.is_abandoned}
         for namespace in sorted(namespaces):
             learned = {number for name, number in self.bodies if name == namespace}
             if self.trace_end[namespace] < max(learned, default=0):
-                self.wrong("trace", f"GET /trace ends at {self.trace_end[namespace]}, members know {max(learned)}")
+                self.violation("trace", f"GET /trace ends at {self.trace_end[namespace]}, members got {max(learned)}")
             for number in range(1, max(max(learned, default=0), self.trace_end[namespace]) + 1):
                 traced = self.traced.get((namespace, number))
                 if traced is None:
-                    self.wrong("hole", f"the sync {number} of {namespace} is not in the trace")
-                elif number not in learned and not all(actor in stray_actors for _, actor in traced["members"]):
-                    self.wrong("hole", f"nobody was told of the sync {number} of {namespace}: {traced}")
+                    self.violation("hole", f"the sync {number} of {namespace} is not in the trace")
+                elif number not in learned and not all(actor in abandoned_actors for _, actor in traced["members"]):
+                    self.violation("hole", f"no member got the sync {number} of {namespace}: {traced}")
 
-    def _judge_time(self) -> None:
-        """A sync of which some member was asked for only after another sync had been told has the higher number."""
-        asked: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    def _check_order(self) -> None:
+        """If a member was first offered after another sync was in a response, its own sync has the higher number."""
+        requested: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for namespace, number in self.bodies:
-            known = [self.offers[token].asked_at for token in self.members[namespace, number] if token in self.offers]
-            asked[namespace].append((number, max(known, default=0)))
-        for namespace, syncs in asked.items():
-            first_told, later = sys.maxsize, 0
-            for number, asked_at in sorted(syncs, reverse=True):
-                if asked_at > first_told:
-                    self.wrong("order", f"{namespace}: {number} was asked for after {later} had been told")
-                if self.first_told[namespace, number] < first_told:
-                    first_told, later = self.first_told[namespace, number], number
+            known = [
+                self.offers[token].requested_at for token in self.members[namespace, number] if token in self.offers
+            ]
+            requested[namespace].append((number, max(known, default=0)))
+        for namespace, syncs in requested.items():
+            first_response, later = sys.maxsize, 0
+            for number, requested_at in sorted(syncs, reverse=True):
+                if requested_at > first_response:
+                    self.violation("order", f"{namespace}: {number} was requested after {later} was in a response")
+                if self.first_response[namespace, number] < first_response:
+                    first_response, later = self.first_response[namespace, number], number
 
     def summary(self) -> Line:
-        """What was seen, in figures: so that one can tell whether much was."""
+        """Return counts of what was recorded, so that a test can check that it was enough."""
         offers = self.offers.values()
         ends = Counter(END_OF_CODE.get(offer.outcomes[0].code, "sync") for offer in offers if offer.outcomes)
         return {
@@ -308,21 +314,25 @@ class Checker:
             "syncs": len(self.bodies),
             "namespaces": len(self.trace_end),
             "larger_syncs": sum(len(members) > 2 for members in self.members.values()),
-            "asked_again_when_known": sum(len(offer.outcomes) > 1 for offer in offers),
-            "strays": sum(offer.is_stray for offer in offers),
+            "repeated_after_outcome": sum(len(offer.outcomes) > 1 for offer in offers),
+            "abandoned": sum(offer.is_abandoned for offer in offers),
             "withdrawn": sum(offer.withdrawn for offer in offers),
             "ends": dict(sorted(ends.items())),
             "transient": dict(
-                sorted(Counter(told.code for offer in offers for told in offer.told if told.status >= 400).items())
+                sorted(
+                    Counter(
+                        response.code for offer in offers for response in offer.responses if response.status >= 400
+                    ).items()
+                )
             ),
         }
 
 
 def broken_rules(event: str, members: list[Offer]) -> Iterable[Violation]:
-    """Yield which of the rules 1, 2 and 5 a set of offers breaks."""
+    """Yield the violations of rules 1, 2 and 5 by a set of offers."""
     for member in members:
         if event not in member.events:
-            yield Violation("incompatible", f"{member.token} is not there for {event}")
+            yield Violation("incompatible", f"{member.token} is not an offer for {event}")
         for other in members:
             selector = member.parameters.get("selector", f"actor!={member.parameters['actor']}")
             if other is not member and "expect" not in member.parameters and not matches(selector, other.labels):
@@ -331,7 +341,7 @@ def broken_rules(event: str, members: list[Offer]) -> Iterable[Violation]:
             roster = sorted({*member.parameters["expect"], member.parameters["actor"]})
             actors = sorted(other.parameters["actor"] for other in members)
             if actors != roster:
-                yield Violation("roster", f"{member.token} expected {roster}, not {actors}")
+                yield Violation("roster", f"{member.token} expected {roster}, got {actors}")
     mates = max(
         len({*member.parameters["expect"], member.parameters["actor"]}) - 1
         if "expect" in member.parameters
@@ -339,11 +349,11 @@ def broken_rules(event: str, members: list[Offer]) -> Iterable[Violation]:
         for member in members
     )
     if len(members) != mates + 1:
-        yield Violation("size", f"{mates} mates were wanted at most, and {len(members) - 1} came")
+        yield Violation("size", f"expected {mates} mates, got {len(members) - 1}")
 
 
 def matches(selector: str, labels: dict[str, str]) -> bool:
-    """Return whether a selector of the simple forms that the clients of these tests use matches labels."""
+    """Return whether a selector matches labels; only the simple selectors of these tests are supported."""
     return all(_requirement(part.strip())(labels) for part in re.split(r",(?![^(]*\))", selector) if part.strip())
 
 
@@ -360,11 +370,11 @@ def _requirement(text: str) -> Callable[[dict[str, str]], bool]:
 
 
 def check(files: Iterable[tuple[str, str]]) -> tuple[list[Violation], Line]:
-    """Return the violations in files (name and text of each, the eldest of one client first), and a summary."""
+    """Return the violations in files (name and text of each, the oldest of one client first), and a summary."""
     checker = Checker()
     for name, text in files:
         checker.read(name, text)
-    checker.judge()
+    checker.check()
     return checker.violations, checker.summary()
 
 

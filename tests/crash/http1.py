@@ -1,4 +1,4 @@
-"""One request over HTTP/1.1 at a time, over asyncio streams or a curl, with nothing between the test and the bytes."""
+"""A minimal HTTP/1.1 client: one request at a time, over asyncio streams or by curl."""
 
 import asyncio
 import contextlib
@@ -11,14 +11,14 @@ _HEAD = re.compile(rb"HTTP/1\.1 (\d{3})[^\r\n]*\r\n")
 _HEADER = re.compile(rb"([^:\r\n]+):[ \t]*([^\r\n]*)\r\n")
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     status: int
     rank: str
     body: bytes
 
     @property
     def code(self) -> str:
-        """Of a problem document the last part of its type; of all else empty."""
+        """The code of a problem document: the last part of its type. Empty for any other body."""
         try:
             return str(json.loads(self.body)["type"]).rpartition(":")[2]
         except (ValueError, LookupError, TypeError):
@@ -26,22 +26,22 @@ class Answer(NamedTuple):
 
 
 class LostError(Exception):
-    """The connection broke before a whole answer had come."""
+    """The connection broke before a whole response arrived."""
 
 
-class Line:
-    """A connection that is kept open for the next request, and opened anew where it was lost."""
+class Connection:
+    """A connection that is kept open for the next request, and opened again if it was lost."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, method: str, path: str, body: bytes | None, wait_s: float) -> Answer:
-        """Return the whole answer to a request.
+    async def ask(self, method: str, path: str, body: bytes | None, wait_s: float) -> Response:
+        """Send a request; return its response.
 
-        :raises LostError: the connection broke, or nothing came within `wait_s`.
+        :raises LostError: the connection broke, or no whole response arrived within `wait_s`.
         """
-        is_over = False
+        is_complete = False
         try:
             async with asyncio.timeout(wait_s):
                 if self._open is None:
@@ -49,14 +49,14 @@ class Line:
                 reader, writer = self._open
                 writer.write(_request(method, path, body))
                 await writer.drain()
-                answer = await _answer(reader)
-            is_over = True
+                response = await _read_response(reader)
+            is_complete = True
         except (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             raise LostError(repr(error)) from None
         finally:
-            if not is_over:
+            if not is_complete:
                 self.close()
-        return answer
+        return response
 
     def close(self) -> None:
         if self._open is not None:
@@ -64,10 +64,10 @@ class Line:
             self._open = None
 
 
-async def curl(port: int, method: str, path: str, body: bytes | None, wait_s: float) -> Answer:
-    """Return the whole answer that a real curl got.
+async def curl(port: int, method: str, path: str, body: bytes | None, wait_s: float) -> Response:
+    """Send a request with curl; return its response.
 
-    :raises LostError: it got none.
+    :raises LostError: curl got no whole response.
     """
     arguments = ["--silent", "--include", "--max-time", f"{wait_s:g}", "--request", method]
     if body is not None:
@@ -86,13 +86,13 @@ async def curl(port: int, method: str, path: str, body: bytes | None, wait_s: fl
     reader.feed_data(output)
     reader.feed_eof()
     try:
-        return await _answer(reader)
+        return await _read_response(reader)
     except (EOFError, asyncio.IncompleteReadError) as error:
         raise LostError(repr(error)) from None
 
 
 def query(path: str, parameters: dict[str, object]) -> str:
-    """Return a path with parameters as the query of a GET says them."""
+    """Return a path with parameters as a query."""
     pairs: list[tuple[str, str]] = []
     for name, value in parameters.items():
         if name == "event" and isinstance(value, list):
@@ -113,11 +113,11 @@ def _request(method: str, path: str, body: bytes | None) -> bytes:
     return head.encode() + b"\r\n" + (body or b"")
 
 
-async def _answer(reader: asyncio.StreamReader) -> Answer:
+async def _read_response(reader: asyncio.StreamReader) -> Response:
     head = await reader.readuntil(b"\r\n\r\n")
     status = _HEAD.match(head)
     if status is None:
-        raise EOFError(f"not the head of an answer: {head[:80]!r}")
+        raise EOFError(f"expected the head of a response, got {head[:80]!r}")
     headers = {name.lower(): value for name, value in _HEADER.findall(head[status.end() :])}
     body = await reader.readexactly(int(headers.get(b"content-length", b"0")))
-    return Answer(int(status[1]), headers.get(b"syncnet-rank", b"").decode(), body)
+    return Response(int(status[1]), headers.get(b"syncnet-rank", b"").decode(), body)

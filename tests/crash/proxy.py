@@ -1,8 +1,9 @@
 """A proxy that cuts connections at random bytes: `python -m tests.crash.proxy PORT SERVER_PORT SEED`, until SIGTERM.
 
-What it does with a connection is drawn when it comes: nothing, or a cut after so many bytes of the requests or of the
-answers, told to either side by FIN, by RST, or not to the server at all before the client has gone (a half-close), and
-pauses before some of the pieces. At the end it prints how often it did what, as JSON.
+For each connection it chooses at random: no change, or a cut after some bytes of the requests or of the responses.
+A cut is an end (FIN) or a reset (RST) for each side, or a half-close: the server sees the end of the requests, and the
+connection stays open until the server closes it. There may be pauses before some of the pieces. At the end the proxy
+prints how often it did what, as JSON.
 """
 
 import asyncio
@@ -17,19 +18,19 @@ from collections import Counter
 from dataclasses import dataclass
 
 _BYTES_MAX = 1_500
-"""Cuts come before so many bytes: within the first few requests or answers of a connection."""
+"""A cut is within this many bytes: in the first few requests or responses of a connection."""
 _PIECE_BYTES = 4_096
 _RST = struct.pack("ii", 1, 0)
 
 
 @dataclass
-class Way:
-    """One direction of a connection, and after how many bytes it is cut (None: never)."""
+class Direction:
+    """One direction of a connection; it is cut after `cut_after_bytes` (None: never)."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     cut_after_bytes: int | None
-    is_half: bool
+    is_half_close: bool
 
 
 class Proxy:
@@ -37,68 +38,68 @@ class Proxy:
         self._server_port = server_port
         self._random = random.Random(f"proxy {seed}")
         self.done: Counter[str] = Counter()
-        self._serving: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._serving.add(task)
+        self._tasks.add(task)
         try:
             await self._serve(reader, writer)
         except asyncio.CancelledError:
             writer.transport.abort()
         finally:
-            self._serving.discard(task)
+            self._tasks.discard(task)
 
     async def end(self) -> None:
-        for task in list(self._serving):
+        for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._serving)
+        await asyncio.gather(*self._tasks)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             from_server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
-        except OSError:  # the server is away
+        except OSError:  # the server is down
             self.done["refused"] += 1
             writer.transport.abort()
             return
-        draw = self._random
-        fate = draw.choices(["whole", "request", "answer", "half"], [4, 3, 3, 1])[0]
-        at = draw.randrange(_BYTES_MAX)
-        there = Way(reader, to_server, at if fate in ("request", "half") else None, fate == "half")
-        back = Way(from_server, writer, at if fate == "answer" else None, False)
-        pausing = draw.random() < 0.3
-        ways = [asyncio.create_task(self._carry(way, pausing)) for way in (there, back)]
+        rng = self._random
+        action = rng.choices(["whole", "request", "response", "half"], [4, 3, 3, 1])[0]
+        at = rng.randrange(_BYTES_MAX)
+        requests = Direction(reader, to_server, at if action in ("request", "half") else None, action == "half")
+        responses = Direction(from_server, writer, at if action == "response" else None, False)
+        has_pauses = rng.random() < 0.3
+        tasks = [asyncio.create_task(self._forward(direction, has_pauses)) for direction in (requests, responses)]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            if there.is_half and ways[0].done():
-                await ways[1]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if requests.is_half_close and tasks[0].done():
+                await tasks[1]
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             for side in (to_server, writer):
-                self._end(side, by_reset=draw.random() < 0.5)
+                self._end(side, by_reset=rng.random() < 0.5)
 
-    async def _carry(self, way: Way, pausing: bool) -> None:
-        """Carry bytes until the one end has no more, the other takes no more, or they are cut."""
-        left = way.cut_after_bytes
+    async def _forward(self, direction: Direction, has_pauses: bool) -> None:
+        """Forward bytes until one side ends, the other side is closed, or the direction is cut."""
+        left = direction.cut_after_bytes
         with contextlib.suppress(OSError):
-            while piece := await way.reader.read(_PIECE_BYTES):
-                if pausing and self._random.random() < 0.3:
+            while piece := await direction.reader.read(_PIECE_BYTES):
+                if has_pauses and self._random.random() < 0.3:
                     self.done["pause"] += 1
                     await asyncio.sleep(self._random.uniform(0, 0.1))
                 if left is not None:
                     piece, left = piece[:left], left - len(piece)
-                way.writer.write(piece)
-                await way.writer.drain()
+                direction.writer.write(piece)
+                await direction.writer.drain()
                 if left is not None and left <= 0:
                     break
         if left is not None and left <= 0:
-            self.done["half-close" if way.is_half else "cut"] += 1
-        if way.is_half:
+            self.done["half-close" if direction.is_half_close else "cut"] += 1
+        if direction.is_half_close:
             with contextlib.suppress(OSError):
-                way.writer.write_eof()
+                direction.writer.write_eof()
 
     def _end(self, side: asyncio.StreamWriter, *, by_reset: bool) -> None:
         self.done["reset" if by_reset else "end"] += 1

@@ -1,4 +1,4 @@
-"""`syncnet` as it is, but for a snapshot every so many commands, so that a test sees many of them.
+"""`syncnet` with a journal that makes snapshots more often, so that a test has many of them.
 
 `python -m tests.crash.server SNAPSHOT_COMMANDS ARGUMENT…`
 """
@@ -13,11 +13,11 @@ from syncnet.log.journal import Journal
 SNAPSHOT_COMMANDS = int(sys.argv.pop(1)) if __name__ == "__main__" else 50
 
 
-class OftenSnapped(Journal):
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named, snapshot_commands=SNAPSHOT_COMMANDS)
+class FrequentSnapshotJournal(Journal):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options, snapshot_commands=SNAPSHOT_COMMANDS)
 
 
 if __name__ == "__main__":
-    importlib.import_module("syncnet.log.journal").Journal = OftenSnapped  # type: ignore[attr-defined]
+    importlib.import_module("syncnet.log.journal").Journal = FrequentSnapshotJournal  # type: ignore[attr-defined]
     main()

@@ -1,61 +1,61 @@
-"""G1, G2, G6, G7 and G9 while the server is killed, connections are cut and clients die: what the clients wrote agrees.
+"""G1, G2, G6, G7 and G9 when a server is killed, connections are cut and clients die: the records of the clients agree.
 
-`SYNCNET_KILLS` says how many times a server is killed in each test (`make soak`: 200), and `SYNCNET_SEED` draws the
-same numbers again; moments and the order of processes are those of the machine, so a seed makes alike runs, not the
-same. A failing run leaves its files, and says where.
+`SYNCNET_KILLS` is the number of kills of a server in each test (`make soak`: 200). `SYNCNET_SEED` repeats the random
+numbers of a run; timing and the order of processes still differ, so a seed gives a similar run, not the same one. A
+failing run keeps its files and prints their folder.
 """
 
 import os
 import random
 import time
 
-from tests.crash.scene import Scene
+from tests.crash.processes import Processes
 
 KILLS = int(os.environ.get("SYNCNET_KILLS", "6"))
 SEED = os.environ.get("SYNCNET_SEED") or f"{random.randrange(10**9):09d}"
 TASKS = 10
 
 
-def test_g9_a_server_that_is_killed_loses_nothing_that_anybody_learned() -> None:
-    with Scene(SEED) as scene:
-        scene.start_server()
+def test_g9_a_killed_server_loses_no_outcome_that_a_client_got() -> None:
+    with Processes(SEED) as processes:
+        processes.start_server()
         for name in ("a.0", "b.0", "c.0"):
-            scene.start_client(name, scene.port, TASKS)
-        scene.kill_often(KILLS)
-        scene.end_clients()
-        scene.read_trace(again=True)
-        summary = scene.check()
-    print(scene.kills, "kills:", summary)  # noqa: T201 - shown where the test fails, or with -s
+            processes.start_client(name, processes.port, TASKS)
+        processes.kill_often(KILLS)
+        processes.end_clients()
+        processes.read_trace(all_syncs=True)
+        summary = processes.check()
+    print(processes.kills, "kills:", summary)  # noqa: T201 - shown if the test fails, or with -s
     assert summary["syncs"] > 10 * KILLS
     assert summary["larger_syncs"] > KILLS
-    assert summary["asked_again_when_known"] > 10 * KILLS
+    assert summary["repeated_after_outcome"] > 10 * KILLS
     assert set(summary["ends"]) == {"sync", "timeout", "abort", "withdrawal"}
 
 
-def test_g7_cut_connections_and_killed_clients_learn_the_same_as_all_others() -> None:
-    with Scene(SEED) as scene:
-        scene.start_server()
-        port = scene.start_proxy()
+def test_g7_clients_get_the_same_outcomes_when_connections_are_cut_and_clients_killed() -> None:
+    with Processes(SEED) as processes:
+        processes.start_server()
+        port = processes.start_proxy()
         for name in ("a.0", "b.0", "c.0"):
-            scene.start_client(name, port, TASKS)
-        scene.start_client("d.0", port, TASKS)
-        lives = {"a": 0, "b": 0, "d": 0}
+            processes.start_client(name, port, TASKS)
+        processes.start_client("d.0", port, TASKS)
+        generations = {"a": 0, "b": 0, "d": 0}
         for _ in range(max(2, KILLS // 2)):
-            scene.kill_often(1)
-            time.sleep(scene.random.uniform(0, 0.7))
-            name = scene.random.choice(sorted(lives))
-            scene.kill_client(f"{name}.{lives[name]}")
-            if name == "d":  # nobody goes on with what it asked
-                del lives[name]
+            processes.kill_often(1)
+            time.sleep(processes.random.uniform(0, 0.7))
+            name = processes.random.choice(sorted(generations))
+            processes.kill_client(f"{name}.{generations[name]}")
+            if name == "d":  # no other client continues with its offers
+                del generations[name]
             else:
-                lives[name] += 1
-                scene.start_client(f"{name}.{lives[name]}", port, TASKS)
-        scene.end_clients()
-        scene.read_trace(again=True)
-        cuts = scene.end_proxy()
-        summary = scene.check()
-    print(scene.kills, "kills:", cuts, summary)  # noqa: T201 - shown where the test fails, or with -s
+                generations[name] += 1
+                processes.start_client(f"{name}.{generations[name]}", port, TASKS)
+        processes.end_clients()
+        processes.read_trace(all_syncs=True)
+        cuts = processes.end_proxy()
+        summary = processes.check()
+    print(processes.kills, "kills:", cuts, summary)  # noqa: T201 - shown if the test fails, or with -s
     assert min(cuts[each] for each in ("cut", "half-close", "reset", "end", "pause")) > KILLS
     assert summary["syncs"] > 10 * KILLS
-    assert summary["strays"] > 0
+    assert summary["abandoned"] > 0
     assert set(summary["ends"]) >= {"sync", "timeout", "withdrawal"}

@@ -1,4 +1,4 @@
-"""One server for all tests that leave it as they found it."""
+"""Servers for the tests: one that is shared by all tests that leave no pending offers, and new ones."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ def shared_server() -> Iterator[Server]:
 
 @pytest.fixture
 def server(shared_server: Server) -> Iterator[Server]:
-    """A server with nothing pending, before and after."""
+    """The shared server; it has no pending offers before and after the test."""
     shared_server.until_pending(0)
     yield shared_server
     shared_server.until_pending(0)

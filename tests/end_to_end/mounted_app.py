@@ -1,4 +1,4 @@
-"""Somebody's Starlette application with syncnet in it, for uvicorn: `tests.end_to_end.mounted_app:app`."""
+"""A Starlette application in which syncnet is mounted, for uvicorn: `tests.end_to_end.mounted_app:app`."""
 
 from starlette.applications import Starlette
 from starlette.requests import Request

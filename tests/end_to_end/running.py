@@ -1,4 +1,4 @@
-"""A real server in a process of its own, and ways to ask it things."""
+"""A real server in its own process, and clients of it."""
 
 import contextlib
 import re
@@ -16,11 +16,11 @@ import httpx
 
 READY = re.compile(rb"serves on (https?://\S+)\n")
 STEPS_MAX = 2_000
-"""How often a condition is asked for, 5 ms apart, before a test gives up on it."""
+"""How often a condition is tested, 5 ms apart, before a test fails."""
 
 
 class Server:
-    """`syncnet 127.0.0.1:0 …`, ready when the constructor returns; `client` says more about the client that asks it."""
+    """`syncnet 127.0.0.1:0 …`, ready when the constructor returns; `client` has arguments for its `httpx.Client`."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Server:
                 [sys.executable, "-m", "syncnet", address, *options], stdout=out, stderr=err, preexec_fn=preexec
             )
         try:
-            self.url = until(self._said_url, lambda: f"the server did not start: {self.stderr}")
+            self.url = until(self._printed_url, lambda: f"the server did not start: {self.stderr}")
         except BaseException:
             self.process.kill()
             self.process.wait()
@@ -45,7 +45,7 @@ class Server:
         self.port = int(self.url.rpartition(":")[2])
         self.client = httpx.Client(base_url=self.url, timeout=30, **client)
 
-    def _said_url(self) -> str | None:
+    def _printed_url(self) -> str | None:
         match = READY.search(self._err.read_bytes())
         return match[1].decode() if match else None
 
@@ -61,8 +61,8 @@ class Server:
         return self.client.get("/stats", params={"namespace": namespace}).json()
 
     def pending(self, namespace: str = "default") -> int:
-        answer = self.client.get("/stats", params={"namespace": namespace})
-        return int(answer.headers["syncnet-pending"])
+        response = self.client.get("/stats", params={"namespace": namespace})
+        return int(response.headers["syncnet-pending"])
 
     def until_pending(self, offers: int, namespace: str = "default") -> None:
         until(lambda: self.pending(namespace) == offers, lambda: f"{self.pending(namespace)} pending, not {offers}")
@@ -71,7 +71,7 @@ class Server:
         until(lambda: self.stdout == text, lambda: f"on the terminal:\n{self.stdout}\nnot:\n{text}")
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
-        """End the server with a signal; return its exit status."""
+        """Stop the server with a signal; return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signum)
         status = self.process.wait(timeout=30)
@@ -87,7 +87,7 @@ class Server:
 
 
 def until(condition: Any, message: Any) -> Any:
-    """Ask again and again until `condition()` holds; return what it said."""
+    """Poll until `condition()` is true; return its value. If it never is, fail with `message()`."""
     for _ in range(STEPS_MAX):
         if result := condition():
             return result
@@ -106,7 +106,7 @@ def running(*options: str, **how: Any) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def curls(*urls: str) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Real curls, each in the background, with what they print; those left are killed."""
+    """Start a curl process in the background for each URL, with its output in a pipe; kill those that are left."""
     started = [
         subprocess.Popen(["curl", "--silent", "--show-error", "--max-time", "60", url], stdout=subprocess.PIPE)
         for url in urls

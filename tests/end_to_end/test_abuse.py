@@ -1,6 +1,6 @@
-"""G8: while a thousand slow heads, a flood past every limit, or clients that never read go on, pairs still meet.
+"""G8: pairs still sync during abuse: a thousand slow request heads, a flood above every limit, clients that never read.
 
-How much slower they meet is measured by `python -m benchmarks abuse`.
+How much slower they sync is measured by `python -m benchmarks abuse`.
 """
 
 import subprocess
@@ -23,7 +23,7 @@ def abused() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_g8_pairs_meet_while_it_goes_on(abused: Server, kind: str) -> None:
+def test_g8_pairs_sync_during_abuse(abused: Server, kind: str) -> None:
     abusers = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.abusers", kind, str(abused.port)], stdout=subprocess.PIPE
     )
@@ -32,13 +32,13 @@ def test_g8_pairs_meet_while_it_goes_on(abused: Server, kind: str) -> None:
             assert abusers.stdout is not None
             assert abusers.stdout.readline() == b"ready\n"
             if kind == "flood":
-                until(lambda: abused.pending("flood") == 10, lambda: "the flood did not come to the limit")
+                until(lambda: abused.pending("flood") == 10, lambda: "the flood did not reach the limit")
             for number in range(PAIRS):
                 event = f"{kind}-{number}"
                 with curls(f"{abused.url}/event?event={event}&actor=A&namespace=good") as (curl,):
-                    answer = client.get(f"/event?event={event}&actor=B&namespace=good")
-                    assert (answer.status_code, curl.communicate()[0]) == (200, answer.content)
-            assert abusers.poll() is None, "the abuse ended by itself"
+                    response = client.get(f"/event?event={event}&actor=B&namespace=good")
+                    assert (response.status_code, curl.communicate()[0]) == (200, response.content)
+            assert abusers.poll() is None, "the abusers stopped too early"
         finally:
             abusers.kill()
     for namespace in ("good", "flood", "default"):

@@ -1,4 +1,4 @@
-"""The ASGI face: mounted in a Starlette application, and alone, both on a real uvicorn."""
+"""The ASGI application: mounted in a Starlette application, and alone, both on a real uvicorn."""
 
 import signal
 import socket
@@ -16,7 +16,7 @@ from tests.end_to_end.running import curls, until
 
 @contextmanager
 def uvicorn(app: str) -> Iterator[httpx.Client]:
-    """Serve an application on a socket that is bound before, so that its port is known and no request is lost."""
+    """Serve an application on a socket that is already bound, so its port is known and no request is lost."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         process = subprocess.Popen(
@@ -42,10 +42,10 @@ def pending(client: httpx.Client, prefix: str) -> str:
 
 
 @pytest.mark.parametrize(("app", "prefix"), [("app", "/sync"), ("alone", "")])
-def test_the_same_syncnet_in_an_application(app: str, prefix: str) -> None:
+def test_asgi_responses_are_those_of_the_server(app: str, prefix: str) -> None:
     with uvicorn(app) as client:
         with curls(f"{client.base_url}{prefix}/event?event=coin&actor=VM") as (curl,):
-            until(lambda: pending(client, prefix) == "1", lambda: "VM does not wait")
+            until(lambda: pending(client, prefix) == "1", lambda: "VM is not pending")
             body = {"event": "coin", "actor": "CUST", "payload": 1}
             cust = client.post(f"{prefix}/event", json=body)
             assert curl.communicate()[0] == cust.content
@@ -58,10 +58,10 @@ def test_the_same_syncnet_in_an_application(app: str, prefix: str) -> None:
         assert client.post(f"{prefix}/event", content=b" " * (LIMITS.body_bytes_max + 1)).status_code == 413
 
 
-def test_g6_a_client_that_goes_away_is_gone() -> None:
+def test_g6_the_offer_of_a_client_that_disconnects_is_withdrawn() -> None:
     with uvicorn("app") as client:
         assert client.get("/").text == "home of /"
         with curls(f"{client.base_url}/sync/event?event=coin&actor=VM") as (curl,):
-            until(lambda: pending(client, "/sync") == "1", lambda: "VM does not wait")
+            until(lambda: pending(client, "/sync") == "1", lambda: "VM is not pending")
             curl.kill()
-            until(lambda: pending(client, "/sync") == "0", lambda: "a ghost is left")
+            until(lambda: pending(client, "/sync") == "0", lambda: "the offer is still pending")

@@ -1,4 +1,4 @@
-"""Bad input, each with its status and a message that says what was expected, what came and where; it goes on."""
+"""Bad input gets its status and a message that says what was expected, what came and where; the server continues."""
 
 import socket
 from typing import Any
@@ -11,19 +11,19 @@ from tests.end_to_end.running import Server
 
 
 @pytest.fixture(autouse=True)
-def goes_on(server: Server) -> Any:
+def server_still_syncs(server: Server) -> Any:
     yield
     assert server.client.get("/event?event=after&actor=A&mates=0").status_code == 200
 
 
-def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    document: dict[str, Any] = answer.json()
+def problem(response: httpx.Response, status: int) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = response.json()
     assert document["status"] == status
     assert document["type"].startswith("urn:syncnet:problem:")
     assert document["title"]
-    assert "Traceback" not in answer.text
+    assert "Traceback" not in response.text
     return document
 
 
@@ -47,7 +47,7 @@ QUERIES = [
 
 
 @pytest.mark.parametrize(("query", "parameter", "message"), QUERIES, ids=[row[0] for row in QUERIES])
-def test_parameters(server: Server, query: str, parameter: str, message: str) -> None:
+def test_a_bad_parameter_is_named(server: Server, query: str, parameter: str, message: str) -> None:
     document = problem(server.client.get(f"/event?{query}"), 400)
     assert document["parameter"] == parameter
     assert document["detail"].startswith(f"{parameter}: ")
@@ -75,35 +75,35 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("content_type", "body", "status", "message"), BODIES, ids=[str(r[1][:24]) for r in BODIES])
-def test_bodies(server: Server, content_type: str, body: bytes, status: int, message: str) -> None:
-    answer = server.client.post("/event", content=body, headers={"content-type": content_type})
-    assert message in problem(answer, status)["detail"]
+def test_a_bad_body_is_refused(server: Server, content_type: str, body: bytes, status: int, message: str) -> None:
+    response = server.client.post("/event", content=body, headers={"content-type": content_type})
+    assert message in problem(response, status)["detail"]
 
 
-def test_who_sent_a_body_that_was_not_read_is_told_that_the_connection_ends(server: Server) -> None:
+def test_a_response_before_the_body_was_read_closes_the_connection(server: Server) -> None:
     for _ in range(20):
         refused = server.client.post("/event", content=b" " * (LIMITS.body_bytes_max + 1))
         assert (refused.status_code, refused.headers["connection"]) == (413, "close")
-        assert "connection" not in server.client.get("/healthz").headers, "and can go on with another one"
+        assert "connection" not in server.client.get("/healthz").headers, "a new connection is kept"
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "HEAD", "OPTIONS", "BREW"])
-def test_methods(server: Server, method: str) -> None:
-    answer = server.client.request(method, "/event?event=e&actor=A")
-    assert answer.status_code == 405
-    assert answer.headers["allow"] == "GET, POST, DELETE"
+def test_an_unsupported_method_is_refused(server: Server, method: str) -> None:
+    response = server.client.request(method, "/event?event=e&actor=A")
+    assert response.status_code == 405
+    assert response.headers["allow"] == "GET, POST, DELETE"
     if method != "HEAD":
-        assert problem(answer, 405)["detail"] == f"/event takes GET, POST, DELETE, got {method}"
+        assert problem(response, 405)["detail"] == f"/event takes GET, POST, DELETE, got {method}"
 
 
 @pytest.mark.parametrize(
     ("path", "hint"), [("/events", 'did you mean "/event"?'), ("/x", "expected one of /event"), ("/", "one of")]
 )
-def test_unknown_paths(server: Server, path: str, hint: str) -> None:
+def test_an_unknown_path_is_404_with_a_hint(server: Server, path: str, hint: str) -> None:
     assert hint in problem(server.client.get(path), 404)["detail"]
 
 
-def test_stats_and_its_parameters(server: Server) -> None:
+def test_stats_refuses_unknown_parameters_and_methods(server: Server) -> None:
     assert problem(server.client.get("/stats?namespace=a b"), 400)["parameter"] == "namespace"
     assert problem(server.client.get("/stats?event=e"), 400)["parameter"] == "event"
     assert problem(server.client.post("/stats"), 405)["detail"] == "/stats takes GET, HEAD, got POST"
@@ -124,17 +124,17 @@ RAW = [
 
 
 @pytest.mark.parametrize(("sent", "status"), RAW, ids=[str(row[0][:40]) for row in RAW])
-def test_raw_bytes(server: Server, sent: bytes, status: bytes) -> None:
+def test_malformed_http_is_refused(server: Server, sent: bytes, status: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(sent)
         line = connection.recv(4096).split(b"\r\n")[0]
     assert line.split()[1].startswith(status), line
 
 
-def test_a_body_that_breaks_off_is_no_offer(server: Server) -> None:
-    """What had come would be a valid form."""
+def test_an_incomplete_body_makes_no_offer(server: Server) -> None:
+    """The part of the body that arrives would be a valid form."""
     form = b"Content-Type: application/x-www-form-urlencoded"
     head = b"POST /event HTTP/1.1\r\nHost: localhost\r\n" + form + b"\r\nContent-Length: 99\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(head + b"event=broken&actor=A")
-    assert server.client.get("/event?event=broken&actor=B&timeout=50ms").status_code == 408
+    assert server.client.get("/event?event=broken&actor=B&timeout=50ms").status_code == 410

@@ -1,4 +1,4 @@
-"""Every example runs, with real Bash and real curl, against a fresh server."""
+"""Every example runs, with real Bash and real curl, against a new server."""
 
 import json
 import os
@@ -18,12 +18,12 @@ def start(server: Server, script: str, *arguments: str, **environment: str) -> "
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # so that a script and what it started can be ended together
+        start_new_session=True,  # so that a script and its child processes can be killed together
     )
 
 
 def finished(process: "subprocess.Popen[str]") -> str:
-    """Return what a script printed; it must have gone well."""
+    """Return what a script printed; its exit status must be 0."""
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     return out
@@ -37,7 +37,7 @@ def test_every_script_is_run_here() -> None:
 
 
 def test_vending_machine(fresh_server: Server) -> None:
-    """Run at once, VM first; it leaves the block of semantics.md on the terminal."""
+    """Both scripts run concurrently, VM first; the graph log is that of semantics.md."""
     vm = start(fresh_server, "vending-machine/vm.sh")
     fresh_server.until_pending(1)
     customer = start(fresh_server, "vending-machine/customer.sh")
@@ -61,7 +61,7 @@ def test_start_line(fresh_server: Server) -> None:
     assert [finished(runner) for runner in runners] == ["ANNA runs\n", "BEN runs\n", "CLARA runs\n"]
 
 
-def test_a_runner_who_waits_in_vain_is_told_who_is_missing(fresh_server: Server) -> None:
+def test_a_runner_that_times_out_prints_the_missing_actors(fresh_server: Server) -> None:
     runner = start(fresh_server, "start-line/runner.sh", "ANNA", TIMEOUT="10ms")
     out, err = runner.communicate(timeout=60)
     assert runner.returncode != 0
@@ -70,7 +70,7 @@ def test_a_runner_who_waits_in_vain_is_told_who_is_missing(fresh_server: Server)
 
 
 def test_pairing(fresh_server: Server) -> None:
-    """Five players of two games; only two pairs are near enough in rank."""
+    """Five players of two games; only two pairs have similar ranks."""
     players = {}
     for number, (name, game, rank) in enumerate(
         [("ADA", "go", "1500"), ("BOB", "chess", "1500"), ("CAT", "go", "1900"), ("DAN", "go", "1450")], 1
@@ -91,7 +91,7 @@ def test_pairing(fresh_server: Server) -> None:
 
 
 def test_call(fresh_server: Server) -> None:
-    """Two race for one caller: the first one there gets the call, the other is too late."""
+    """Two callees compete for one caller: the first to arrive gets the call, the other is too late."""
     first = start(fresh_server, "call/callee.sh", "FAST")
     fresh_server.until_pending(1)
     second = start(fresh_server, "call/callee.sh", "SLOW", TIMEOUT="1s")

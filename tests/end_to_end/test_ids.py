@@ -1,4 +1,4 @@
-"""Ids, lingers, withdrawals, aborts, the trace and a graceful stop, over HTTP."""
+"""Ids, lingers, withdrawals, aborts, the trace and graceful shutdown, over HTTP."""
 
 import signal
 import socket
@@ -13,73 +13,74 @@ from tests.end_to_end.running import Server, curls, running, until
 
 @pytest.fixture
 def own() -> Iterator[Server]:
-    """A server of the test's own."""
+    """A new server for this test."""
     with running() as server:
         yield server
 
 
-def waiting(server: Server, target: str, pending: int = 1) -> socket.socket:
-    """Ask, wait until so many are pending, and return the connection on which the answer will come."""
+def request(server: Server, target: str, pending: int = 1) -> socket.socket:
+    """Send a request and wait until `pending` offers are pending; return the connection of the request."""
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
     connection.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     server.until_pending(pending)
     return connection
 
 
-def answer(connection: socket.socket) -> tuple[int, bytes]:
+def response(connection: socket.socket) -> tuple[int, bytes]:
+    """Read a response to the end; return its status and body."""
     with connection, connection.makefile("rb") as file:
         whole = file.read()
     head, _, body = whole.partition(b"\r\n\r\n")
     return int(head.split()[1]), body
 
 
-def test_g7_asking_again_with_an_id_is_safe(own: Server) -> None:
+def test_g7_a_repeated_request_with_the_same_id_gets_the_same_outcome(own: Server) -> None:
     vm = "/event?event=coin&actor=VM&id=vm/1"
-    first = waiting(own, vm)
-    second = waiting(own, vm)
-    status, body = answer(first)
+    first = request(own, vm)
+    second = request(own, vm)
+    status, body = response(first)
     assert status == 409
     assert b"urn:syncnet:problem:replaced" in body
     assert own.pending() == 1
     cust = own.client.get("/event?event=coin&actor=CUST&id=cust/1")
-    assert answer(second) == (200, cust.content)
-    again = own.client.get(vm)
-    assert again.content == cust.content
-    assert (again.headers["syncnet-id"], again.headers["syncnet-rank"]) == ("vm/1", "0")
+    assert response(second) == (200, cust.content)
+    repeated = own.client.get(vm)
+    assert repeated.content == cust.content
+    assert (repeated.headers["syncnet-id"], repeated.headers["syncnet-rank"]) == ("vm/1", "0")
     post = own.client.post("/event", json={"event": "coin", "actor": "VM", "id": "vm/1"})
     assert post.content == cust.content
     other = own.client.get(f"{vm}&mates=2")
     assert other.status_code == 409
     assert other.json()["type"] == "urn:syncnet:problem:id-reused"
-    assert own.client.get(f"{vm}&namespace=other&timeout=0").status_code == 408
+    assert own.client.get(f"{vm}&namespace=other&timeout=0").status_code == 410
 
 
-def test_g7_a_timeout_is_told_again(own: Server) -> None:
+def test_g7_a_repeated_request_gets_the_same_timeout_again(own: Server) -> None:
     vm = "/event?event=coin&actor=VM&id=vm&timeout=0"
     first = own.client.get(vm)
-    assert first.status_code == 408
+    assert first.status_code == 410
     assert own.client.get(vm).content == first.content
     assert own.client.get("/event?event=coin&actor=CUST&timeout=0").json()["present"] == []
 
 
-def test_a_lost_connection_leaves_an_offer_for_its_linger(own: Server) -> None:
-    """G6 for one without; with an id it stays, and the client comes back to it."""
-    waiting(own, "/event?event=coin&actor=VM&id=vm").close()
-    waiting(own, "/event?event=tea&actor=T&id=t&linger=0", pending=2).close()
+def test_an_offer_stays_pending_for_its_linger_after_its_connection_is_lost(own: Server) -> None:
+    """A client with an id can resume its offer; an offer with a linger of 0 is withdrawn at once (G6)."""
+    request(own, "/event?event=coin&actor=VM&id=vm").close()
+    request(own, "/event?event=tea&actor=T&id=t&linger=0", pending=2).close()
     own.until_pending(1)
     assert list(own.stats()) == ["coin"]
-    back = waiting(own, "/event?event=coin&actor=VM&id=vm")
+    resumed = request(own, "/event?event=coin&actor=VM&id=vm")
     assert own.client.get("/event?event=coin&actor=CUST").status_code == 200
-    assert answer(back)[0] == 200
-    waiting(own, "/event?event=late&actor=L&id=l&linger=50ms").close()
+    assert response(resumed)[0] == 200
+    request(own, "/event?event=late&actor=L&id=l&linger=50ms").close()
     own.until_pending(0)
 
 
-def test_a_delete_withdraws(own: Server) -> None:
-    vm = waiting(own, "/event?event=coin&actor=VM&id=vm")
-    gone = own.client.delete("/event?id=vm")
-    assert (gone.status_code, gone.content) == (204, b"")
-    status, body = answer(vm)
+def test_a_delete_withdraws_the_offer(own: Server) -> None:
+    vm = request(own, "/event?event=coin&actor=VM&id=vm")
+    deleted = own.client.delete("/event?id=vm")
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    status, body = response(vm)
     assert status == 410
     assert b"the offer was withdrawn" in body
     assert own.client.delete("/event?id=vm").status_code == 204
@@ -95,9 +96,9 @@ def test_a_delete_withdraws(own: Server) -> None:
     assert own.client.delete("/event?id=x&actor=Y").json()["parameter"] == "actor"
 
 
-def test_an_abort_ends_all_of_an_event_and_says_why(own: Server) -> None:
+def test_an_abort_ends_all_offers_of_an_event_with_its_reason(own: Server) -> None:
     target = "/event?event=coin&mates=5&actor="
-    with curls(*(f"{own.url}{target}{actor}" for actor in "ABC")) as waiters:
+    with curls(*(f"{own.url}{target}{actor}" for actor in "ABC")) as processes:
         own.until_pending(3)
         refused = own.client.post("/abort", data={"event": "coin"})
         assert (refused.status_code, refused.json()["parameter"]) == (400, "reason")
@@ -105,15 +106,15 @@ def test_an_abort_ends_all_of_an_event_and_says_why(own: Server) -> None:
         assert (both.status_code, both.json()["parameter"]) == (400, "actor")
         ended = own.client.post("/abort?by=ops", json={"event": "coin", "reason": "the machine is broken"})
         assert (ended.status_code, ended.json()) == (200, {"aborted": 3})
-        for waiter in waiters:
-            said = httpx.Response(410, content=waiter.communicate()[0]).json()
-            assert said["detail"] == "the offer was aborted by ops: the machine is broken"
-            assert (said["by"], said["reason"], said["status"]) == ("ops", "the machine is broken", 410)
+        for process in processes:
+            problem = httpx.Response(410, content=process.communicate()[0]).json()
+            assert problem["detail"] == "the offer was aborted by ops: the machine is broken"
+            assert (problem["by"], problem["reason"], problem["status"]) == ("ops", "the machine is broken", 410)
     until(lambda: own.stdout.count("aborted by ops: the machine is broken") == 3, lambda: own.stdout)
     assert own.client.post("/abort", json={"actor": "A", "reason": "x"}).json() == {"aborted": 0}
 
 
-def test_the_trace_tells_what_has_happened(own: Server) -> None:
+def test_the_trace_lists_the_syncs(own: Server) -> None:
     for number in range(3):
         own.client.get(f"/event?event=e{number}&actor=A&mates=0&payload=secret")
     trace = own.client.get("/trace").json()
@@ -125,10 +126,10 @@ def test_the_trace_tells_what_has_happened(own: Server) -> None:
     assert own.client.get("/trace?limit=0").json()["parameter"] == "limit"
 
 
-def test_a_graceful_stop_turns_readyz_first_and_keeps_the_waiting_for_the_drain() -> None:
+def test_during_the_drain_readyz_is_503_and_pending_offers_stay() -> None:
     with running("--drain", "600s") as server:
         assert server.client.get("/readyz").status_code == 200
-        vm = waiting(server, "/event?event=coin&actor=VM")
+        vm = request(server, "/event?event=coin&actor=VM")
         server.process.send_signal(signal.SIGTERM)
         until(lambda: server.client.get("/readyz").status_code == 503, lambda: "still ready")
         assert server.client.get("/healthz").status_code == 200
@@ -141,34 +142,34 @@ def test_a_graceful_stop_turns_readyz_first_and_keeps_the_waiting_for_the_drain(
         vm.close()
 
 
-def test_g6_who_gives_up_during_the_drain_is_gone_when_the_server_is_back(tmp_path: Path) -> None:
+def test_g6_an_offer_withdrawn_during_the_drain_stays_withdrawn_after_a_restart(tmp_path: Path) -> None:
     journal = f"--journal={tmp_path}"
     with running("--drain", "600s", journal) as server:
-        vm = waiting(server, "/event?event=coin&actor=VM&id=vm")
+        vm = request(server, "/event?event=coin&actor=VM&id=vm")
         server.process.send_signal(signal.SIGTERM)
         until(lambda: server.client.get("/readyz").status_code == 503, lambda: "still ready")
         assert server.client.delete("/event?id=vm").status_code == 204
-        assert answer(vm)[0] == 410
+        assert response(vm)[0] == 410
         server.process.send_signal(signal.SIGTERM)
     with running(journal) as server:
-        assert server.client.get("/event?event=coin&actor=CUST&timeout=0").status_code == 408
+        assert server.client.get("/event?event=coin&actor=CUST&timeout=0").status_code == 410
 
 
-def test_after_the_drain_the_waiting_get_503() -> None:
+def test_after_the_drain_pending_requests_get_503() -> None:
     with running("--drain", "50ms") as server:
-        vm = waiting(server, "/event?event=coin&actor=VM")
+        vm = request(server, "/event?event=coin&actor=VM")
         assert server.stop() == 0
-        status, body = answer(vm)
+        status, body = response(vm)
         assert status == 503
         assert b"the server is about to end" in body
 
 
-def test_g9_a_journal_keeps_offers_with_ids_over_a_kill(tmp_path: object) -> None:
+def test_g9_a_journal_keeps_offers_with_ids_when_the_server_is_killed(tmp_path: object) -> None:
     options = ("--journal", f"{tmp_path}/journal")
     with running(*options) as server:
         done = server.client.get("/event?event=solo&actor=S&mates=0&id=s").content
-        kept = waiting(server, "/event?event=coin&actor=VM&id=vm")
-        lost = waiting(server, "/event?event=tea&actor=X", pending=2)
+        kept = request(server, "/event?event=coin&actor=VM&id=vm")
+        lost = request(server, "/event?event=tea&actor=X", pending=2)
         server.process.kill()
         server.process.wait()
         kept.close()

@@ -1,4 +1,4 @@
-"""Every limit, met over real HTTP: its status, what it says, and that what is pending stays untouched."""
+"""Every limit, reached over real HTTP: its status and message; pending offers are not affected."""
 
 import socket
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from syncnet.core.limits import Limits
 from syncnet.server.rsgi import RequestCounts
 from tests.end_to_end.running import Server, curls, running, until
 
-OF_A_REQUEST = {
+REQUEST_LIMITS = {
     "mates-max": 3,
     "events-per-offer-max": 2,
     "event-characters-max": 8,
@@ -41,12 +41,12 @@ def options(limits: dict[str, int]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[Server]:
-    """A server with small limits, and one who waits in it all the time."""
-    with running(*options(OF_A_REQUEST)) as server, curls(f"{server.url}/event?event=coin&actor=VM") as (curl,):
+    """A server with small limits, and with one pending offer all the time."""
+    with running(*options(REQUEST_LIMITS)) as server, curls(f"{server.url}/event?event=coin&actor=VM") as (curl,):
         server.until_pending(1)
         yield server
-        answer = server.client.get("/event?event=coin&actor=CUST")
-        assert (answer.status_code, curl.communicate()[0]) == (200, answer.content)
+        response = server.client.get("/event?event=coin&actor=CUST")
+        assert (response.status_code, curl.communicate()[0]) == (200, response.content)
 
 
 QUERIES = [
@@ -74,11 +74,11 @@ QUERIES = [
 @pytest.mark.parametrize(
     ("limit", "query", "status", "detail"), QUERIES, ids=[f"{row[0]}-{row[1][:24]}" for row in QUERIES]
 )
-def test_limits_of_a_query(small: Server, limit: str, query: str, status: int, detail: str) -> None:
-    assert limit in OF_A_REQUEST
-    answer = small.client.get(f"/event?{query}")
-    assert (answer.status_code, answer.json()["status"]) == (status, status)
-    assert detail in answer.json()["detail"]
+def test_a_query_above_a_limit_is_refused(small: Server, limit: str, query: str, status: int, detail: str) -> None:
+    assert limit in REQUEST_LIMITS
+    response = small.client.get(f"/event?{query}")
+    assert (response.status_code, response.json()["status"]) == (status, status)
+    assert detail in response.json()["detail"]
     assert small.pending() == 1
 
 
@@ -94,14 +94,16 @@ BODIES: list[tuple[str, dict[str, Any], int, str]] = [
 
 
 @pytest.mark.parametrize(("limit", "values", "status", "detail"), BODIES, ids=[row[0] for row in BODIES])
-def test_limits_of_a_body(small: Server, limit: str, values: dict[str, Any], status: int, detail: str) -> None:
-    assert limit in OF_A_REQUEST
-    answer = small.client.post("/event", json={"event": "e", "actor": "A", **values})
-    assert (answer.status_code, answer.json()["detail"][: len(detail)]) == (status, detail)
+def test_a_body_above_a_limit_is_refused(
+    small: Server, limit: str, values: dict[str, Any], status: int, detail: str
+) -> None:
+    assert limit in REQUEST_LIMITS
+    response = small.client.post("/event", json={"event": "e", "actor": "A", **values})
+    assert (response.status_code, response.json()["detail"][: len(detail)]) == (status, detail)
     assert small.pending() == 1
 
 
-def test_at_the_limits_all_is_well(small: Server) -> None:
+def test_a_body_at_all_limits_is_accepted(small: Server) -> None:
     body = {"event": ["12345678", "12"], "actor": "A", "labels": {"a": "", "b": ""}, "payload": "x" * 48, "timeout": 60}
     assert small.client.post("/event", json={**body, "mates": 0, "selector": "k" * 20}).status_code == 200
 
@@ -115,8 +117,10 @@ FULL = [
 
 
 @pytest.mark.parametrize(("limits", "namespace", "status", "detail"), FULL, ids=[next(iter(row[0])) for row in FULL])
-def test_where_no_more_can_wait(limits: dict[str, int], namespace: str, status: int, detail: str) -> None:
-    """The next is told to come again later; one who lets the waiting go is taken, and so is the next after that."""
+def test_a_full_server_accepts_only_offers_that_sync_at_once(
+    limits: dict[str, int], namespace: str, status: int, detail: str
+) -> None:
+    """Another offer gets `Retry-After`; after a sync has made room, the next offer is accepted."""
     with (
         running(*options(limits)) as server,
         curls(f"{server.url}/event?event=coin&actor=VM&namespace=first") as (curl,),
@@ -130,37 +134,37 @@ def test_where_no_more_can_wait(limits: dict[str, int], namespace: str, status: 
         assert server.client.get("/event?event=coin&actor=CUST&namespace=first").status_code == 200
         assert curl.communicate()[0]
         body |= {"timeout": 0, "payload": ""}
-        assert server.client.post("/event", json=body).status_code == 408
+        assert server.client.post("/event", json=body).status_code == 410
 
 
-def test_another_namespace_is_not_concerned() -> None:
+def test_the_limit_of_a_namespace_does_not_affect_other_namespaces() -> None:
     with (
         running(*options({"pending-per-namespace-max": 1})) as server,
         curls(f"{server.url}/event?event=coin&actor=VM&namespace=first"),
     ):
         server.until_pending(1, "first")
-        assert server.client.get("/event?event=e&actor=A&timeout=0").status_code == 408
+        assert server.client.get("/event?event=e&actor=A&timeout=0").status_code == 410
 
 
-def test_the_search_ends_at_its_bound() -> None:
+def test_a_search_at_its_limit_is_counted_as_a_miss() -> None:
     with running(*options({"search-steps-max": 10})) as server:
-        apart = f"mates=2&labels=side=1&selector={quote('side!=1')}"
-        urls = [f"{server.url}/event?event=e&actor=A{number}&{apart}" for number in range(12)]
+        incompatible = f"mates=2&labels=side=1&selector={quote('side!=1')}"
+        urls = [f"{server.url}/event?event=e&actor=A{number}&{incompatible}" for number in range(12)]
         with curls(*urls):
             server.until_pending(12)
-            assert server.client.get("/event?event=e&actor=B&mates=2&timeout=0").status_code == 408
+            assert server.client.get("/event?event=e&actor=B&mates=2&timeout=0").status_code == 410
             assert int(server.client.get("/stats").headers["syncnet-misses"]) > 0
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_outcomes_and_trace_are_limited_by_number() -> None:
     with running("--log-format", "none", "--trace-keep", "2", "--limit", "outcomes-max=1") as server:
         first, second = ("/event?event=e&actor=A&mates=0&id=1", "/event?event=e&actor=A&mates=0&id=2")
         assert [server.client.get(path).json()["sync"] for path in (first, second, second)] == [1, 2, 2]
-        assert server.client.get(first).json()["sync"] == 3, "the first was forgotten, and so happened anew"
+        assert server.client.get(first).json()["sync"] == 3, "the first outcome was forgotten, so the offer syncs again"
         assert [sync["sync"] for sync in server.client.get("/trace").json()["syncs"]] == [2, 3]
 
 
-def test_what_is_remembered_is_bounded_by_weight() -> None:
+def test_outcomes_and_trace_are_limited_by_size() -> None:
     with running(*options({"trace-bytes-max": 1_500, "outcomes-bytes-max": 1_500})) as server:
         for number in (1, 2):
             body = {"event": "e", "actor": "A", "mates": 0, "id": str(number), "payload": "x" * 900}
@@ -170,7 +174,7 @@ def test_what_is_remembered_is_bounded_by_weight() -> None:
 
 
 @pytest.mark.parametrize("option", [("--outcome-ttl", "500ms"), ("--limit", "outcome-ttl-s=1")])
-def test_outcomes_are_told_again_for_a_while(option: tuple[str, str]) -> None:
+def test_an_outcome_is_forgotten_after_its_time(option: tuple[str, str]) -> None:
     with running("--log-format", "none", *option) as server:
         path = "/event?event=e&actor=A&mates=0&id=1"
         assert server.client.get(path).json()["sync"] == 1
@@ -178,14 +182,14 @@ def test_outcomes_are_told_again_for_a_while(option: tuple[str, str]) -> None:
 
 
 def raw(server: Server, sent: bytes) -> bytes:
-    """Return all that comes until the server closes the connection."""
+    """Send bytes; return all bytes that arrive until the server closes the connection."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(sent)
         return connection.makefile("rb").read()
 
 
-def test_bodies_and_heads_that_do_not_come() -> None:
-    """One who waits for its mates is on no clock but its own."""
+def test_slow_bodies_heads_and_idle_connections_are_ended() -> None:
+    """A pending offer is not affected by these limits."""
     with (
         running(*options({"body-read-s-max": 1, "head-read-s-max": 1})) as server,
         curls(f"{server.url}/event?event=coin&actor=VM") as (curl,),
@@ -197,7 +201,7 @@ def test_bodies_and_heads_that_do_not_come() -> None:
         assert raw(server, b"GET /event?ev") == b""
         assert raw(server, b"") == b""
         idle = raw(server, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert idle.startswith(b"HTTP/1.1 200 "), "answered, and closed when no further request came"
+        assert idle.startswith(b"HTTP/1.1 200 "), "closed because no further request came"
         assert httpx.get(f"{server.url}/event?event=coin&actor=CUST").status_code == 200
         assert curl.communicate()[0]
 
@@ -207,31 +211,31 @@ def test_bodies_and_heads_that_do_not_come() -> None:
     [b"A: " + b"a" * 300_000 + b"\r\n", b"A: a\r\n" * 200],
     ids=["bytes", "number"],
 )
-def test_heads_that_are_too_large(headers: bytes) -> None:
+def test_too_large_heads_get_431(headers: bytes) -> None:
     with running(*options({"head-bytes-max": 8_192})) as server:
-        answer = raw(server, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n")
-        assert answer.startswith(b"HTTP/1.1 431 ")
+        response = raw(server, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n")
+        assert response.startswith(b"HTTP/1.1 431 ")
 
 
-def test_a_connection_is_closed_after_so_many_requests() -> None:
+def test_a_connection_is_closed_after_its_last_request() -> None:
     with running(*options({"requests-per-connection-max": 3})) as server:
         request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        answers = raw(server, request * 3)
-        assert answers.count(b"HTTP/1.1 200 OK\r\n") == 3
-        assert answers.count(b"\r\nconnection: close\r\n") == 1
+        responses = raw(server, request * 3)
+        assert responses.count(b"HTTP/1.1 200 OK\r\n") == 3
+        assert responses.count(b"\r\nconnection: close\r\n") == 1
         with httpx.Client(base_url=server.url) as client:
             assert [client.get("/healthz").status_code for _ in range(10)] == [200] * 10
 
 
-def test_every_limit_is_met_in_this_file() -> None:
+def test_every_limit_is_tested_in_this_file() -> None:
     text = Path(__file__).read_text()
     names = {field.name.replace("_", "-") for field in fields(Limits)}
-    said_otherwise = {"trace-syncs-max": "--trace-keep"}
-    assert {name for name in names - IN_CORE_ONLY if f'"{said_otherwise.get(name, name)}' not in text} == set()
+    other_options = {"trace-syncs-max": "--trace-keep"}
+    assert {name for name in names - IN_CORE_ONLY if f'"{other_options.get(name, name)}' not in text} == set()
 
 
 @pytest.mark.parametrize(
-    ("about", "status"),
+    ("sent", "status"),
     [
         (b"/event HTTP/1.1\r\nContent-Length: 9999999", b"413"),
         (b"/event HTTP/1.1\r\nTransfer-Encoding: chunked", b"411"),
@@ -239,14 +243,14 @@ def test_every_limit_is_met_in_this_file() -> None:
         (b"/healthz HTTP/1.1\r\nContent-Length: 9", b"405"),
     ],
 )
-def test_an_answer_before_the_body_says_that_the_connection_ends(small: Server, about: bytes, status: bytes) -> None:
-    """Otherwise a client would send its next request into a connection that is being closed."""
-    answer = raw(small, b"POST " + about + b"\r\nHost: localhost\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 " + status)
-    assert b"\r\nconnection: close\r\n" in answer
+def test_a_response_before_the_body_closes_the_connection(small: Server, sent: bytes, status: bytes) -> None:
+    """Otherwise a client would send its next request on a connection that is being closed."""
+    response = raw(small, b"POST " + sent + b"\r\nHost: localhost\r\n\r\n")
+    assert response.startswith(b"HTTP/1.1 " + status)
+    assert b"\r\nconnection: close\r\n" in response
 
 
-def test_counts_of_connections_are_bounded_and_a_busy_one_is_not_forgotten() -> None:
+def test_request_counts_are_limited_and_keep_a_busy_connection() -> None:
     counts = RequestCounts(1_000)
     last = []
     for number in range(1_000):

@@ -1,6 +1,6 @@
-"""The server keeps to its own description: /openapi.json is valid, and random requests meet only what it says.
+"""The server conforms to its own description: /openapi.json is valid, and responses to random requests match it.
 
-`SYNCNET_FUZZ_EXAMPLES` says how many requests each operation gets; `make fuzz` sends many.
+`SYNCNET_FUZZ_EXAMPLES` is the number of requests for each operation; `make fuzz` sends many.
 """
 
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-import schemathesis.transport.asgi  # loaded here, because to load it deep inside a test fails on CPython 3.11
+import schemathesis.transport.asgi  # imported here, because importing it deep inside a test fails on CPython 3.11
 from hypothesis import HealthCheck, given, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import GenerationMode
@@ -31,8 +31,8 @@ from syncnet.wire.parameter_table import PARAMETERS
 from tests.end_to_end.running import Server
 
 EXAMPLES = int(os.environ.get("SYNCNET_FUZZ_EXAMPLES", "30"))
-HANGS_S = 20
-WAIT_S = 0.02
+REQUEST_S_MAX = 20
+OFFER_TIMEOUT_S_MAX = 0.02
 CHECKS = (
     not_a_server_error,
     status_code_conformance,
@@ -52,38 +52,38 @@ OPERATIONS = {
 }
 
 
-def waits_too_long(timeout: object) -> bool:
+def is_too_long(timeout: object) -> bool:
     try:
         seconds = parse_duration_s("timeout", timeout) if isinstance(timeout, str) else timeout
     except ParameterError:
         return False
-    return timeout is None or (isinstance(seconds, int | float) and not seconds <= WAIT_S)
+    return timeout is None or (isinstance(seconds, int | float) and not seconds <= OFFER_TIMEOUT_S_MAX)
 
 
-def made_to_end(case: Any) -> Any:
-    """Give an offer that would wait a short timeout; one that does not do is left as it is."""
+def with_short_timeout(case: Any) -> Any:
+    """Shorten the timeout of an offer, or add one; an invalid timeout is not changed."""
     if case.path == "/event" and case.method in ("GET", "POST"):
-        place = case.body if isinstance(case.body, dict) else case.query
-        if isinstance(place, dict) and waits_too_long(place.get("timeout")):
-            place["timeout"] = f"{WAIT_S}s"
+        parameters = case.body if isinstance(case.body, dict) else case.query
+        if isinstance(parameters, dict) and is_too_long(parameters.get("timeout")):
+            parameters["timeout"] = f"{OFFER_TIMEOUT_S_MAX}s"
     return case
 
 
 def modes(operation: Any) -> list[GenerationMode]:
-    """Requests that are as described, and others, where there is anything to do otherwise."""
+    """Return the kinds of requests for an operation: valid ones, and invalid ones if it has parameters or a body."""
     return list(GenerationMode) if operation.query or operation.body else [GenerationMode.POSITIVE]
 
 
 @pytest.mark.parametrize(
     ("label", "mode"), [(label, mode) for label, operation in OPERATIONS.items() for mode in modes(operation)]
 )
-def test_random_requests_meet_what_is_described(server: Server, label: str, mode: GenerationMode) -> None:
-    """No 5xx, no undocumented status, header or body, and no hang: an offer is made to give up soon."""
+def test_responses_to_random_requests_match_the_document(server: Server, label: str, mode: GenerationMode) -> None:
+    """No 5xx, no undocumented status, header or body, and no hang: every offer has a short timeout."""
 
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=OPERATIONS[label].as_strategy(generation_mode=mode))
     def ask(case: Any) -> None:
-        made_to_end(case).call_and_validate(base_url=server.url, checks=CHECKS, timeout=HANGS_S)
+        with_short_timeout(case).call_and_validate(base_url=server.url, checks=CHECKS, timeout=REQUEST_S_MAX)
 
     ask()
 
@@ -94,18 +94,68 @@ def test_the_document_is_valid_openapi(server: Server) -> None:
     assert document["openapi"].startswith("3.1.")
 
 
-def test_every_problem_is_described_somewhere(server: Server) -> None:
-    """But the two that belong to no operation."""
+def test_every_problem_of_an_operation_is_described(server: Server) -> None:
+    """Two problems belong to no operation."""
     text = server.client.get("/openapi.json").text
     described = {code for code in PROBLEMS if f"`{code}`" in text}
     assert set(PROBLEMS) - described == {"unknown-path", "method-not-allowed"}
 
 
+def operations(document: Any) -> list[Any]:
+    return [operation for methods in document["paths"].values() for operation in methods.values()]
+
+
+def component(document: Any, reference: dict[str, str]) -> Any:
+    kind, name = reference["$ref"].removeprefix("#/components/").split("/")
+    return document["components"][kind][name]
+
+
 def test_every_parameter_of_the_table_is_described(server: Server) -> None:
     document = server.client.get("/openapi.json").json()
-    operations = [operation for path in document["paths"].values() for operation in path.values()]
-    names = {parameter["name"] for operation in operations for parameter in operation.get("parameters", [])}
-    for operation in operations:
+    names = set()
+    for operation in operations(document):
+        names |= {component(document, parameter)["name"] for parameter in operation.get("parameters", [])}
         for media in operation.get("requestBody", {}).get("content", {}).values():
-            names |= set(media["schema"]["properties"])
+            names |= set(component(document, media["schema"])["properties"])
     assert names == set(PARAMETERS)
+
+
+def test_parameters_responses_and_bodies_are_named_components(server: Server) -> None:
+    """A generator of clients makes its names from those of the components."""
+    document = server.client.get("/openapi.json").json()
+    for operation in operations(document):
+        bodies = [media["schema"] for media in operation.get("requestBody", {}).get("content", {}).values()]
+        for part in (*operation.get("parameters", []), *operation["responses"].values(), *bodies):
+            assert part.keys() == {"$ref"}
+            assert component(document, part)
+    assert {"Problem", "Sync", "Member", "Offer", "OfferForm", "Abort", "Trace"} <= document["components"][
+        "schemas"
+    ].keys()
+    assert document["components"]["responses"]["Synced"]["content"]["application/json"] == {
+        "schema": {"$ref": "#/components/schemas/Sync"}
+    }
+
+
+def test_the_same_name_is_never_given_to_two_components() -> None:
+    """A component of one operation equals that of the same name of any other: alone or together, it is the same."""
+    whole = json.loads(openapi_document(ROUTES, LIMITS))["components"]
+    for path, (role, methods) in ROUTES.items():
+        for method in methods:
+            part = json.loads(openapi_document({path: (role, [method])}, LIMITS))["components"]
+            for kind, components in part.items():
+                assert all(whole[kind][name] == each for name, each in components.items())
+
+
+def test_probes_and_the_document_itself_require_no_token(server: Server) -> None:
+    paths = server.client.get("/openapi.json").json()["paths"]
+    assert {path for path, methods in paths.items() if methods.get("get", {}).get("security") == []} == {
+        "/healthz",
+        "/readyz",
+        "/openapi.json",
+    }
+    assert paths["/event"]["get"]["security"] == [{}, {"token": []}]
+
+
+@pytest.mark.parametrize(("mount_path", "url"), [("/", "/"), ("", "/"), ("/sync", "/sync")])
+def test_the_servers_url_is_the_mount_path(mount_path: str, url: str) -> None:
+    assert json.loads(openapi_document(ROUTES, LIMITS, mount_path))["servers"] == [{"url": url}]

@@ -1,4 +1,4 @@
-"""A real server with tokens, asked by real clients; browsers' headers, Host, SIGHUP, warnings; secrets stay secret."""
+"""A real server with tokens and real clients: roles, browser headers, `Host`, SIGHUP, warnings, secrecy of tokens."""
 
 import json
 import signal
@@ -18,11 +18,11 @@ SYNCNET = [sys.executable, "-m", "syncnet"]
 
 def make_token(name: str, *options: str) -> tuple[str, str]:
     """Return a token and its entry, as `syncnet token` prints them."""
-    made = subprocess.run([*SYNCNET, "token", name, *options], capture_output=True, text=True, timeout=30, check=True)
-    assert made.stderr.startswith(f"syncnet: the token of {name}, shown this once:\n")
-    secret = made.stderr.splitlines()[-1]
-    assert secret not in made.stdout
-    return secret, made.stdout
+    done = subprocess.run([*SYNCNET, "token", name, *options], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stderr.startswith(f"syncnet: the token of {name}, shown this once:\n")
+    secret = done.stderr.splitlines()[-1]
+    assert secret not in done.stdout
+    return secret, done.stdout
 
 
 def bearer(secret: str) -> dict[str, str]:
@@ -54,7 +54,7 @@ OFFER = "/event?event=e&actor=A&mates=0&namespace="
 
 
 @pytest.mark.parametrize(
-    ("who", "path", "status"),
+    ("name", "path", "status"),
     [
         ("ci", OFFER + "ci-1", 200),
         ("ci", OFFER + "default", 403),
@@ -67,15 +67,17 @@ OFFER = "/event?event=e&actor=A&mates=0&namespace="
         ("root", "/stats", 200),
     ],
 )
-def test_what_a_token_may(guarded: Server, tokens: Tokens, who: str, path: str, status: int) -> None:
-    answer = guarded.client.get(path, headers=bearer(getattr(tokens, who)))
-    assert answer.status_code == status
+def test_a_token_has_only_its_roles_and_namespaces(
+    guarded: Server, tokens: Tokens, name: str, path: str, status: int
+) -> None:
+    response = guarded.client.get(path, headers=bearer(getattr(tokens, name)))
+    assert response.status_code == status
     if status == 403:
-        assert answer.json()["type"] == "urn:syncnet:problem:forbidden"
-        assert f"got {who} " in answer.json()["detail"]
+        assert response.json()["type"] == "urn:syncnet:problem:forbidden"
+        assert f"got {name} " in response.json()["detail"]
 
 
-def test_a_body_cannot_name_another_namespace(guarded: Server, tokens: Tokens) -> None:
+def test_a_token_is_checked_for_the_namespace_in_a_body(guarded: Server, tokens: Tokens) -> None:
     offer = {"event": "e", "actor": "A", "mates": 0, "namespace": "default"}
     assert guarded.client.post("/event", json=offer, headers=bearer(tokens.ci)).status_code == 403
     assert guarded.client.post("/event?namespace=ci-1", json=offer, headers=bearer(tokens.ci)).status_code == 400
@@ -83,31 +85,31 @@ def test_a_body_cannot_name_another_namespace(guarded: Server, tokens: Tokens) -
     assert guarded.client.post("/event", json=offer, headers=bearer(tokens.ci)).status_code == 200
 
 
-def test_curl_without_and_with_a_token(guarded: Server, tokens: Tokens) -> None:
+def test_curl_without_a_token_gets_401_and_with_a_token_200(guarded: Server, tokens: Tokens) -> None:
     url = f"{guarded.url}{OFFER}ci-1"
     curl = ["curl", "--silent", "--include", "--max-time", "20"]
     without = subprocess.run([*curl, url], capture_output=True, text=True, timeout=30, check=True).stdout
     assert without.startswith("HTTP/1.1 401 Unauthorized")
     assert '\nwww-authenticate: Bearer realm="syncnet"' in without
     assert json.loads(without.splitlines()[-1])["type"] == "urn:syncnet:problem:unauthorized"
-    bearing = [*curl, "--oauth2-bearer", tokens.ci, url]
-    assert subprocess.run(bearing, capture_output=True, text=True, timeout=30, check=True).stdout.startswith(
+    with_token = [*curl, "--oauth2-bearer", tokens.ci, url]
+    assert subprocess.run(with_token, capture_output=True, text=True, timeout=30, check=True).stdout.startswith(
         "HTTP/1.1 200 OK"
     )
 
 
-def test_what_is_open_needs_no_token_and_takes_a_wrong_one(guarded: Server) -> None:
+def test_an_open_path_accepts_requests_without_a_token_and_with_a_wrong_one(guarded: Server) -> None:
     for authorization in (b"", b"Bearer wrong", b"Bearer \xff\xfe"):
         headers = [(b"authorization", authorization)] if authorization else []
         assert httpx.get(f"{guarded.url}/healthz", headers=headers).status_code == 200
         assert httpx.get(f"{guarded.url}/stats", headers=headers).status_code == 401
 
 
-def test_secrets_are_nowhere(guarded: Server, tokens: Tokens) -> None:
-    """In wrong places, they are neither echoed nor logged; nor are they where they belong."""
+def test_tokens_are_never_echoed_or_logged(guarded: Server, tokens: Tokens) -> None:
+    """Neither in the right header nor in any other part of a request."""
     secret = tokens.ci
     root = {"authorization": f"Bearer {tokens.root}"}
-    asked: list[dict[str, Any]] = [
+    requests: list[dict[str, Any]] = [
         {"url": "/stats", "headers": {"authorization": f"Bearer {secret}x"}},
         {"url": "/stats", "headers": {"authorization": secret}},
         {"url": "/stats", "headers": {"authorization": f"Basic {secret}"}},
@@ -120,10 +122,10 @@ def test_secrets_are_nowhere(guarded: Server, tokens: Tokens) -> None:
         {"url": "/stats", "headers": {"x-token": secret, "cookie": f"token={secret}"}},
         {"url": "/event?event=e&actor=A&mates=0&namespace=ci-1", "headers": bearer(secret)},
     ]
-    for each in asked:
-        answer = guarded.client.request(**{"method": "GET", **each})
-        assert secret not in answer.text, each
-        assert secret not in str(answer.headers), each
+    for each in requests:
+        response = guarded.client.request(**{"method": "GET", **each})
+        assert secret not in response.text, each
+        assert secret not in str(response.headers), each
     waiting = ["curl", "--silent", "--oauth2-bearer", secret, f"{guarded.url}/event?event=w&actor=A&namespace=ci-1"]
     with subprocess.Popen(waiting, stdout=subprocess.PIPE) as curl:
         guarded.until_pending(1, "ci-1")
@@ -135,7 +137,7 @@ def test_secrets_are_nowhere(guarded: Server, tokens: Tokens) -> None:
         assert token not in guarded.stdout
 
 
-def test_sighup_reads_the_file_again_and_a_bad_one_changes_nothing(tmp_path: Path) -> None:
+def test_sighup_reloads_the_token_file_unless_it_is_invalid(tmp_path: Path) -> None:
     file = tmp_path / "tokens.yaml"
     old, old_entry = make_token("old")
     new, new_entry = make_token("new")
@@ -169,19 +171,19 @@ def test_without_a_token_file_sighup_ends_the_server() -> None:
     [
         (["--token-file", "none.yaml"], "Error: --token-file none.yaml: cannot be read: No such file or directory"),
         (["--cors-origin", "x"], "expected an origin such as https://example.com"),
-        (["--allow-host", "x:1"], "expected the name of a host without a port"),
+        (["--allow-host", "x:1"], "expected a host name without a port"),
         (["--keepalive", "1s"], "expected 3s to 1h, got 1s"),
         (["--keepalive", "soon"], "expected a duration such as 250ms"),
     ],
 )
-def test_options_that_do_not_do(options: list[str], message: str) -> None:
+def test_invalid_options_end_the_server_with_a_message(options: list[str], message: str) -> None:
     ended = subprocess.run([*SYNCNET, "127.0.0.1:0", *options], capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode in (1, 2)
     assert message in ended.stderr
     assert "serves on" not in ended.stderr
 
 
-def test_a_token_that_cannot_be_made() -> None:
+def test_a_token_with_an_invalid_name_namespace_or_role_is_refused() -> None:
     for arguments in (["a b"], ["x", "--namespace", "a b"], ["x", "--role", "king"]):
         ended = subprocess.run([*SYNCNET, "token", *arguments], capture_output=True, text=True, timeout=30, check=False)
         assert ended.returncode == 2
@@ -191,7 +193,7 @@ def test_a_token_that_cannot_be_made() -> None:
 # --- browsers ----------------------------------------------------------------------------------------------
 
 
-def test_a_page_of_another_site_can_neither_offer_nor_read(server: Server) -> None:
+def test_a_page_of_another_site_can_neither_make_offers_nor_read(server: Server) -> None:
     server.client.get("/event?event=e&actor=A&mates=0")
     for headers in (
         {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
@@ -200,10 +202,10 @@ def test_a_page_of_another_site_can_neither_offer_nor_read(server: Server) -> No
         {"origin": "null"},
     ):
         for path in ("/event?event=e&actor=EVIL", "/event?event=e&actor=EVIL&mates=0", "/stats", "/healthz", "/none"):
-            answer = server.client.get(path, headers=headers)
-            assert answer.status_code == 403
-            assert answer.json()["type"] == "urn:syncnet:problem:cross-site"
-            assert not [name for name in answer.headers if name.startswith("access-control-")]
+            response = server.client.get(path, headers=headers)
+            assert response.status_code == 403
+            assert response.json()["type"] == "urn:syncnet:problem:cross-site"
+            assert not [name for name in response.headers if name.startswith("access-control-")]
         form = {"event": "e", "actor": "EVIL", "mates": "0"}
         assert server.client.post("/event", data=form, headers=headers).status_code == 403
         preflight = {"origin": "https://evil.example", "access-control-request-method": "POST"}
@@ -211,48 +213,48 @@ def test_a_page_of_another_site_can_neither_offer_nor_read(server: Server) -> No
     assert server.pending() == 0
 
 
-def test_its_own_pages_and_typed_addresses_are_let_in(server: Server) -> None:
+def test_same_origin_requests_and_typed_urls_are_accepted(server: Server) -> None:
     for headers in ({"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}, {"origin": server.url}):
-        answer = server.client.get("/event?event=e&actor=A&mates=0", headers=headers)
-        assert answer.status_code == 200
-        assert not [name for name in answer.headers if name.startswith("access-control-")]
+        response = server.client.get("/event?event=e&actor=A&mates=0", headers=headers)
+        assert response.status_code == 200
+        assert not [name for name in response.headers if name.startswith("access-control-")]
 
 
-def test_pages_of_an_origin_that_was_named() -> None:
-    there = {"origin": "https://there.example", "sec-fetch-site": "cross-site"}
+def test_an_allowed_origin_is_accepted_with_cors_headers() -> None:
+    origin = {"origin": "https://there.example", "sec-fetch-site": "cross-site"}
     with running("--cors-origin", "https://there.example", "--cors-origin", "http://localhost:3000") as server:
-        asked = {**there, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
-        preflight = server.client.options("/event", headers=asked)
+        headers = {**origin, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+        preflight = server.client.options("/event", headers=headers)
         assert (preflight.status_code, preflight.content) == (204, b"")
         assert "content-length" not in preflight.headers
         assert preflight.headers["access-control-allow-origin"] == "https://there.example"
         assert "POST" in preflight.headers["access-control-allow-methods"]
         assert "Authorization" in preflight.headers["access-control-allow-headers"]
         for path, status in (("/event?event=e&actor=A&mates=0", 200), ("/event", 400), ("/none", 404)):
-            answer = server.client.get(path, headers=there)
-            assert answer.status_code == status
-            assert answer.headers["access-control-allow-origin"] == "https://there.example"
-            assert answer.headers["vary"] == "Origin"
-            assert "Syncnet-Rank" in answer.headers["access-control-expose-headers"]
+            response = server.client.get(path, headers=origin)
+            assert response.status_code == status
+            assert response.headers["access-control-allow-origin"] == "https://there.example"
+            assert response.headers["vary"] == "Origin"
+            assert "Syncnet-Rank" in response.headers["access-control-expose-headers"]
         refused = server.client.get("/stats", headers={"origin": "https://evil.example"})
         assert refused.status_code == 403
         assert "access-control-allow-origin" not in refused.headers
 
 
-def test_no_dns_rebinding_on_the_loopback(server: Server) -> None:
+def test_an_unknown_host_is_refused_on_the_loopback(server: Server) -> None:
     for host, status in (
         ("evil.example", 403),
         (f"evil.example:{server.port}", 403),
         ("localhost:1", 200),
         ("a.localhost", 200),
     ):
-        answer = server.client.get("/event?event=e&actor=A&mates=0", headers={"host": host})
-        assert answer.status_code == status, host
+        response = server.client.get("/event?event=e&actor=A&mates=0", headers={"host": host})
+        assert response.status_code == status, host
         if status == 403:
-            assert answer.json()["type"] == "urn:syncnet:problem:unknown-host"
+            assert response.json()["type"] == "urn:syncnet:problem:unknown-host"
 
 
-def test_names_that_were_allowed_and_addresses_beyond_the_loopback() -> None:
+def test_hosts_are_checked_on_all_interfaces_only_if_names_are_allowed() -> None:
     with running("--allow-host", "sync.example.com") as server:
         assert server.client.get("/healthz", headers={"host": "sync.example.com:80"}).status_code == 200
         assert server.client.get("/healthz", headers={"host": "evil.example"}).status_code == 403
@@ -265,7 +267,7 @@ def test_names_that_were_allowed_and_addresses_beyond_the_loopback() -> None:
 # --- warnings ----------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_everybody_can_use_says_so() -> None:
+def test_a_server_without_tokens_on_all_interfaces_prints_warnings() -> None:
     with running(address=":0") as server:
         assert server.stderr.count("WARNING") == 4
         assert f"whoever reaches port {server.port} may do everything" in server.stderr
@@ -274,7 +276,7 @@ def test_a_server_that_everybody_can_use_says_so() -> None:
         assert "WARNING" not in server.stderr
 
 
-def test_tokens_without_tls_are_warned_of_beyond_the_loopback(tmp_path: Path) -> None:
+def test_a_server_with_tokens_but_without_tls_on_all_interfaces_prints_a_warning(tmp_path: Path) -> None:
     file = tmp_path / "tokens.yaml"
     file.write_text(make_token("x")[1])
     with running("--token-file", str(file), address=":0") as server:

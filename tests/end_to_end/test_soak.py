@@ -1,8 +1,8 @@
-"""The memory of a real server after very many offers of every kind of end is where it was after ten thousand.
+"""The memory of a real server after very many offers is the same as after the first ten thousand.
 
-Offers end in a sync, a timeout, a withdrawal, an abort, a lost connection, or are refused; half of them have an id.
-What a server remembers on purpose (outcomes, the trace) is bounded, and fills first; so the bounds are set so low that
-they are full after the first ten thousand. `SYNCNET_SOAK_OFFERS` says how many; `make soak` sends a million.
+Offers end in a sync, a timeout, a withdrawal, an abort or a lost connection, or are refused; half of them have an id.
+Outcomes and the trace are kept on purpose; their limits are set so low that they are reached within the first ten
+thousand offers. `SYNCNET_SOAK_OFFERS` is the number of offers; `make soak` makes a million.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ OFFERS = int(os.environ.get("SYNCNET_SOAK_OFFERS", "20000"))
 FIRST_OFFERS = min(10_000, OFFERS // 2)
 WORKERS = 16
 GROWTH_MAX = 0.1
-TOO_HEAVY_BYTES = 200_000
-LIMITS = ("outcomes-max=500", "trace-syncs-max=500", f"pending-bytes-max={TOO_HEAVY_BYTES}")
-OFFERS_OF_A_TURN = 7
+TOO_LARGE_BYTES = 200_000
+LIMITS = ("outcomes-max=500", "trace-syncs-max=500", f"pending-bytes-max={TOO_LARGE_BYTES}")
+OFFERS_PER_TURN = 7
 
 
 class Connection:
@@ -40,7 +40,7 @@ class Connection:
         self._ends[1].write(f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n{about}\r\n{body}".encode())
 
     async def status(self) -> int:
-        """Read an answer whole; return its status."""
+        """Read a whole response; return its status."""
         assert self._ends is not None
         head = (await self._ends[0].readuntil(b"\r\n\r\n")).lower()
         lengths = [int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length:")]
@@ -58,7 +58,7 @@ class Connection:
 
 
 async def turn(port: int, one: Connection, other: Connection, name: str, named: bool) -> None:
-    """Let offers of every kind of end come and go, of events, actors, labels and ids that nobody has seen before."""
+    """Make offers with new events, actors, labels and ids, and end them in every way."""
 
     def offer(what: str, actor: str, more: str = "") -> str:
         id = f"&id={what}-{actor}-{name}" if named else ""
@@ -66,17 +66,17 @@ async def turn(port: int, one: Connection, other: Connection, name: str, named: 
 
     await one.send("GET", offer("sync", "a"))
     assert (await other.ask("GET", offer("sync", "b")), await one.status()) == (200, 200)
-    assert await one.ask("GET", offer("time", "a", "&timeout=0")) == 408
+    assert await one.ask("GET", offer("time", "a", "&timeout=0")) == 410
     if named:
         assert await one.ask("GET", offer("time", "a", "&timeout=0&mates=2")) == 409
     elif name.endswith("1"):
-        too_heavy = f'{{"event":"full-{name}","actor":"a-{name}","payload":"{"x" * TOO_HEAVY_BYTES}"}}'
-        assert await one.ask("POST", "/event", too_heavy) == 503
+        too_large = f'{{"event":"full-{name}","actor":"a-{name}","payload":"{"x" * TOO_LARGE_BYTES}"}}'
+        assert await one.ask("POST", "/event", too_large) == 503
     else:
         assert await one.ask("GET", f"/event?event={name}&actor=a-{name}&selector=not-{name}+in+v&timeout=0") == 400
     await one.send("GET", f"/event?event=go-{name}&actor=a&id=go-{name}")
     while await other.ask("DELETE", f"/event?id=go-{name}") != 204:
-        pass  # it has not come in yet
+        pass  # the offer has not arrived yet
     assert await one.status() == 410
     await one.send("GET", offer("abort", "a", "&timeout=60s"))
     ended = asyncio.ensure_future(one.status())
@@ -88,8 +88,8 @@ async def turn(port: int, one: Connection, other: Connection, name: str, named: 
     lost.cut()
 
 
-async def offers_come_and_go(server: Server, names: "itertools.count[int]", offers: int) -> None:
-    numbers = iter([next(names) for _ in range(offers // OFFERS_OF_A_TURN)])
+async def make_offers(server: Server, names: "itertools.count[int]", offers: int) -> None:
+    numbers = iter([next(names) for _ in range(offers // OFFERS_PER_TURN)])
 
     async def work() -> None:
         one, other = Connection(server.port), Connection(server.port)
@@ -111,14 +111,14 @@ def open_files(server: Server) -> int:
     return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
 
 
-async def test_the_memory_of_a_server_comes_back() -> None:
+async def test_ended_offers_take_no_memory_of_a_server() -> None:
     with running("--log-format", "none", *(word for limit in LIMITS for word in ("--limit", limit))) as server:
         names = itertools.count()
-        await offers_come_and_go(server, names, FIRST_OFFERS)
+        await make_offers(server, names, FIRST_OFFERS)
         first, files = resident_bytes(server), open_files(server)
-        await offers_come_and_go(server, names, OFFERS - FIRST_OFFERS)
+        await make_offers(server, names, OFFERS - FIRST_OFFERS)
         await asyncio.to_thread(
-            until,  # the allocator gives back a second after it was not used
+            until,  # the allocator returns unused memory after a second
             lambda: resident_bytes(server) < first * (1 + GROWTH_MAX),
             lambda: f"{first} bytes after {FIRST_OFFERS} offers, {resident_bytes(server)} after {OFFERS}",
         )

@@ -1,4 +1,4 @@
-"""The thread that writes the log, and a reader who does not keep up with it."""
+"""The thread that writes the log, with a slow reader or none."""
 
 import os
 import threading
@@ -16,26 +16,26 @@ from tests.core.offers import offer
 from tests.end_to_end.running import until
 
 
-def test_what_a_slow_reader_missed_is_counted_and_the_picture_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_that_a_slow_reader_missed_are_counted_and_the_graph_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "_QUEUED_EFFECTS_MAX", 10)
     reading, writing = os.pipe()
     gate = threading.Event()
-    begun = threading.Event()
+    started = threading.Event()
 
     def make_lines() -> terminal.LinesOf:
-        lanes = GraphLog()
+        graph = GraphLog()
 
         def lines(effect: Seen) -> Iterable[str]:
-            begun.set()
+            started.set()
             gate.wait()
-            return lanes.lines(effect)
+            return graph.lines(effect)
 
         return lines
 
     machine, log = Machine(), TerminalLog(make_lines, writing)
     for effect in machine.apply(offer("FIRST", "x")):
         log(effect)
-    begun.wait()  # the thread holds the first, and writes nothing
+    started.wait()  # the thread processes the first effect, and writes nothing
     for number in range(20):
         for effect in machine.apply(offer(f"A{number}", f"e{number}")):
             log(effect)
@@ -54,7 +54,7 @@ def test_what_a_slow_reader_missed_is_counted_and_the_picture_begins_anew(monkey
     assert not any("FIRST" in line for line in after)
 
 
-def test_when_nobody_reads_any_more_nothing_is_kept() -> None:
+def test_without_a_reader_no_effects_are_queued() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     log = TerminalLog(lambda: lambda _: ["line"], writing)
@@ -68,7 +68,7 @@ def test_when_nobody_reads_any_more_nothing_is_kept() -> None:
     os.close(writing)
 
 
-def test_payloads_in_the_queue_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_payloads_in_the_queue_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "_QUEUED_PAYLOAD_BYTES_MAX", 10_000)
     gate = threading.Event()
 

@@ -1,4 +1,4 @@
-"""HTTPS and client certificates, with certificates made here and a real curl; and files that do not do."""
+"""HTTPS and client certificates, with certificates made here and a real curl; and invalid files."""
 
 import signal
 import socket
@@ -28,7 +28,7 @@ HOUR = timedelta(hours=1)
 
 
 class Files:
-    """A certificate of `localhost` and its key, the authority that gave it, and a client's certificate of another."""
+    """A certificate for `localhost` with its key and authority, and a client certificate of another authority."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,7 +46,7 @@ class Files:
         return str(path)
 
     def of_client(self, certificate: str | None = None) -> dict[str, ssl.SSLContext]:
-        """Return what httpx is told of these files."""
+        """Return arguments for httpx with these files."""
         context = ssl.create_default_context(cafile=self.ca)
         if certificate:
             context.load_cert_chain(certificate)
@@ -69,29 +69,29 @@ def curl(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
-def test_curl_meets_over_https(https: Server, files: Files) -> None:
+def test_curl_syncs_over_https(https: Server, files: Files) -> None:
     url = f"{https.url}/event?event=coin&actor="
     assert url.startswith("https://")
     with subprocess.Popen(["curl", "--silent", "--cacert", files.ca, f"{url}VM"], stdout=subprocess.PIPE) as waiting:
         https.until_pending(1)
-        answered = curl("--cacert", files.ca, f"{url}CUST")
-        assert '"payloads":{"VM":"","CUST":""}' in answered.stdout
-        assert waiting.communicate()[0].decode() == answered.stdout
+        done = curl("--cacert", files.ca, f"{url}CUST")
+        assert '"payloads":{"VM":"","CUST":""}' in done.stdout
+        assert waiting.communicate()[0].decode() == done.stdout
 
 
 @pytest.mark.parametrize(("version", "works"), [("1.3", True), ("1.2", True), ("1.1", False)])
-def test_versions_of_tls(https: Server, files: Files, version: str, works: bool) -> None:
-    asked = curl("--cacert", files.ca, "--tls-max", version, f"{https.url}/healthz")
-    assert (asked.stdout == "ok\n") is works, asked.stderr
+def test_tls_1_2_and_later_are_supported(https: Server, files: Files, version: str, works: bool) -> None:
+    done = curl("--cacert", files.ca, "--tls-max", version, f"{https.url}/healthz")
+    assert (done.stdout == "ok\n") is works, done.stderr
 
 
-def test_http1_is_agreed_upon_where_http2_is_offered(https: Server, files: Files) -> None:
-    """G6 rests on it; see the decisions."""
-    asked = curl("--http2", "--cacert", files.ca, "--write-out", "%{http_version}", f"{https.url}/healthz")
-    assert asked.stdout == "ok\n1.1"
+def test_http1_is_negotiated_with_a_client_that_offers_http2(https: Server, files: Files) -> None:
+    """G6 depends on it; see docs/decisions.md."""
+    done = curl("--http2", "--cacert", files.ca, "--write-out", "%{http_version}", f"{https.url}/healthz")
+    assert done.stdout == "ok\n1.1"
 
 
-def test_g6_a_client_that_dies_is_gone_over_tls_too(https: Server, files: Files) -> None:
+def test_g6_the_offer_of_a_killed_client_is_withdrawn_over_tls(https: Server, files: Files) -> None:
     for signum in (signal.SIGKILL, signal.SIGINT):
         url = f"{https.url}/event?event=coin&actor=VM"
         with subprocess.Popen(["curl", "--silent", "--cacert", files.ca, url], stdout=subprocess.PIPE) as waiting:
@@ -108,15 +108,15 @@ def test_g8_silent_handshakes_delay_nobody(https: Server) -> None:
         each.close()
 
 
-def test_its_own_origin_is_https(https: Server) -> None:
+def test_the_servers_own_origin_is_https(https: Server) -> None:
     assert https.client.get("/stats", headers={"origin": https.url}).status_code == 200
     assert https.client.get("/stats", headers={"origin": https.url.replace("https", "http")}).status_code == 403
 
 
-def test_client_certificates(files: Files) -> None:
+def test_only_clients_with_a_certificate_of_the_authority_can_connect(files: Files) -> None:
     options = ("--tls-cert", files.cert, "--tls-key", files.key, "--tls-client-ca", files.client_ca)
     with running(*options, address=":0", client=files.of_client(files.client)) as server:
-        assert "WARNING" not in server.stderr, "whoever comes in has shown a certificate"
+        assert "WARNING" not in server.stderr, "every client has a certificate"
         url = f"{server.url}/event?event=e&actor=A&mates=0"
         assert '"sync":1' in curl("--cacert", files.ca, "--cert", files.client, url).stdout
         without = curl("--cacert", files.ca, url)
@@ -128,8 +128,8 @@ def test_client_certificates(files: Files) -> None:
         assert '"sync":2' in server.client.get(url).text
 
 
-def test_a_key_that_only_openssl_takes_ends_it_before_it_serves(tmp_path: Path) -> None:
-    """Granian aborts; what matters is that nobody was told before that it serves."""
+def test_a_key_that_only_openssl_accepts_ends_the_server_before_it_is_ready(tmp_path: Path) -> None:
+    """Granian aborts the process; the server must not have printed before that it is ready."""
     key = ec.generate_private_key(ec.SECP256K1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -146,8 +146,7 @@ def test_a_key_that_only_openssl_takes_ends_it_before_it_serves(tmp_path: Path) 
     assert "serves on" not in ended.stderr
 
 
-def test_files_that_do_not_do(files: Files, tmp_path: Path) -> None:
-    """Each is told clearly, before anything is served."""
+def test_invalid_files_end_the_server_with_a_message(files: Files, tmp_path: Path) -> None:
     noise, secret = tmp_path / "noise.pem", tmp_path / "secret.pem"
     noise.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     key = load_pem_private_key(Path(files.key).read_bytes(), None)

@@ -1,1 +1,1 @@
-"""The decisions of the server, without one."""
+"""Tests of the server's parts, without a running server."""

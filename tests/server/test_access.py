@@ -1,4 +1,4 @@
-"""Who is let in, decided without a server: hosts, origins, tokens."""
+"""Access control without a server: hosts, origins, tokens."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -12,8 +12,8 @@ from syncnet.server.access import Access, Caller, parse_host, parse_origin
 from syncnet.server.tokens import new_token, parse_tokens
 
 
-class Asked:
-    """A request to http://localhost:8000, with the headers given."""
+class FakeRequest:
+    """A request to http://localhost:8000 with the given headers."""
 
     def __init__(self, headers: Mapping[str, str], method: str = "GET", scheme: str = "http") -> None:
         self.method, self.scheme = method, scheme
@@ -24,15 +24,15 @@ class Asked:
 
 
 def admit(access: Access, headers: Mapping[str, str], method: str = "GET", scheme: str = "http") -> Caller | str:
-    """Return the caller, or the code of the refusal."""
+    """Return the caller, or the code of the error."""
     try:
-        return access.admit(Asked(headers, method, scheme))
+        return access.admit(FakeRequest(headers, method, scheme))
     except AccessError as error:
         return error.code
 
 
-HERE = "http://localhost:8000"
-THERE = "https://there.example"
+OWN_ORIGIN = "http://localhost:8000"
+OTHER_ORIGIN = "https://there.example"
 
 
 @pytest.mark.parametrize(
@@ -41,16 +41,16 @@ THERE = "https://there.example"
         ({}, True),  # curl
         ({"sec-fetch-site": "none"}, True),  # typed into a browser
         ({"sec-fetch-site": "same-origin"}, True),
-        ({"sec-fetch-site": "same-origin", "origin": HERE}, True),
+        ({"sec-fetch-site": "same-origin", "origin": OWN_ORIGIN}, True),
         ({"sec-fetch-site": "same-origin", "origin": "https://localhost:8000"}, True),  # behind a proxy with TLS
-        ({"origin": HERE}, True),  # a browser that knows no Sec-Fetch-Site
+        ({"origin": OWN_ORIGIN}, True),  # a browser without Sec-Fetch-Site
         ({"sec-fetch-site": "cross-site"}, False),
         ({"sec-fetch-site": "same-site"}, False),
         ({"sec-fetch-site": "something new"}, False),
-        ({"sec-fetch-site": "cross-site", "origin": HERE}, False),
+        ({"sec-fetch-site": "cross-site", "origin": OWN_ORIGIN}, False),
         ({"sec-fetch-site": "same-site", "origin": "http://localhost:3000"}, False),
         ({"sec-fetch-site": "none", "origin": "chrome-extension://abcdef"}, False),
-        ({"origin": THERE}, False),
+        ({"origin": OTHER_ORIGIN}, False),
         ({"origin": "http://localhost:8001"}, False),
         ({"origin": "https://localhost:8000"}, False),
         ({"origin": "http://localhost"}, False),
@@ -62,49 +62,49 @@ def test_pages_of_other_origins_are_refused(headers: dict[str, str], admitted: b
     assert admit(Access(), headers) == (Caller() if admitted else "cross-site")
 
 
-def test_the_own_origin_has_the_own_scheme() -> None:
+def test_the_servers_own_origin_has_its_scheme() -> None:
     assert admit(Access(), {"origin": "https://localhost:8000"}, scheme="https") == Caller()
     assert admit(Access(), {"origin": "http://localhost:8000"}, scheme="https") == "cross-site"
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", ""])
-def test_an_allowed_origin_is_let_in_and_told_so(site: str) -> None:
-    access = Access(origins=[THERE])
-    caller = admit(access, {"origin": THERE, "sec-fetch-site": site})
+def test_an_allowed_origin_is_admitted_with_cors_headers(site: str) -> None:
+    access = Access(origins=[OTHER_ORIGIN])
+    caller = admit(access, {"origin": OTHER_ORIGIN, "sec-fetch-site": site})
     assert isinstance(caller, Caller)
-    assert dict(caller.headers)["access-control-allow-origin"] == THERE
+    assert dict(caller.headers)["access-control-allow-origin"] == OTHER_ORIGIN
     assert dict(caller.headers)["vary"] == "Origin"
     assert "Syncnet-Id" in dict(caller.headers)["access-control-expose-headers"]
     assert "access-control-allow-credentials" not in dict(caller.headers)
     assert not caller.is_preflight
     assert admit(access, {"origin": "https://elsewhere.example", "sec-fetch-site": site}) == "cross-site"
     assert admit(access, {"origin": "null", "sec-fetch-site": site}) == "cross-site"
-    assert admit(access, {"sec-fetch-site": "cross-site"}) == "cross-site", "nobody knows whose page it is"
+    assert admit(access, {"sec-fetch-site": "cross-site"}) == "cross-site", "the origin is unknown"
     assert admit(access, {}) == Caller(headers=(("vary", "Origin"),))
 
 
-def test_any_origin() -> None:
+def test_with_a_star_every_origin_is_admitted() -> None:
     access = Access(origins=["*"])
-    for headers in ({"origin": THERE}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
+    for headers in ({"origin": OTHER_ORIGIN}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
         assert isinstance(admit(access, headers), Caller)
 
 
-def test_an_application_may_see_to_origins_itself() -> None:
-    assert admit(Access(origins=None), {"origin": THERE, "sec-fetch-site": "cross-site"}) == Caller()
+def test_without_origins_no_origin_is_checked() -> None:
+    assert admit(Access(origins=None), {"origin": OTHER_ORIGIN, "sec-fetch-site": "cross-site"}) == Caller()
 
 
-def test_a_preflight() -> None:
-    asked = {"origin": THERE, "access-control-request-method": "POST"}
+def test_a_preflight_request_needs_an_allowed_origin_and_no_token() -> None:
+    headers = {"origin": OTHER_ORIGIN, "access-control-request-method": "POST"}
     _, entry = new_token("x", ["*"], ["sync"])
-    caller = admit(Access(parse_tokens(entry.encode()), origins=[THERE]), asked, "OPTIONS")
+    caller = admit(Access(parse_tokens(entry.encode()), origins=[OTHER_ORIGIN]), headers, "OPTIONS")
     assert isinstance(caller, Caller)
     assert caller.is_preflight
     assert dict(caller.headers)["access-control-allow-methods"] == "GET, HEAD, POST, DELETE"
     assert "Authorization, Content-Type" in dict(caller.headers)["access-control-allow-headers"]
-    assert admit(Access(), asked, "OPTIONS") == "cross-site"
-    later = admit(Access(origins=[THERE]), asked, "GET")
-    assert isinstance(later, Caller)
-    assert not later.is_preflight
+    assert admit(Access(), headers, "OPTIONS") == "cross-site"
+    get = admit(Access(origins=[OTHER_ORIGIN]), headers, "GET")
+    assert isinstance(get, Caller)
+    assert not get.is_preflight
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_preflight() -> None:
         ("127.1.2.3:8000", True),
         ("[::1]:8000", True),
         ("sync.example.com:8000", True),
-        ("", True),  # HTTP/1.0; a browser always names one
+        ("", True),  # HTTP/1.0; a browser always sends a Host
         ("evil.example", False),
         ("evil.example:8000", False),
         ("localhost.evil.example", False),
@@ -136,14 +136,14 @@ def test_a_preflight() -> None:
         ("localhost\n", False),
     ],
 )
-def test_hosts(host: str, admitted: bool) -> None:
+def test_only_loopback_and_allowed_hosts_are_admitted(host: str, admitted: bool) -> None:
     access = Access(hosts=[parse_host("Sync.Example.com")])
-    for _ in range(2):  # the second time it is remembered
+    for _ in range(2):  # the second time the host is cached
         assert admit(access, {"host": host}) == (Caller() if admitted else "unknown-host")
     assert admit(Access(), {"host": host}) == Caller()
 
 
-def test_very_many_names_of_the_loopback() -> None:
+def test_more_hosts_than_the_cache_holds_are_admitted() -> None:
     access = Access(hosts=[])
     for number in range(1_000):
         assert admit(access, {"host": f"x{number}.localhost"}) == Caller()
@@ -151,13 +151,13 @@ def test_very_many_names_of_the_loopback() -> None:
 
 HEADER = st.one_of(
     st.text(max_size=40),
-    st.sampled_from(["localhost", "same-origin", "none", HERE, THERE, "Bearer x", "[::1]:1", "[", ":"]),
+    st.sampled_from(["localhost", "same-origin", "none", OWN_ORIGIN, OTHER_ORIGIN, "Bearer x", "[::1]:1", "[", ":"]),
 )
 
 
 @given(st.fixed_dictionaries(dict.fromkeys(("host", "origin", "sec-fetch-site", "authorization"), HEADER)))
-def test_any_headers_are_let_in_or_refused(headers: dict[str, str]) -> None:
-    """And never let in where a page of another origin, or a foreign host, stands in them."""
+def test_random_headers_are_admitted_only_from_the_own_origin(headers: dict[str, str]) -> None:
+    """Every header value is either admitted or refused, without another exception."""
     secret, entry = "x", f'- {{name: x, sha256: {sha256(b"x").hexdigest()}, namespaces: ["*"], roles: [sync]}}'
     caller = admit(Access(parse_tokens(entry.encode()), hosts=[]), headers)
     if isinstance(caller, Caller):
@@ -170,10 +170,10 @@ def test_any_headers_are_let_in_or_refused(headers: dict[str, str]) -> None:
         assert caller in ("cross-site", "unknown-host")
 
 
-def test_tokens() -> None:
+def test_a_token_has_only_its_roles_and_namespaces() -> None:
     secret, entry = new_token("ci", ["ci-*"], ["sync"])
     access = Access(parse_tokens(entry.encode()))
-    caller = access.admit(Asked({"authorization": f"bearer {secret}"}))
+    caller = access.admit(FakeRequest({"authorization": f"bearer {secret}"}))
     assert caller.name == "ci"
     caller.require("sync", "ci-1")
     for role, namespace in (("sync", "default"), ("observe", "ci-1"), ("observe", None)):
@@ -197,10 +197,10 @@ def test_tokens() -> None:
         "Bearer é",
     ],
 )
-def test_no_token_or_an_unknown_one(authorization: str) -> None:
+def test_a_missing_or_unknown_token_is_unauthorized(authorization: str) -> None:
     secret, entry = new_token("ci", ["*"], ["admin"])
     sent = authorization.replace("SECRET", secret)
-    caller = Access(parse_tokens(entry.encode())).admit(Asked({"authorization": sent}))
+    caller = Access(parse_tokens(entry.encode())).admit(FakeRequest({"authorization": sent}))
     assert caller.name == ""
     with pytest.raises(AccessError) as error:
         caller.require("sync")
@@ -209,8 +209,8 @@ def test_no_token_or_an_unknown_one(authorization: str) -> None:
     assert "nonsense" not in str(error.value)
 
 
-def test_without_tokens_everybody_may_do_everything() -> None:
-    caller = Access().admit(Asked({"authorization": "Bearer whatever"}))
+def test_without_tokens_every_caller_may_do_everything() -> None:
+    caller = Access().admit(FakeRequest({"authorization": "Bearer whatever"}))
     assert caller.name == ""
     for role in ("sync", "observe", "admin"):
         caller.require(role, "any")
@@ -229,14 +229,14 @@ def test_without_tokens_everybody_may_do_everything() -> None:
         ("chrome-extension://abcdef", "chrome-extension://abcdef"),
     ],
 )
-def test_origins(text: str, origin: str) -> None:
+def test_parse_origin(text: str, origin: str) -> None:
     assert parse_origin(text) == origin
 
 
 @pytest.mark.parametrize(
     "text", ["", "null", "a.example", "https://", "https://a/b", "https://*.a", "https://u@a", "a b"]
 )
-def test_no_origins(text: str) -> None:
+def test_parse_origin_rejects_other_text(text: str) -> None:
     with pytest.raises(ValueError, match="expected an origin such as"):
         parse_origin(text)
 
@@ -244,11 +244,11 @@ def test_no_origins(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "host"), [("A.example", "a.example"), ("10.0.0.7", "10.0.0.7"), ("::2", "[::2]"), ("[::2]", "[::2]")]
 )
-def test_names_of_hosts(text: str, host: str) -> None:
+def test_parse_host(text: str, host: str) -> None:
     assert parse_host(text) == host
 
 
 @pytest.mark.parametrize("text", ["", "a:80", "[::2]:80", "*", "*.example", "http://a", "a/b", "a b"])
-def test_no_names_of_hosts(text: str) -> None:
-    with pytest.raises(ValueError, match="expected the name of a host"):
+def test_parse_host_rejects_other_text(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a host name"):
         parse_host(text)

@@ -1,4 +1,4 @@
-"""How soon a lost client is noticed, and who can reach a listening socket."""
+"""The keep-alive options of a listening socket, and whether it listens on the loopback only."""
 
 import socket
 
@@ -8,17 +8,17 @@ from syncnet.server.address import KEEPALIVE_S_MAX, KEEPALIVE_S_MIN, Address, is
 
 
 @pytest.mark.parametrize("keepalive_s", [*range(KEEPALIVE_S_MIN, 200), KEEPALIVE_S_MAX])
-def test_silence_and_questions_add_up_to_what_was_asked_for(keepalive_s: int) -> None:
+def test_idle_time_and_probes_add_up_to_the_keepalive(keepalive_s: int) -> None:
     options = keepalive_options(keepalive_s)
     idle_s, interval_s, probes = (options[f"TCP_KEEP{name}"] for name in ("IDLE", "INTVL", "CNT"))
     assert idle_s + interval_s * probes == keepalive_s
     assert idle_s >= 1
     assert interval_s >= 1
-    assert probes >= 2, "one lost packet is no lost client"
+    assert probes >= 2, "one lost packet must not close a connection"
     assert options["TCP_USER_TIMEOUT"] == keepalive_s * 1_000
 
 
-def test_connections_inherit_them() -> None:
+def test_accepted_connections_inherit_the_options() -> None:
     with listen(Address("127.0.0.1", 0), 7) as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()
         with accepted:
@@ -33,6 +33,6 @@ def test_connections_inherit_them() -> None:
     ("host", "expected"),
     [("127.0.0.1", True), ("127.9.9.9", True), ("localhost", True), ("", False), ("0.0.0.0", False)],
 )
-def test_what_only_this_machine_reaches(host: str, expected: bool) -> None:
+def test_is_loopback(host: str, expected: bool) -> None:
     with listen(Address(host, 0)) as listener:
         assert is_loopback(listener) is expected

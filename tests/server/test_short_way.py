@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from syncnet.core.terms import Seen, in_full
 
 from syncnet.coordinator.coordinator import Coordinator
-from syncnet.core.commands import make_abort
 from syncnet.core.effects import Pending, Synced
 from syncnet.core.limits import LIMITS
-from syncnet.core.terms import Seen, in_full
+from syncnet.core.validation import make_abort
 from syncnet.server.access import Access
 from syncnet.server.rsgi import RSGIApp
 from syncnet.server.tokens import Tokens, new_token, parse_tokens

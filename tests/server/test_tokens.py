@@ -1,4 +1,4 @@
-"""Token files: what they say, and errors that name the place and never a token."""
+"""Token files: what they contain, and errors that have the line and never a token."""
 
 import hashlib
 import os
@@ -21,11 +21,11 @@ GOOD = f"""
 """
 
 
-def test_what_syncnet_token_makes_can_be_read_and_found() -> None:
-    made = [new_token(name, ["a", "b-*"], ["sync", "observe"]) for name in ("one", "two", "no", "17")]
-    tokens = parse_tokens("\n".join(entry for _, entry in made).encode())
+def test_a_new_token_is_found_by_its_entry() -> None:
+    created = [new_token(name, ["a", "b-*"], ["sync", "observe"]) for name in ("one", "two", "no", "17")]
+    tokens = parse_tokens("\n".join(entry for _, entry in created).encode())
     assert len(tokens) == 4
-    for (secret, entry), name in zip(made, ("one", "two", "no", "17"), strict=True):
+    for (secret, entry), name in zip(created, ("one", "two", "no", "17"), strict=True):
         found = tokens.find(secret)
         assert found is not None
         assert (found.name, found.namespaces) == (name, ("a", "b-*"))
@@ -35,20 +35,20 @@ def test_what_syncnet_token_makes_can_be_read_and_found() -> None:
         assert tokens.find(secret + "x") is None
         assert tokens.find(secret[:-1]) is None
     assert tokens.find("") is None
-    assert len({secret for secret, _ in made}) == 4
+    assert len({secret for secret, _ in created}) == 4
 
 
-def test_a_hash_of_digits_stays_a_text() -> None:
+def test_a_hash_of_digits_is_read_as_text() -> None:
     parse_tokens(GOOD.replace(HASH, "1" * 64).encode())
     parse_tokens(GOOD.replace(HASH, "1" * 61 + "e12").encode())
 
 
-def test_json_is_yaml() -> None:
+def test_a_token_file_may_be_json() -> None:
     text = f'[{{"name": "ci", "sha256": "{HASH.upper()}", "namespaces": ["*"], "roles": ["admin"]}}]'
     assert parse_tokens(text.encode()).find(SECRET) is not None
 
 
-def test_an_empty_list_admits_nobody() -> None:
+def test_with_an_empty_list_no_token_is_found() -> None:
     assert parse_tokens(b"[]").find(SECRET) is None
 
 
@@ -68,7 +68,7 @@ def test_an_empty_list_admits_nobody() -> None:
         ("admin", "shared", False),
     ],
 )
-def test_what_a_token_may(role: str, namespace: str | None, admitted: bool) -> None:
+def test_a_token_requires_role_and_namespace(role: str, namespace: str | None, admitted: bool) -> None:
     token = parse_tokens(GOOD.encode()).find(SECRET)
     assert token is not None
     if admitted:
@@ -80,7 +80,7 @@ def test_what_a_token_may(role: str, namespace: str | None, admitted: bool) -> N
 
 
 @pytest.mark.parametrize(("given", "implied"), [("admin", {"sync", "observe", "admin"}), ("observe", {"observe"})])
-def test_admin_implies_the_others_and_no_other_role_does(given: str, implied: set[str]) -> None:
+def test_only_admin_implies_the_other_roles(given: str, implied: set[str]) -> None:
     token = parse_tokens(GOOD.replace("[sync]", f"[{given}]").encode()).find(SECRET)
     assert token is not None
     for role in ("sync", "observe", "admin"):
@@ -95,7 +95,7 @@ BAD = [
     (b"", "expected a list of tokens, each with name, sha256, namespaces, roles"),
     (b"tokens: []", "expected a list of tokens"),
     (b"\xff", "expected YAML in UTF-8"),
-    (b"- name: ci\n  sha256: [", "line 2: not the YAML that was expected"),
+    (b"- name: ci\n  sha256: [", "line 2: expected valid YAML"),
     (b"[" * 50_000, "expected YAML in UTF-8"),
     (b"- ci", "line 1, entry 1: expected a map with name"),
     (GOOD.replace("roles:", "role:").encode(), "line 5, entry 1: expected the keys name, sha256, namespaces, roles"),
@@ -108,13 +108,19 @@ BAD = [
     (GOOD.replace("[sync]", f"[{SECRET}]").encode(), "line 5, entry 1: roles: expected a list"),
     (GOOD.replace('"shared"', '"a b"').encode(), "line 4, entry 1: namespaces: expected a list of names"),
     (GOOD.replace('"shared"', "[x]").encode(), "line 4, entry 1: namespaces: expected a list of names"),
-    ((GOOD + GOOD.replace("ci\n", "ci2\n", 1)).encode(), "line 7, entry 2: sha256: the same as that of entry 1"),
-    ((GOOD + GOOD.replace(HASH, "0" * 64)).encode(), "line 7, entry 2: name: the same as that of entry 1"),
+    (
+        (GOOD + GOOD.replace("ci\n", "ci2\n", 1)).encode(),
+        "line 7, entry 2: sha256: expected a unique value, got that of entry 1",
+    ),
+    (
+        (GOOD + GOOD.replace(HASH, "0" * 64)).encode(),
+        "line 7, entry 2: name: expected a unique value, got that of entry 1",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("content", "message"), BAD, ids=[message for _, message in BAD])
-def test_files_that_do_not_do(content: bytes, message: str) -> None:
+def test_an_invalid_file_raises_an_error_with_the_line_and_no_token(content: bytes, message: str) -> None:
     with pytest.raises(TokenFileError) as error:
         parse_tokens(content)
     assert message in str(error.value)
@@ -122,23 +128,23 @@ def test_files_that_do_not_do(content: bytes, message: str) -> None:
 
 
 @given(st.one_of(st.binary(max_size=200), st.text(alphabet="-:[]{}\"'&*!|>%@\n ab0", max_size=100).map(str.encode)))
-def test_any_bytes_are_a_file_of_tokens_or_refused_clearly(content: bytes) -> None:
+def test_random_bytes_are_parsed_or_raise_token_file_error(content: bytes) -> None:
     try:
         tokens = parse_tokens(content)
     except TokenFileError:
         return
-    assert len(tokens) == 0, "a hash is not found by chance"
+    assert len(tokens) == 0, "a valid hash is not generated by chance"
 
 
-def test_files_that_cannot_be_trusted(tmp_path: Path) -> None:
+def test_load_tokens_rejects_unsafe_files(tmp_path: Path) -> None:
     file = tmp_path / "tokens.yaml"
     with pytest.raises(TokenFileError, match=r"tokens\.yaml: cannot be read: No such file"):
         load_tokens(file)
     file.write_text(GOOD)
     file.chmod(0o644)
-    assert len(load_tokens(file)) == 1, "others may read it: there are only hashes in it"
+    assert len(load_tokens(file)) == 1, "a readable file is accepted: it contains only hashes"
     file.chmod(0o646)
-    with pytest.raises(TokenFileError, match="every user of this machine may write it"):
+    with pytest.raises(TokenFileError, match="that every user can write"):
         load_tokens(file)
     with pytest.raises(TokenFileError, match=r"expected a regular file|Is a directory"):
         load_tokens(tmp_path)

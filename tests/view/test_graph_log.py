@@ -1,4 +1,4 @@
-"""The graph log draws exactly what semantics.md draws."""
+"""The graph log has exactly the format of semantics.md."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,16 +11,16 @@ from tests.core.offers import offer
 
 
 def drawn(*commands: Command, machine: Machine | None = None) -> str:
-    machine, lanes = machine or Machine(), GraphLog()
-    return "".join(f"{line}\n" for each in commands for effect in machine.apply(each) for line in lanes.lines(effect))
+    machine, graph = machine or Machine(), GraphLog()
+    return "".join(f"{line}\n" for each in commands for effect in machine.apply(each) for line in graph.lines(effect))
 
 
-def gone(id: str, cause: Cause = Cause.DISCONNECTED) -> Withdraw:
+def withdraw(id: str, cause: Cause = Cause.DISCONNECTED) -> Withdraw:
     return Withdraw(0, "default", id, cause)
 
 
 def test_the_customer_and_the_vending_machine() -> None:
-    """Character for character the block in semantics.md."""
+    """Equal to the example in semantics.md, character by character."""
     assert (
         drawn(offer("VM"), offer("CUST"), offer("VM", "choc"), offer("CUST", "choc"))
         == """\
@@ -36,22 +36,22 @@ def test_the_customer_and_the_vending_machine() -> None:
     )
 
 
-def test_alone() -> None:
+def test_an_offer_that_syncs_alone() -> None:
     assert drawn(offer("A", mates=0)) == "┌─ A:coin\n└  A:coin\n\n"
 
 
-def test_the_leftmost_free_lane_is_taken_and_a_line_ends_at_its_rightmost_lane() -> None:
+def test_an_offer_takes_the_leftmost_free_lane_and_a_line_ends_at_the_rightmost_lane() -> None:
     assert (
         drawn(
             offer("A", "x"),
             offer("B", "y"),
             offer("C", "z"),
-            gone("B"),
+            withdraw("B"),
             offer("D", "w"),
-            gone("C"),
-            gone("A", Cause.WITHDRAWN),
+            withdraw("C"),
+            withdraw("A", Cause.WITHDRAWN),
             offer("E", "x"),
-            gone("E"),
+            withdraw("E"),
             Expire(0, "default", "D"),
         )
         == """\
@@ -70,9 +70,9 @@ def test_the_leftmost_free_lane_is_taken_and_a_line_ends_at_its_rightmost_lane()
     )
 
 
-def test_three_parties_the_newest_first() -> None:
+def test_a_sync_line_names_the_newest_member_first() -> None:
     assert (
-        drawn(offer("A", mates=2), offer("X", "other"), offer("B", mates=2), offer("C", mates=2), gone("X"))
+        drawn(offer("A", mates=2), offer("X", "other"), offer("B", mates=2), offer("C", mates=2), withdraw("X"))
         == """\
 ┌─ A:coin
 │┌ X:other
@@ -87,7 +87,7 @@ def test_three_parties_the_newest_first() -> None:
 
 def test_a_choice_shows_all_its_events_until_it_syncs() -> None:
     assert (
-        drawn(offer("A", "tea", "milk"), gone("A"), offer("A", "tea", "milk"), offer("B", "milk"))
+        drawn(offer("A", "tea", "milk"), withdraw("A"), offer("A", "tea", "milk"), offer("B", "milk"))
         == """\
 ┌─ A:tea|milk
 ┴  A:tea|milk disconnected
@@ -104,7 +104,7 @@ def test_other_namespaces_are_named() -> None:
     assert drawn(offer("A", namespace="ci")) == "┌─ ci/A:coin\n"
 
 
-def test_a_search_that_hit_its_bound_is_told() -> None:
+def test_a_search_that_reached_its_limit_is_a_line() -> None:
     offers = [offer(f"A{n}", mates=6) for n in range(6)]
     *_, last = drawn(*offers, offer("B", mates=6), machine=Machine(Limits(search_steps_max=5))).splitlines()
     assert last == "│││││││ B:coin searched up to the bound; a group may have been missed"
@@ -112,19 +112,19 @@ def test_a_search_that_hit_its_bound_is_told() -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=60))
 def test_every_lane_is_opened_and_closed_once(steps: list[tuple[bool, int]]) -> None:
-    """Read back from the picture alone: which lanes are open is what the machine says is pending."""
-    machine, lanes = Machine(), GraphLog()
-    picture: list[str] = []
+    """Parse the graph log: it has as many open lanes as the machine has pending offers."""
+    machine, graph = Machine(), GraphLog()
+    lines: list[str] = []
     for number, (arrives, which) in enumerate(steps):
         pending = machine.pending("default")
         if arrives or not pending:
             command: Command = offer("ABC"[which % 3], "xyz"[which % 3 :][:1], id=str(number), mates=which % 3)
         else:
-            command = gone(pending[which % len(pending)].id)
+            command = withdraw(pending[which % len(pending)].id)
         for effect in machine.apply(command):
-            picture += lanes.lines(effect)
+            lines += graph.lines(effect)
     open_lanes: set[int] = set()
-    for line in filter(None, picture):
+    for line in filter(None, lines):
         cells = line[: next(i for i, c in enumerate(line) if c.isascii() and c != " ")].removesuffix(" ")
         assert {n for n, cell in enumerate(cells) if cell in "│└┴"} == open_lanes
         opened = {n for n, cell in enumerate(cells) if cell == "┌"}

@@ -1,4 +1,4 @@
-"""The JSON log: one object per happening."""
+"""The JSON log: one object per effect."""
 
 import json
 
@@ -9,7 +9,7 @@ from syncnet.view.json_log import json_line
 from tests.core.offers import offer
 
 
-def test_every_happening_is_one_line() -> None:
+def test_every_effect_is_one_line_without_payloads() -> None:
     machine = Machine(Limits(pending_offers_max=3))
     at_ns = 1_000_000_000_123_456_789
     commands: list[Command] = [
@@ -24,13 +24,13 @@ def test_every_happening_is_one_line() -> None:
     ]
     lines = [json_line(effect) for command in commands for effect in machine.apply(command)]
     assert not any("\n" in line or "secret" in line for line in lines)
-    seen = [json.loads(line) for line in lines]
-    assert {each["at"] for each in seen} == {"2001-09-09T01:46:40.123456Z"}
-    assert [each["happening"] for each in seen] == [
+    objects = [json.loads(line) for line in lines]
+    assert {each["at"] for each in objects} == {"2001-09-09T01:46:40.123456Z"}
+    assert [each["happening"] for each in objects] == [
         *("pending", "pending", "synced", "pending", "disconnected", "pending", "timed-out"),
         *("pending", "pending", "pending", "refused"),
     ]
-    assert seen[0] == {
+    assert objects[0] == {
         "at": "2001-09-09T01:46:40.123456Z",
         "happening": "pending",
         "namespace": "default",
@@ -41,13 +41,13 @@ def test_every_happening_is_one_line() -> None:
         "selector": "actor!=VM",
         "labels": {"actor": "VM"},
     }
-    assert seen[2]["members"] == [{"id": "VM", "actor": "VM"}, {"id": "CUST", "actor": "CUST"}]
-    assert seen[3]["expect"] == ["A", "B"]
-    assert (seen[6]["present"], seen[6]["missing"]) == ([], 1)
-    assert seen[-1]["code"] == "full"
+    assert objects[2]["members"] == [{"id": "VM", "actor": "VM"}, {"id": "CUST", "actor": "CUST"}]
+    assert objects[3]["expect"] == ["A", "B"]
+    assert (objects[6]["present"], objects[6]["missing"]) == ([], 1)
+    assert objects[-1]["code"] == "full"
 
 
-def test_a_miss_is_a_line() -> None:
+def test_a_search_that_reached_its_limit_is_logged_as_missed() -> None:
     machine = Machine(Limits(search_steps_max=1))
     lines = [json_line(effect) for n in range(3) for effect in machine.apply(offer(f"A{n}", mates=2))]
     assert [json.loads(line)["happening"] for line in lines] == ["pending", "pending", "pending", "missed"]

@@ -1,38 +1,61 @@
-"""Parameters come in as texts or values, and are read, or refused with what was expected, what came, and where."""
+"""Parameters arrive as texts or values. They are read, or refused with what was expected, what came, and where."""
 
-from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote_plus
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from syncnet.core.limits import Limits
 from syncnet.errors import BadBodyError, ParameterError
 from syncnet.wire.bodies import Texts, decode_body, decode_form
 from syncnet.wire.durations import parse_duration_s
 from syncnet.wire.negotiation import preferred_output
-from syncnet.wire.parameters import OfferRequest, read_namespace, read_offer, read_plain
+from syncnet.wire.parameters import Asked, read_namespace, read_offer
 
 JSON, YAML, FORM = "application/json", "application/yaml", "application/x-www-form-urlencoded"
 
 
-def read(query: str = "", body: bytes = b"", content_type: str = JSON) -> OfferRequest:
-    return read_offer(decode_form(query), decode_body(content_type, body), at_ns=7, new_id=lambda: "x")
+def read(query: str = "", body: bytes = b"", content_type: str = JSON) -> Asked:
+    return read_offer(decode_form(query), decode_body(content_type, body))
 
 
 def test_all_parameters_as_texts() -> None:
-    asked = read(
+    spec, payload, id, output = read(
         "event=coin&event=note&actor=VM&mates=2&labels=a=1,b.c/d=&selector=a+in+(1,2)&payload=%7B%22x%22&timeout=1.5s"
-        "&namespace=ci&output=yaml"
+        "&id=x&namespace=ci&output=yaml"
     )
-    offer = asked.offer
-    assert (offer.events, offer.actor, offer.mates, offer.namespace) == (("coin", "note"), "VM", 2, "ci")
-    assert offer.labels == {"actor": "VM", "a": "1", "b.c/d": ""}
-    assert str(offer.selector) == "a in (1,2)"
-    assert offer.payload == b'"{\\"x\\""'
-    assert (offer.timeout_ns, offer.at_ns, offer.id) == (1_500_000_000, 7, "x")
-    assert asked.output == "yaml"
+    assert (spec.events, spec.actor, spec.mates, spec.namespace) == (("coin", "note"), "VM", 2, "ci")
+    assert spec.labels == {"actor": "VM", "a": "1", "b.c/d": ""}
+    assert str(spec.selector) == "a in (1,2)"
+    assert (spec.timeout_ns, spec.linger_ns) == (1_500_000_000, 10_000_000_000)
+    assert (payload, id, output) == (b'"{\\"x\\""', "x", "yaml")
+
+
+def test_the_defaults() -> None:
+    spec, payload, id, output = read("event=coin&actor=VM")
+    assert (spec.mates, spec.labels, str(spec.selector), spec.namespace) == (1, {"actor": "VM"}, "actor!=VM", "default")
+    assert (spec.timeout_ns, spec.linger_ns, payload, id, output) == (None, 0, b'""', None, None)
+
+
+@pytest.mark.parametrize("content_type", ["", FORM])
+def test_an_empty_text_of_mates_labels_or_selector_is_the_default(content_type: str) -> None:
+    text = "event=coin&actor=VM&mates=&labels=&selector="
+    spec, *_ = read("", text.encode(), content_type) if content_type else read(text)
+    assert spec == read("event=coin&actor=VM")[0]
+
+
+def test_an_empty_text_in_the_query_leaves_the_parameter_to_the_body() -> None:
+    assert read("event=e&actor=A&mates=", b'{"mates": 2}')[0].mates == 2
+
+
+@pytest.mark.parametrize("content_type", [JSON, YAML])
+def test_an_empty_selector_in_a_body_matches_everything(content_type: str) -> None:
+    spec, *_ = read("", b'{"event": "e", "actor": "A", "selector": "", "labels": {}}', content_type)
+    assert (str(spec.selector), spec.labels) == ("", {"actor": "A"})
+
+
+def test_an_empty_roster_excludes_nothing() -> None:
+    assert read("event=e&actor=A&expect=B&mates=&selector=")[0].roster == ("A", "B")
 
 
 SAME = {
@@ -55,12 +78,12 @@ namespace: ci
 
 @pytest.mark.parametrize("content_type", SAME)
 def test_all_parameters_in_a_body(content_type: str) -> None:
-    offer = read("", SAME[content_type], content_type).offer
-    assert (offer.events, offer.actor, offer.mates, offer.namespace) == (("coin", "note"), "VM", 2, "ci")
-    assert (offer.labels, str(offer.selector)) == ({"actor": "VM", "a": "1"}, "a in (1,2)")
-    assert offer.timeout_ns == 1_500_000_000
+    spec, payload, _, _ = read("", SAME[content_type], content_type)
+    assert (spec.events, spec.actor, spec.mates, spec.namespace) == (("coin", "note"), "VM", 2, "ci")
+    assert (spec.labels, str(spec.selector)) == ({"actor": "VM", "a": "1"}, "a in (1,2)")
+    assert spec.timeout_ns == 1_500_000_000
     assert (
-        offer.payload
+        payload
         == {
             JSON: b'{"x":[1.50,12345678901234567890,null]}',
             YAML: b'{"x":[1.5,12345678901234567890,null]}',
@@ -69,23 +92,27 @@ def test_all_parameters_in_a_body(content_type: str) -> None:
     )
 
 
-def test_query_and_body_add_up() -> None:
-    offer = read("event=coin&actor=VM", b'{"payload": true}').offer
-    assert (offer.events, offer.payload) == (("coin",), b"true")
+def test_a_query_and_a_body_together() -> None:
+    spec, payload, _, _ = read("event=coin&actor=VM", b'{"payload": true}')
+    assert (spec.events, payload) == (("coin",), b"true")
+
+
+def test_the_owner_is_part_of_the_spec() -> None:
+    assert read_offer(decode_form("event=e&actor=A"), Texts(), owner="ci")[0].owner == "ci"
 
 
 def test_a_roster_as_text_and_as_list() -> None:
-    assert read("event=e&actor=A&expect=B, C").offer.roster == ("A", "B", "C")
-    assert read("", b'{"event": "e", "actor": "A", "expect": ["B", "C"]}').offer.roster == ("A", "B", "C")
-    assert read("", b'{"event": "e", "actor": "A", "expect": "B,C"}').offer.roster == ("A", "B", "C")
+    assert read("event=e&actor=A&expect=B, C")[0].roster == ("A", "B", "C")
+    assert read("", b'{"event": "e", "actor": "A", "expect": ["B", "C"]}')[0].roster == ("A", "B", "C")
+    assert read("", b'{"event": "e", "actor": "A", "expect": "B,C"}')[0].roster == ("A", "B", "C")
 
 
 def test_yaml_is_the_core_schema_of_1_2() -> None:
-    """What YAML 1.1 would take for a boolean, a date or a sexagesimal number is a text."""
+    """What is a boolean, a date or a sexagesimal number in YAML 1.1 is a text."""
     body = b"event: 12:30:45\nactor: NO\npayload: [yes, off, 2001-01-01, 1_000, 0o17, 0x1f, ~, True, -1.5e3, '1']\n"
-    offer = read("", body, YAML).offer
-    assert (offer.events, offer.actor) == (("12:30:45",), "NO")
-    assert offer.payload == b'["yes","off","2001-01-01","1_000",15,31,null,true,-1500.0,"1"]'
+    spec, payload, _, _ = read("", body, YAML)
+    assert (spec.events, spec.actor) == (("12:30:45",), "NO")
+    assert payload == b'["yes","off","2001-01-01","1_000",15,31,null,true,-1500.0,"1"]'
 
 
 REFUSED_TEXTS = [
@@ -96,7 +123,7 @@ REFUSED_TEXTS = [
     ("event=e&actor=a b", "actor", "actor: expected the name of an actor (1 to 63 letters"),
     ("event=e&actor=A&mates=-1", "mates", 'mates: expected a whole number from 0 to 9999, got "-1"'),
     ("event=e&actor=A&mates=two", "mates", 'mates: expected a whole number from 0 to 9999, got "two"'),
-    ("event=e&actor=A&mates=", "mates", 'mates: expected a whole number from 0 to 9999, got ""'),
+    ("event=e&actor=A&mates=&mates=", "mates", "mates: expected once, got it 2 times"),
     ("event=e&actor=A&mates=1.0", "mates", 'got "1.0"'),
     ("event=e&actor=A&mates=%D9%A2", "mates", 'got "٢"'),
     ("event=e&actor=A&mates=99999999999", "mates", "from 0 to 9999, got 99999999999"),
@@ -179,7 +206,7 @@ def test_values_that_are_refused(fields: bytes, parameter: str, message: str) ->
 )
 @example("=&")
 def test_a_form_is_read_as_the_standard_library_reads_it(text: str) -> None:
-    """Also where a short way is taken, because nothing in it is escaped."""
+    """Also without escapes, where `decode_form` does not call the standard library."""
     expected: dict[str, list[str]] = {}
     for name, value in parse_qsl(text, keep_blank_values=True, errors="surrogateescape"):
         expected.setdefault(name, []).append(value)
@@ -191,56 +218,8 @@ def test_a_form_is_read_as_the_standard_library_reads_it(text: str) -> None:
             decode_form(text)
 
 
-PIECES = ["A", "e/f:g", "=", "a b", "é", "+", "%41", "1", "-", "A-", "", "x" * 63, "x" * 64, "y" * 300, "\n", "&n=2"]
-VALUES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=2).map("".join)
-QUERIES = st.builds(
-    "{}={}&{}={}".format, st.sampled_from(["event"] * 6 + ["mates", "x"]), VALUES, st.just("actor"), VALUES
-)
-BOUNDS = {
-    "parameters_max": [1, 2, 256],
-    "payload_bytes_max": [1, 2, 99],
-    "event_characters_max": [1, 4_096],
-    "events_characters_max": [1, 4_096],
-}
-
-
-@given(QUERIES, st.fixed_dictionaries({name: st.sampled_from(values) for name, values in BOUNDS.items()}))
-@example("event=e&actor=A", {"payload_bytes_max": 1})
-@example("event=abc&actor=A", {"event_characters_max": 1})
-@example("event=abc&actor=A", {"events_characters_max": 1})
-def test_the_short_way_to_read_a_query_says_what_the_long_one_says(text: str, bounds: dict[str, int]) -> None:
-    limits = Limits(**bounds)
-    plain = read_plain(text, limits)
-    if plain is not None:
-        asked = said(
-            lambda: read_offer(
-                decode_form(text, limits.parameters_max), Texts(), at_ns=7, new_id=lambda: "x", limits=limits
-            )
-        )
-        assert asked == OfferRequest(plain.offer("x", 7), None)
-
-
-@pytest.mark.parametrize("text", ["event=coin&actor=VM", "actor=VM&event=coin", 'event=a/b:c"d&actor=x.y-z'])
-def test_which_queries_are_plain(text: str) -> None:
-    plain = read_plain(text)
-    assert plain is not None
-    assert (*plain.key, plain.actor) == ("default", *(decode_form(text)[name][0] for name in ("event", "actor")))
-
-
-@pytest.mark.parametrize("more", ["&mates=1", "&id=x", "&event=b", "&", "%20", "&output=json", "&timeout=1"])
-def test_which_queries_are_not(more: str) -> None:
-    assert read_plain(f"event=coin&actor=VM{more}") is None
-
-
-def said(read: Callable[[], OfferRequest]) -> OfferRequest | str:
-    try:
-        return read()
-    except (ParameterError, BadBodyError) as error:
-        return f"{type(error)} {error.code} {error}"
-
-
 @pytest.mark.parametrize("text", ["a=1&b=2&c=3", "a=%31&b=2&c=3", "&&", "%20&&"])
-def test_more_parameters_than_there_may_be(text: str) -> None:
+def test_too_many_parameters(text: str) -> None:
     assert len(decode_form(text, 3)) <= 3
     with pytest.raises(BadBodyError, match="expected at most 2 parameters, got more"):
         decode_form(text, 2)
@@ -297,7 +276,7 @@ def test_bodies_that_are_refused(content_type: str, body: bytes, message: str) -
 
 
 @pytest.mark.parametrize("number", ["0x" + "f" * 5000, "0o" + "7" * 5000])
-def test_what_is_no_number_of_a_sensible_length_is_a_text_in_yaml(number: str) -> None:
+def test_a_number_of_thousands_of_digits_is_a_text_in_yaml(number: str) -> None:
     assert decode_body(YAML, f"payload: {number}".encode()) == {"payload": f'"{number}"'.encode()}
 
 
@@ -335,7 +314,7 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "s", "5 s", "5d", "-5s", "+5", "1e3", ".5", "5.", "nan", "5s5", "٥"])
-def test_no_durations(text: str) -> None:
+def test_texts_that_are_not_durations(text: str) -> None:
     with pytest.raises(ParameterError, match="expected a duration"):
         parse_duration_s("timeout", text)
 
@@ -356,7 +335,7 @@ def test_no_durations(text: str) -> None:
         ("application/yaml;q=nonsense", "yaml"),
     ],
 )
-def test_the_format_that_a_client_likes(accept: str, output: str) -> None:
+def test_the_format_that_a_client_prefers(accept: str, output: str) -> None:
     assert preferred_output(accept) == output
 
 

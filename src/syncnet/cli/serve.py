@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -19,13 +20,15 @@ import uvloop
 
 import syncnet
 from syncnet.cli.durations import DURATION
+from syncnet.cli.exit_statuses import ExitStatus
+from syncnet.cli.folders import FOLDER
 from syncnet.cli.limits import limit_options, limits_of
 from syncnet.cli.security import Security, security_options
 from syncnet.cli.terminal import TerminalLog
 from syncnet.coordinator.coordinator import Coordinator
+from syncnet.core.effects import Effect
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
-from syncnet.core.terms import Seen, in_full
 from syncnet.errors import JournalError
 from syncnet.server.address import Address, AddressError, listen, parse_address
 from syncnet.view.graph_log import GraphLog
@@ -53,9 +56,9 @@ _ALLOCATOR: Final = ("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:1000,muzzy_d
 """What granian's allocator (jemalloc) is told, unless the environment says otherwise: one arena for all threads, so
 that what one wave of clients leaves behind serves the next, and what is free goes back to the system after a second."""
 
-_LOG_FORMATS: Final[dict[str, Callable[[], Callable[[Seen], list[str]]] | None]] = {
+_LOG_FORMATS: Final[dict[str, Callable[[], Callable[[Effect], list[str]]] | None]] = {
     "graph": lambda: GraphLog().lines,
-    "json": lambda: lambda seen: [json_line(effect) for effect in in_full(seen)],
+    "json": lambda: lambda effect: [json_line(effect)],
     "none": None,
 }
 
@@ -83,9 +86,9 @@ class _AddressType(click.ParamType[Address]):
 )
 @click.option(
     "--journal",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
-    help="Keep all in this folder, on disk before anybody is answered: a crash or a restart loses nothing.",
+    help="Write every command to this folder before it is answered; a crash or a restart loses nothing.",
 )
 @click.option(
     "--drain",
@@ -108,13 +111,13 @@ def serve(
     try:
         listener = listen(address, security.keepalive_s)
     except AddressError as error:
-        raise click.ClickException(str(error)) from None
+        raise _listen_failure(error) from None
     limits = replace(limits, pending_offers_max=_within_open_files(limits.pending_offers_max))
     make_lines = _LOG_FORMATS[log_format]
     log = TerminalLog(make_lines, sys.stdout.fileno()) if make_lines and sys.stdout else None
 
     os.environ.setdefault(*_ALLOCATOR)  # read when granian is loaded, and so not imported above
-    from syncnet.server.serve import serve as serve_hub
+    from syncnet.server.serve import serve as serve_coordinator
 
     started = f"{syncnet.__version__} serves on {_url(listener, security.scheme)}"
     for line in security.warnings(listener):
@@ -123,13 +126,15 @@ def serve(
     async def run() -> int:
         hand_over = asyncio.get_running_loop().call_soon_threadsafe
         on_disk = _journal(journal, hand_over, limits) if journal else None
-        hub = Coordinator(on_disk, Machine(limits), observers=[log] if log else [])
+        coordinator = Coordinator(on_disk, Machine(limits), observers=[log] if log else [])
         _look_seldom_for_garbage()
-        serving = serve_hub(hub, listener, lambda: _say(started), limits=limits, drain_s=drain, **security.of(listener))
+        serving = serve_coordinator(
+            coordinator, listener, lambda: _say(started), limits=limits, drain_s=drain, **security.of(listener)
+        )
         try:
             return await serving
         finally:
-            hub.close()
+            coordinator.close()
             if on_disk is not None:
                 _say(f"the journal took {on_disk.commands_total} commands in {on_disk.commits_total} commits")
 
@@ -142,6 +147,17 @@ def serve(
             log.close()
     if waiting:
         _say(f"ended; {waiting} waiting {'client was' if waiting == 1 else 'clients were'} sent away with 503")
+
+
+class _PortTakenError(click.ClickException):
+    exit_code = ExitStatus.PORT_TAKEN
+
+
+def _listen_failure(error: AddressError) -> click.ClickException:
+    """Return the error to exit with; a taken port has an exit status of its own."""
+    cause = error.__context__
+    is_taken = isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE
+    return (_PortTakenError if is_taken else click.ClickException)(str(error))
 
 
 def _journal(folder: Path, hand_over: Callable[[Callable[[], None]], object], limits: Limits) -> Journal:

@@ -56,7 +56,7 @@ class Coordinator:
     """The one owner of a machine.
 
     `time_ns` is the clock of the commands (nanoseconds since the Unix epoch), `monotonic_ns` that of the timers, and
-    `new_ids` returns some new ids. Without `timer_thread` the owner calls `fire_due_timers` itself, as a simulator does.
+    `new_ids` returns some new ids. Without `timer_thread` the owner calls `fire_due_timers` itself, like a simulator.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Coordinator:
     ) -> None:
         self.machine = Machine() if machine is None else machine
         self.lock = threading.RLock()
-        """Protects the machine and everything here; to be held while the machine is read from another thread."""
+        """Protects the machine and everything here. The log holds it when it calls; hold it to read the machine."""
         self._log: Log = MemoryLog() if log is None else log
         self._observers = tuple(observers)
         self._time_ns = time_ns
@@ -213,29 +213,28 @@ class Coordinator:
 
     def deliver(self, command: Command) -> Sequence[Remembered]:
         """Apply a command and pass its results to the waiters; return the outcomes that it caused."""
-        with self.lock:
-            if isinstance(command, Offer):
-                return self._deliver_offer(command)
-            outcomes = self.machine.end(command)
-            for outcome in outcomes:
-                self._observe(outcome)
-                if not isinstance(outcome, Synced):
-                    self._ended(outcome.offer, outcome)
-            if command.waiter is not None:
-                done, command.waiter = command.waiter, None
-                done(outcomes)
-            return outcomes
+        if type(command) is Offer:
+            return self._deliver_offer(command)
+        assert not isinstance(command, Offer)
+        outcomes = self.machine.end(command)
+        for outcome in outcomes:
+            self._observe(outcome)
+            if not isinstance(outcome, Synced):
+                self._ended(outcome.offer, outcome)
+        if command.waiter is not None:
+            done, command.waiter = command.waiter, None
+            done(outcomes)
+        return outcomes
 
     def refuse(self, command: Command, error: RetryableError) -> None:
         """Pass the error because of which a command has not happened to its waiter."""
-        with self.lock:
-            if isinstance(command, Offer):
-                self._end_wait(command, error)
-            elif command.waiter is not None:
-                done, command.waiter = command.waiter, None
-                done(error)
-            elif not isinstance(command, Abort):
-                self._try_again(command)
+        if isinstance(command, Offer):
+            self._end_wait(command, error)
+        elif command.waiter is not None:
+            done, command.waiter = command.waiter, None
+            done(error)
+        elif not isinstance(command, Abort):
+            self._try_again(command)
 
     # --- inside: offers ------------------------------------------------------------------------------------
 
@@ -254,17 +253,17 @@ class Coordinator:
             if offer.waiter is None:  # its client disconnected before the log delivered
                 self._linger(offer)
             return _NONE
-        if isinstance(answer, Synced):
-            rank = 0
-            for member in answer.members:
+        if type(answer) is Synced:
+            for rank, member in enumerate(answer.members):
                 if member.deadline_tick:
-                    self._clear_deadline(member)
+                    self._timers.remove(member.deadline_tick, (member.spec.namespace, member.id))
+                    member.deadline_tick = 0
                 waiter = member.waiter
                 if waiter is not None:
                     member.waiter = None
                     waiter.synced(answer, rank)
-                rank += 1
             return (answer,)
+        assert not isinstance(answer, Synced)
         self._answer_again(offer, answer)
         return _NONE
 
@@ -284,7 +283,8 @@ class Coordinator:
     def _ended(self, offer: Offer, outcome: Remembered) -> None:
         """Pass the outcome of a pending offer to its waiter."""
         if offer.deadline_tick:
-            self._clear_deadline(offer)
+            self._timers.remove(offer.deadline_tick, (offer.spec.namespace, offer.id))
+            offer.deadline_tick = 0
         waiter, offer.waiter = offer.waiter, None
         if waiter is not None:
             self._cancel_linger(waiter)
@@ -304,6 +304,7 @@ class Coordinator:
 
     def _adopt_pending(self) -> None:
         """Take charge of the offers from before the start, as if all their clients had just disconnected."""
+        self.now_ns()
         for offer in self.machine.all_pending():
             self._observe(Pending(offer))
             if offer.spec.timeout_ns is not None:
@@ -357,12 +358,8 @@ class Coordinator:
     # --- inside: timers ------------------------------------------------------------------------------------
 
     def _set_deadline(self, offer: Offer) -> None:
-        left_ns = max(0, offer.at_ns + (offer.spec.timeout_ns or 0) - self.now_ns())
+        left_ns = offer.at_ns + (offer.spec.timeout_ns or 0) - self._latest_ns
         offer.deadline_tick = self._timers.add(left_ns, (offer.spec.namespace, offer.id), offer)
-
-    def _clear_deadline(self, offer: Offer) -> None:
-        self._timers.remove(offer.deadline_tick, (offer.spec.namespace, offer.id))
-        offer.deadline_tick = 0
 
     def _fire(self, what: Any) -> None:
         """Handle a timer: of a pending offer's timeout, or of a linger."""

@@ -40,25 +40,28 @@ class Timers:
         self._ticks: list[int] = []  # a heap of the slots, and of empty ones that are not due yet
         self._sleeps_until = 0  # the tick for which the thread waits; 0: it waits for any
         self._is_open = threaded
-        self._thread: threading.Thread | None = None
+        self._runner: threading.Thread | None = None
 
     def add(self, delay_ns: int, key: Key, what: Any) -> int:
         """Let `what` fire after a delay; return its slot. A key is used once per slot."""
-        tick = ((self._monotonic_ns() + delay_ns) >> _TICK_BITS) + 1
-        slot = self._slots.get(tick)
-        if slot is None:
-            slot = self._slots[tick] = {}
+        tick = ((self._monotonic_ns() + (delay_ns if delay_ns > 0 else 0)) >> _TICK_BITS) + 1
+        slots = self._slots
+        if tick not in slots:
+            slots[tick] = {}
             heapq.heappush(self._ticks, tick)
-            if self._is_open and (self._thread is None or tick < self._sleeps_until or not self._sleeps_until):
+            if self._is_open and (self._runner is None or tick < self._sleeps_until or not self._sleeps_until):
                 self._wake_thread()
-        slot[key] = what
+        slots[tick][key] = what
         return tick
 
     def remove(self, tick: int, key: Key) -> None:
         """Remove a timer; nothing happens where it has fired."""
-        slot = self._slots.get(tick)
-        if slot is not None and slot.pop(key, None) is not None and not slot:
-            del self._slots[tick]
+        if tick in self._slots:
+            slot = self._slots[tick]
+            if key in slot:
+                del slot[key]
+                if not slot:
+                    del self._slots[tick]
 
     def fire_due(self) -> int:
         """Fire what is due; return in how many nanoseconds the next slot is due, -1 where there is none."""
@@ -86,7 +89,7 @@ class Timers:
             self._is_open = False
             self.clear()
             self._changed.notify()
-            thread = self._thread
+            thread = self._runner
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
@@ -97,9 +100,9 @@ class Timers:
             _log.exception("a bug: a timer could not be handled")
 
     def _wake_thread(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="syncnet-timers", daemon=True)
-            self._thread.start()
+        if self._runner is None:
+            self._runner = threading.Thread(target=self._run, name="syncnet-timers", daemon=True)
+            self._runner.start()
         else:
             self._changed.notify()
 
@@ -112,4 +115,4 @@ class Timers:
                     self._changed.wait(min(left_ns / 1e9, threading.TIMEOUT_MAX))
                 elif not self._changed.wait(_IDLE_S) and not self._ticks:
                     break
-            self._thread = None
+            self._runner = None

@@ -271,11 +271,14 @@ def compatible(one: OfferSpec, other: OfferSpec) -> bool:
 
 
 def _rosters_compatible(one: OfferSpec, other: OfferSpec) -> bool:
-    """Return whether two offers, of which one at least has a roster, may be in one set by rule 5."""
+    """Return whether two offers, of which one at least has a roster, may be in one set by rule 5.
+
+    The `mates` of an offer with a roster are the others on it.
+    """
     if one.actor == other.actor:
         return False
-    if one.roster and (other.actor not in one.roster or other.mates >= len(one.roster)):
+    if one.roster and (other.actor not in one.roster or other.mates > one.mates):
         return False
-    if other.roster and (one.actor not in other.roster or one.mates >= len(other.roster)):
+    if other.roster and (one.actor not in other.roster or one.mates > other.mates):
         return False
     return not (one.roster and other.roster) or one.roster == other.roster

@@ -12,23 +12,16 @@ by mypyc. A spec never changes. Of a command only the fields that say so change,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from syncnet.core.labels import Labels, check_key, check_value, is_name, shown
+from syncnet.core.labels import Labels
 from syncnet.core.limits import (
-    ID_CHARACTERS_MAX,
-    LIMITS,
-    LINGER_NAMED_S,
     NAME_BYTES,
     OFFER_BYTES,
-    REASON_CHARACTERS_MAX,
     WORD_BYTES,
-    Limits,
 )
-from syncnet.core.selectors import EVERYTHING, Selector, not_actor
-from syncnet.errors import LabelError, ParameterError
+from syncnet.core.selectors import Selector
 
 __all__ = [
     "DEFAULT_NAMESPACE",
@@ -41,10 +34,6 @@ __all__ = [
     "Offer",
     "OfferSpec",
     "Withdraw",
-    "check_id",
-    "check_namespace",
-    "make_abort",
-    "make_offer",
 ]
 
 DEFAULT_NAMESPACE: Final = "default"
@@ -70,6 +59,8 @@ class OfferSpec:
     `roster` (sorted, the actor among them) stands for mates and selector where it is not empty. `owner` is the name
     of the token that made the offer, empty where none was needed. `timeout_ns` and `linger_ns` are for the coordinator,
     which appends an `Expire` when the timeout has passed and a `Withdraw` when the linger has.
+
+    `event_characters` is the number of characters in all its events.
 
     `weight_bytes` is its share of `pending_bytes_max`, without the payload; `steps` is the cost of comparing it with
     another offer, in steps of the search (`matching.py`). `profile` is for `candidates.py`, which
@@ -104,6 +95,7 @@ class OfferSpec:
         timeout_ns: int | None,
         linger_ns: int,
         owner: str,
+        event_characters: int,
     ) -> None:
         self.namespace = namespace
         self.events = events
@@ -117,10 +109,14 @@ class OfferSpec:
         self.owner = owner
         self.profile: Any = None
         self.steps = selector.steps
-        weight = OFFER_BYTES + selector.weight_bytes + len(events[0])
-        if len(events) > 1 or roster or len(labels) > 1:
-            weight += _extra_weight_bytes(events, roster, labels)
-            self.steps += len(roster) // _NAMES_PER_STEP
+        weight = OFFER_BYTES + selector.weight_bytes + event_characters
+        if events[1:]:
+            weight += (WORD_BYTES + event_characters) * (len(events) - 1)  # it counts under each of its events
+        if roster:
+            weight += NAME_BYTES * mates
+            self.steps += mates // _NAMES_PER_STEP
+        if len(labels) > 1:
+            weight += WORD_BYTES * len(labels) + len("".join([*labels, *labels.values()]))
         self.weight_bytes = weight
 
     def __eq__(self, other: object) -> bool:
@@ -146,20 +142,13 @@ class OfferSpec:
         )
 
 
-def _extra_weight_bytes(events: tuple[str, ...], roster: tuple[str, ...], labels: Labels) -> int:
-    """Return what a spec weighs beyond one event and the label `actor`; a choice counts under each of its events."""
-    weight = NAME_BYTES * len(roster) + (WORD_BYTES + sum(map(len, events))) * (len(events) - 1)
-    for key, value in labels.items():
-        weight += WORD_BYTES + len(key) + len(value)
-    return weight
-
-
 class Offer:
     """One offer: its `spec`, and what is its own.
 
     `at_ns` is when it was made, in nanoseconds since the Unix epoch. `named` says that the client chose the id, so that
     it may ask again by it (G7). The core never looks at `payload`: bytes of JSON, of which there are `payload_bytes`,
-    or any object of this program, and then `payload_bytes` is `OBJECT`.
+    or any object of this program, and then `payload_bytes` is `OBJECT`. `weight_bytes` is the offer's share of
+    `pending_bytes_max`; an object of the program is the program's own and weighs nothing.
 
     The other fields change. The machine sets `arrival`, the offer's number among those of its namespace (1, 2, 3 …; 0
     before it arrived), and counts in `asked` how often it was asked for again. The coordinator owns `waiter`, which
@@ -177,6 +166,7 @@ class Offer:
         "payload_bytes",
         "spec",
         "waiter",
+        "weight_bytes",
     )
 
     def __init__(
@@ -189,14 +179,10 @@ class Offer:
         self.payload_bytes = payload_bytes
         self.named = named
         self.waiter = waiter
+        self.weight_bytes = spec.weight_bytes + (payload_bytes if payload_bytes > 0 else 0)
         self.arrival = 0
         self.asked = 0
         self.deadline_tick = 0
-
-    @property
-    def weight_bytes(self) -> int:
-        """Its share of `pending_bytes_max`; an object of this program is the program's own and weighs nothing."""
-        return self.spec.weight_bytes + max(0, self.payload_bytes)
 
     def asks_the_same_as(self, other: Offer) -> bool:
         """Return whether both are the same request, made twice: everything but the time is equal."""
@@ -384,213 +370,3 @@ class Abort:
 
 
 Command: TypeAlias = Offer | Withdraw | Expire | Abort
-
-
-def make_offer(
-    *,
-    at_ns: int,
-    id: str,
-    events: Iterable[str],
-    actor: str,
-    namespace: str = DEFAULT_NAMESPACE,
-    mates: int | None = None,
-    expect: Iterable[str] | None = None,
-    labels: Mapping[str, str] | None = None,
-    selector: Selector | None = None,
-    payload: bytes = NO_PAYLOAD,
-    timeout_s: float | None = None,
-    linger_s: float | None = None,
-    named: bool = False,
-    owner: str = "",
-    limits: Limits = LIMITS,
-) -> Offer:
-    """Return a valid offer, defaults filled in as semantics.md says: one mate, `actor=<actor>`, `actor!=<actor>`.
-
-    `events` are the events of a choice in the order of liking. `expect` is a roster, and goes with neither `mates`
-    nor `selector`. `labels` are added to the default. `timeout_s` is in seconds; 0 means "now or never". `linger_s` is
-    for how many seconds the offer stays when its connection is lost: 10 where the client chose the id (`named`), else
-    none.
-
-    :raises ParameterError: a value does not do; it names the parameter.
-    """
-    _check_actor("actor", actor)
-    roster = _roster(actor, expect, limits.mates_max) if expect is not None else ()
-    if roster and mates is not None:
-        raise ParameterError("mates", "expected either a roster (expect) or mates, got both")
-    if roster and selector is not None:
-        raise ParameterError("selector", "expected either a roster (expect) or a selector, got both")
-    if len(payload) > limits.payload_bytes_max:
-        too_large = f"expected at most {limits.payload_bytes_max} bytes as JSON, got {len(payload)}"
-        raise ParameterError("payload", too_large, "too-large")
-    if roster:
-        mates, selector = len(roster) - 1, EVERYTHING
-    spec = OfferSpec(
-        namespace if namespace == DEFAULT_NAMESPACE else check_namespace(namespace),
-        _events(events, limits),
-        actor,
-        _mates(1 if mates is None else mates, limits.mates_max),
-        roster,
-        _labels(actor, labels, limits.labels_per_offer_max) if labels else {"actor": actor},
-        not_actor(actor) if selector is None else selector,
-        None if timeout_s is None else _nanoseconds("timeout", timeout_s, limits.timeout_s_max),
-        _linger_ns(linger_s, named, limits.linger_s_max) if named or linger_s is not None else 0,
-        owner,
-    )
-    return Offer(spec, check_id(id) if named else id, at_ns, payload, len(payload), named)
-
-
-def make_abort(
-    *,
-    at_ns: int,
-    by: str,
-    reason: str,
-    event: str | None = None,
-    actor: str | None = None,
-    id: str | None = None,
-    namespace: str = DEFAULT_NAMESPACE,
-    limits: Limits = LIMITS,
-) -> Abort:
-    """Return a valid abort of all that is pending under one of `event`, `actor` and `id`.
-
-    `by` is a name of the form of an actor's, or empty; `reason` is a line of text for people.
-
-    :raises ParameterError: a value does not do; it names the parameter.
-    """
-    given = [name for name, value in (("event", event), ("actor", actor), ("id", id)) if value is not None]
-    if len(given) != 1:
-        got = " and ".join(given) or "none of them"
-        raise ParameterError(given[1] if given else "event", f"expected one of event, actor and id, got {got}")
-    if by:
-        _check_actor("by", by)
-    if not reason or len(reason) > REASON_CHARACTERS_MAX or not reason.isprintable():
-        wanted = f"a line of 1 to {REASON_CHARACTERS_MAX} printable characters"
-        raise ParameterError("reason", f"expected {wanted}, got {shown(reason) if reason else 'none'}")
-    return Abort(
-        at_ns=at_ns,
-        namespace=check_namespace(namespace),
-        event=_events([event], limits)[0] if event is not None else "",
-        actor=_check_actor("actor", actor) if actor is not None else "",
-        id=check_id(id) if id is not None else "",
-        by=by,
-        reason=reason,
-    )
-
-
-def check_id(id: str) -> str:
-    """Return `id` if a client may choose it: 1 to 128 visible ASCII characters, which a header can bear.
-
-    :raises ParameterError: it may not.
-    """
-    if not 0 < len(id) <= ID_CHARACTERS_MAX or not (id.isascii() and id.isprintable()) or " " in id:
-        wanted = f"1 to {ID_CHARACTERS_MAX} visible ASCII characters"
-        raise ParameterError("id", f"expected {wanted}, got {shown(id) if id else 'none'}")
-    return id
-
-
-def check_namespace(namespace: str) -> str:
-    """Return `namespace` if it is a name of the form of a label value, not empty.
-
-    :raises ParameterError: it is not.
-    """
-    return _check_name("namespace", namespace, "a namespace")
-
-
-def _check_actor(parameter: str, actor: str) -> str:
-    return _check_name(parameter, actor, "the name of an actor")
-
-
-def _check_name(parameter: str, name: str, what: str) -> str:
-    if is_name(name):
-        return name
-    if not name:
-        raise ParameterError(parameter, f"expected {what}, got an empty one")
-    return _as_parameter(parameter, check_value, name, what)
-
-
-def _as_parameter(parameter: str, check: Callable[..., str], *words: str) -> str:
-    try:
-        return check(*words)
-    except LabelError as error:
-        raise ParameterError(parameter, str(error)) from None
-
-
-def _events(events: Iterable[str], limits: Limits) -> tuple[str, ...]:
-    named = tuple(events)
-    characters_max = min(limits.event_characters_max, limits.events_characters_max)
-    if len(named) == 1 and 0 < len(named[0]) <= characters_max and named[0].isprintable():
-        return named
-    if not named:
-        raise ParameterError("event", "expected the name of an event, got none")
-    if len(named) > limits.events_per_offer_max:
-        raise ParameterError(
-            "event", f"expected at most {limits.events_per_offer_max} events, got {len(named)}", "too-large"
-        )
-    for position, event in enumerate(named, 1):
-        where = f" (event {position} of {len(named)})" if len(named) > 1 else ""
-        if not event:
-            raise ParameterError("event", f"expected the name of an event, got an empty one{where}")
-        if len(event) > limits.event_characters_max:
-            raise ParameterError(
-                "event",
-                f"expected at most {limits.event_characters_max} characters, got {len(event)}{where}",
-                "too-large",
-            )
-        if not event.isprintable():
-            raise ParameterError("event", f"expected printable characters only, got {shown(event)}{where}")
-        if event in named[: position - 1]:
-            raise ParameterError("event", f"expected events that differ, got {shown(event)} twice")
-    characters = sum(map(len, named))
-    if characters > limits.events_characters_max:
-        raise ParameterError(
-            "event",
-            f"expected at most {limits.events_characters_max} characters in all events, got {characters}",
-            "too-large",
-        )
-    return named
-
-
-def _mates(mates: int, mates_max: int) -> int:
-    if not 0 <= mates <= mates_max:
-        raise ParameterError("mates", f"expected a whole number from 0 to {mates_max}, got {_figures(mates)}")
-    return mates
-
-
-def _figures(number: int) -> str:
-    return str(number) if abs(number) < 10**20 else "one of more than 20 digits"
-
-
-def _roster(actor: str, expect: Iterable[str], actors_max: int) -> tuple[str, ...]:
-    named = tuple(expect)
-    if not named:
-        raise ParameterError("expect", "expected the names of actors, got none")
-    if len(named) > actors_max:
-        raise ParameterError("expect", f"expected at most {actors_max} actors, got {len(named)}", "too-large")
-    roster: set[str] = set()
-    for name in named:
-        if name in roster:
-            raise ParameterError("expect", f"expected actors that differ, got {shown(name)} twice")
-        roster.add(_check_actor("expect", name))
-    return tuple(sorted({actor, *roster}))
-
-
-def _labels(actor: str, labels: Mapping[str, str], labels_max: int) -> dict[str, str]:
-    merged = {"actor": actor, **labels}
-    if len(merged) > labels_max:
-        raise ParameterError("labels", f"expected at most {labels_max} labels, got {len(merged)}", "too-large")
-    for key, value in labels.items():
-        _as_parameter("labels", check_key, key)
-        _as_parameter("labels", check_value, value, f"a label value for {shown(key)}")
-    return dict(sorted(merged.items()))
-
-
-def _linger_ns(linger_s: float | None, named: bool, seconds_max: int) -> int:
-    if linger_s is None:  # whatever the limit: a client that asks again must not meet another default
-        linger_s = LINGER_NAMED_S if named else 0
-    return _nanoseconds("linger", linger_s, seconds_max)
-
-
-def _nanoseconds(parameter: str, seconds: float, seconds_max: int) -> int:
-    if not 0 <= seconds <= seconds_max:  # refuses not-a-number too
-        got = _figures(seconds) if isinstance(seconds, int) else f"{seconds:g}"
-        raise ParameterError(parameter, f"expected 0 to {seconds_max} seconds, got {got}")
-    return round(seconds * 1e9)

@@ -77,29 +77,6 @@ class Namespace:
         """Return whether nothing in it needs to be kept: arrival numbers do not matter then, sync numbers do."""
         return not self.pending and self.syncs <= syncs_forgotten and not self.exhausted
 
-    def add(self, offer: Offer) -> None:
-        """Make an offer pending."""
-        self.pending[offer.id] = offer
-        lists = self.lists
-        for event in offer.spec.events:
-            offers = lists.get(event)
-            if offers is None:
-                offers = lists[event] = OfferList()
-            offers.add(offer)
-
-    def remove(self, offer: Offer) -> None:
-        """Remove a pending offer."""
-        del self.pending[offer.id]
-        lists = self.lists
-        for event in offer.spec.events:
-            offers = lists[event]
-            offers.remove(offer)
-            if not offers.offers:
-                del lists[event]
-        if not self.pending:
-            self.pending.clear()  # an empty dict keeps its memory until it is cleared
-            lists.clear()
-
 
 class Machine:
     """The state of one server, or of one node of a cluster."""
@@ -109,15 +86,13 @@ class Machine:
 
     def _reset(self, limits: Limits) -> None:
         self.limits = limits
-        self._pending_offers_max: int = limits.pending_offers_max
-        self._pending_bytes_max: int = limits.pending_bytes_max
-        self._pending_per_namespace_max: int = limits.pending_per_namespace_max
+        self._room: int = min(limits.pending_offers_max, limits.pending_per_namespace_max)  # fewer need no other check
+        self._room_bytes: int = limits.pending_bytes_max  # what further pending offers may weigh
         self._search = Search(limits.search_steps_max)
         self._namespaces: dict[str, Namespace] = {}
         self._outcomes = Outcomes(limits)
         self._trace = Trace(limits)
         self.pending_total = 0
-        self._pending_bytes = 0
         self._pending_by_owner: dict[str, int] = {}
         self._syncs_forgotten = 0  # no number of a sync is given twice, even where a namespace was forgotten
 
@@ -146,9 +121,10 @@ class Machine:
 
     def offer(self, offer: Offer) -> Answer:
         """Accept or refuse an offer that arrives."""
-        self._outcomes.forget(offer.at_ns)
+        if self._outcomes.entries:
+            self._outcomes.forget(offer.at_ns)
         spec = offer.spec
-        namespace = self._namespaces.get(spec.namespace)
+        namespace = self._namespaces[spec.namespace] if spec.namespace in self._namespaces else None  # noqa: SIM401
         if offer.named or (namespace is not None and offer.id in namespace.pending):
             again = self._asked_again(namespace, offer)
             if again is not None:
@@ -158,7 +134,7 @@ class Machine:
             if namespace is None:
                 return Refused(offer, "full", f"offers are pending in {self.limits.namespaces_max} namespaces")
         others = self._search.find(namespace.lists, offer)
-        if others is None:
+        if others is None and (self.pending_total >= self._room or spec.owner or offer.weight_bytes > self._room_bytes):
             refused = self._no_room(namespace, offer)
             if refused is not None:
                 self._forget_if_blank(spec.namespace)
@@ -246,25 +222,27 @@ class Machine:
         """Remove the members from the state, and put their sync into the outcomes and the trace."""
         namespace.syncs += 1
         named = newcomer.named
+        weight_bytes = newcomer.weight_bytes
         for other in others:
             named = named or other.named
+            weight_bytes += other.weight_bytes
             self._remove(namespace, other)
-        others.append(newcomer)
+        others += (newcomer,)
         synced = Synced(newcomer.at_ns, newcomer.spec.namespace, self._search.event, namespace.syncs, tuple(others))
         if named:
-            self._outcomes.remember(synced, _weight_bytes(synced.members))
+            self._outcomes.remember(synced, weight_bytes)
         self._trace.add(traced(synced))
         return synced
 
     def _asked_again(self, namespace: Namespace | None, offer: Offer) -> Attached | Replayed | Refused | None:
         """Return the answer to an offer whose id is known; None where it is not."""
-        pending = namespace.pending.get(offer.id) if namespace is not None else None
-        if pending is not None:
+        if namespace is not None and offer.id in namespace.pending:
+            pending = namespace.pending[offer.id]
             if offer.named and offer.asks_the_same_as(pending):
                 pending.asked += 1
                 return Attached(offer)
             return Refused(offer, "id-reused", f"the id {offer.id} is that of another offer, which is pending")
-        known = self._outcomes.recall(offer.namespace, offer.id, offer.at_ns) if offer.named else None
+        known = self._outcomes.recall(offer.spec.namespace, offer.id, offer.at_ns) if offer.named else None
         if known is None:
             return None
         if offer.asks_the_same_as(known[0]):
@@ -273,32 +251,49 @@ class Machine:
 
     def _no_room(self, namespace: Namespace, offer: Offer) -> Refused | None:
         """Return why no further offer can be pending; None where one can."""
-        if self.pending_total >= self._pending_offers_max:
+        limits = self.limits
+        if self.pending_total >= limits.pending_offers_max:
             return Refused(offer, "full", f"{self.pending_total} offers are pending, which is the limit")
-        if self._pending_bytes + offer.weight_bytes > self._pending_bytes_max:
-            reason = f"the pending offers take {self._pending_bytes} bytes, and this one is too large to be added"
+        if offer.weight_bytes > self._room_bytes:
+            reason = f"the pending offers take {limits.pending_bytes_max - self._room_bytes} bytes, and this one is too large to be added"
             return Refused(offer, "full", reason)
-        if len(namespace.pending) >= self._pending_per_namespace_max:
+        if len(namespace.pending) >= limits.pending_per_namespace_max:
             reason = f"{len(namespace.pending)} offers are pending in this namespace, which is the limit"
             return Refused(offer, "quota", reason)
         owner = offer.spec.owner
         if owner:
             of_owner = self._pending_by_owner.get(owner, 0)
-            if of_owner >= self.limits.pending_per_token_max:
+            if of_owner >= limits.pending_per_token_max:
                 return Refused(offer, "quota", f"{of_owner} offers of this token are pending, which is the limit")
         return None
 
     def _add(self, namespace: Namespace, offer: Offer) -> None:
-        namespace.add(offer)
+        """Make an offer pending."""
+        namespace.pending[offer.id] = offer
+        lists = namespace.lists
+        for event in offer.spec.events:
+            if event not in lists:
+                lists[event] = OfferList()
+            lists[event].add(offer)
         self.pending_total += 1
-        self._pending_bytes += offer.weight_bytes
+        self._room_bytes -= offer.weight_bytes
         if offer.spec.owner:
             add(self._pending_by_owner, offer.spec.owner, 1)
 
     def _remove(self, namespace: Namespace, offer: Offer) -> None:
-        namespace.remove(offer)
+        """Remove a pending offer."""
+        del namespace.pending[offer.id]
+        lists = namespace.lists
+        for event in offer.spec.events:
+            offers = lists[event]
+            offers.remove(offer)
+            if not offers.offers:
+                del lists[event]
+        if not namespace.pending:  # an emptied dict would keep its memory
+            namespace.pending = {}
+            namespace.lists = {}
         self.pending_total -= 1
-        self._pending_bytes -= offer.weight_bytes
+        self._room_bytes += offer.weight_bytes
         if offer.spec.owner:
             add(self._pending_by_owner, offer.spec.owner, -1)
 

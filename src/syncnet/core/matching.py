@@ -9,7 +9,7 @@ where one begins with the other, the shorter wins. A depth-first walk that exten
 checks of each list whether it can sync as it is before it extends it, meets the lists in exactly that order. So the
 first list that can sync is the smallest one.
 
-There are two ways to walk, and the number of pending offers alone decides between them (`OfferList.is_long`):
+There are two ways to walk, and the number of pending offers alone decides between them (`OfferList`):
 
 - Up to `SCANNED_OFFERS_MAX` offers are compared one by one, and each candidate with each chosen one.
 - More are found by an index, and each candidate is checked against the chosen ones together (`CandidateSet`).
@@ -37,6 +37,7 @@ from typing import Final
 from syncnet.core.candidates import CandidateSet, MatchProfile, compatible, profile_of
 from syncnet.core.commands import Offer, OfferSpec
 from syncnet.core.index import Index
+from syncnet.core.limits import SCANNED_OFFERS_MAX
 from syncnet.core.offer_list import OfferList
 from syncnet.core.selectors import Requirement, requirement_met
 
@@ -51,7 +52,7 @@ class BoundHit(Exception):  # noqa: N818 - a way out, not an error
 
 
 class Steps:
-    """How many steps are left. Every loop of a search passes through here."""
+    """How many steps are `left`. Every loop of a search takes its steps from here."""
 
     __slots__ = ("left",)
 
@@ -59,7 +60,7 @@ class Steps:
         self.left = steps_max
 
     def take(self, steps: int) -> None:
-        """Take so many.
+        """Take so many. The innermost loops do the same in place, because a call costs more than a comparison.
 
         :raises BoundHit: fewer are left; no more can be taken then.
         """
@@ -76,6 +77,7 @@ class Search:
 
     def __init__(self, steps_max: int) -> None:
         self._steps_max = steps_max
+        self._steps = Steps(steps_max)
         self.event = ""
         self.exhausted: tuple[str, ...] = ()
 
@@ -86,18 +88,20 @@ class Search:
         """
         spec = newcomer.spec
         self.exhausted = ()
-        steps: Steps | None = None
+        steps = self._steps
+        steps.left = self._steps_max
         for event in spec.events:
             self.event = event
             if spec.mates == 0:
                 return []
-            offers = lists.get(event)
-            if offers is None or len(offers.offers) < spec.mates:
+            if event not in lists:
                 continue
-            if steps is None:
-                steps = Steps(self._steps_max)
+            offers = lists[event]
+            pending = len(offers.offers)
+            if pending < spec.mates:
+                continue
             try:
-                if offers.is_long and offers.index is not None:
+                if pending > SCANNED_OFFERS_MAX and offers.index is not None:
                     others = _IndexWalk(offers.index, newcomer, steps).smallest_set()
                 else:
                     others = _scan(offers.offers, spec, steps)
@@ -116,7 +120,7 @@ def compatible_offers(offers: OfferList, offer: Offer, offers_max: int, steps: S
     """
     found: list[Offer] = []
     try:
-        if offers.is_long and offers.index is not None:
+        if len(offers.offers) > SCANNED_OFFERS_MAX and offers.index is not None:
             for each in offers.index.present(offer):
                 steps.take(offer.spec.steps + each.profile.steps)
                 members = list(islice(each.members.values(), offers_max))
@@ -141,14 +145,17 @@ def _scan(offers: dict[int, Offer], newcomer: OfferSpec, steps: Steps) -> list[O
     candidates: list[Offer] = []
     for offer in offers.values():
         spec = offer.spec
-        steps.take(newcomer.steps + spec.steps)
+        steps.left -= newcomer.steps + spec.steps
+        if steps.left < 0:
+            raise BoundHit
         if compatible(newcomer, spec):
             if newcomer.mates == 1 and spec.mates <= 1 and not candidates:
                 return [offer]  # most arrivals end here
             candidates.append(offer)
-    if len(candidates) < newcomer.mates:
+    number = len(candidates)
+    if number < newcomer.mates:
         return None
-    candidates = [offer for offer in candidates if offer.spec.mates <= len(candidates)]
+    candidates = [offer for offer in candidates if offer.spec.mates <= number]
     chosen: list[Offer] = []
     if _extend(newcomer, candidates, 0, chosen, newcomer.mates, steps):
         return chosen
@@ -159,16 +166,17 @@ def _extend(
     newcomer: OfferSpec, candidates: list[Offer], start: int, chosen: list[Offer], mates: int, steps: Steps
 ) -> bool:
     """Extend `chosen` by candidates from `start` on until it can sync; `mates` is the most that a member wants."""
-    for position in range(start, len(candidates)):
-        if len(chosen) + len(candidates) - position < mates:
+    chosen_total, candidates_total = len(chosen), len(candidates)
+    for position in range(start, candidates_total):
+        if chosen_total + candidates_total - position < mates:
             return False
         candidate = candidates[position]
         spec = candidate.spec
         if not _joins(spec, chosen, steps):
             continue
         chosen.append(candidate)
-        wanted = max(mates, spec.mates)
-        if len(chosen) == wanted:
+        wanted = mates if mates > spec.mates else spec.mates  # noqa: FURB136 - `max` is a call
+        if chosen_total + 1 == wanted:
             if _roster_complete(newcomer, chosen):
                 return True
         elif _extend(newcomer, candidates, position + 1, chosen, wanted, steps):
@@ -179,9 +187,11 @@ def _extend(
 
 def _joins(spec: OfferSpec, chosen: list[Offer], steps: Steps) -> bool:
     """Return whether an offer is compatible with all chosen ones."""
-    steps.take(1)
+    steps.left -= 1
     for other in chosen:
-        steps.take(spec.steps + other.spec.steps)
+        steps.left -= spec.steps + other.spec.steps
+        if steps.left < 0:
+            raise BoundHit
         if not compatible(other.spec, spec):
             return False
     return True

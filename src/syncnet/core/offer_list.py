@@ -13,8 +13,8 @@ class OfferList:
     """The pending offers of one event.
 
     The index is made when more than `SCANNED_OFFERS_MAX` offers are pending, and dropped when none is. Whether a search
-    uses it depends on the present number of offers alone (`is_long`), never on history, so that a machine that was
-    restored from a snapshot decides as the other one does (G4).
+    uses it depends on the present number of offers alone, never on history, so that a machine that was restored from a
+    snapshot decides as the original does (G4).
     """
 
     __slots__ = ("index", "offers")
@@ -22,11 +22,6 @@ class OfferList:
     def __init__(self) -> None:
         self.offers: dict[int, Offer] = {}
         self.index: Index | None = None
-
-    @property
-    def is_long(self) -> bool:
-        """Return whether a search uses the index."""
-        return len(self.offers) > SCANNED_OFFERS_MAX
 
     def add(self, offer: Offer) -> None:
         """Add an offer; its arrival number is higher than any before."""

@@ -20,13 +20,12 @@ __all__ = ["Outcomes", "is_kept", "is_named"]
 
 
 class _Entry:
-    """An outcome, those of its offers that have a chosen id, and what all of its offers weigh."""
+    """An outcome, and what all of its offers weigh."""
 
-    __slots__ = ("named", "outcome", "weight_bytes")
+    __slots__ = ("outcome", "weight_bytes")
 
-    def __init__(self, outcome: Remembered, named: list[Offer], weight_bytes: int) -> None:
+    def __init__(self, outcome: Remembered, weight_bytes: int) -> None:
         self.outcome = outcome
-        self.named = named
         self.weight_bytes = weight_bytes
 
 
@@ -43,11 +42,13 @@ def is_named(outcome: Remembered) -> bool:
 
 
 class Outcomes:
-    """The outcomes of one machine, over all namespaces, by age."""
+    """The outcomes of one machine, over all namespaces; `entries` are by age."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._entries: deque[_Entry] = deque()
+        self._outcomes_max: int = limits.outcomes_max
+        self._bytes_max: int = limits.outcomes_bytes_max
+        self._ttl_ns: int = limits.outcome_ttl_s * 1_000_000_000
+        self.entries: deque[_Entry] = deque()
         self._by_id: dict[tuple[str, str], tuple[Offer, Remembered]] = {}
         self._weight_bytes = 0
 
@@ -56,50 +57,52 @@ class Outcomes:
 
     def all(self) -> list[Remembered]:
         """Return the outcomes that are kept, the oldest first."""
-        return [entry.outcome for entry in self._entries]
+        return [entry.outcome for entry in self.entries]
 
     def remember(self, outcome: Remembered, weight_bytes: int) -> None:
         """Keep an outcome if one of its offers has a chosen id, and forget what is above the bounds.
 
         `weight_bytes` is what all of its offers weigh.
         """
-        named = [offer for offer in offers_of(outcome) if offer.named]
-        if not named:
+        is_known = False
+        by_id = self._by_id
+        for offer in offers_of(outcome):
+            if offer.named:
+                is_known = True
+                by_id[offer.spec.namespace, offer.id] = (offer, outcome)
+        if not is_known:
             return
-        self._entries.append(_Entry(outcome, named, weight_bytes))
+        entries = self.entries
+        entries.append(_Entry(outcome, weight_bytes))
         self._weight_bytes += weight_bytes
-        for offer in named:
-            self._by_id[offer.namespace, offer.id] = (offer, outcome)
-        while len(self._entries) > 1 and (
-            len(self._by_id) > self._limits.outcomes_max or self._weight_bytes > self._limits.outcomes_bytes_max
-        ):
+        while (len(by_id) > self._outcomes_max or self._weight_bytes > self._bytes_max) and len(entries) > 1:
             self._forget_oldest()
 
     def recall(self, namespace: str, id: str, now_ns: int) -> tuple[Offer, Remembered] | None:
         """Return the offer that had this id, and its outcome; None where that is not known at `now_ns`."""
-        known = self._by_id.get((namespace, id))
-        if known is None or self._is_too_old(known[1], now_ns):
+        key = (namespace, id)
+        if key not in self._by_id:
             return None
-        return known
+        known = self._by_id[key]
+        return None if self._is_too_old(known[1], now_ns) else known
 
     def forget(self, now_ns: int) -> None:
         """Forget some of what is too old at `now_ns`: a bounded number, and more of them the next time."""
-        if not self._entries:
-            return
         for _ in range(OUTCOMES_FORGOTTEN_AT_ONCE_MAX):
-            if not self._entries or not self._is_too_old(self._entries[0].outcome, now_ns):
+            if not self.entries or now_ns - self.entries[0].outcome.at_ns <= self._ttl_ns:
                 return
             self._forget_oldest()
 
     def _is_too_old(self, outcome: Remembered, now_ns: int) -> bool:
-        return now_ns - outcome.at_ns > self._limits.outcome_ttl_s * 1_000_000_000
+        return now_ns - outcome.at_ns > self._ttl_ns
 
     def _forget_oldest(self) -> None:
-        entry = self._entries.popleft()
+        entry = self.entries.popleft()
         self._weight_bytes -= entry.weight_bytes
-        for offer in entry.named:
-            key = (offer.namespace, offer.id)
-            if self._by_id[key][1] is entry.outcome:  # the id may be another offer's by now
-                del self._by_id[key]
-        if not self._by_id:
-            self._by_id.clear()  # an empty dict keeps its memory until it is cleared
+        by_id = self._by_id
+        for offer in offers_of(entry.outcome):
+            key = (offer.spec.namespace, offer.id)
+            if offer.named and by_id[key][1] is entry.outcome:  # the id may be another offer's by now
+                del by_id[key]
+        if not by_id:  # an emptied dict would keep its memory
+            self._by_id = {}

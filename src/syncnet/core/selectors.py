@@ -134,12 +134,13 @@ def _order(requirement: Requirement) -> tuple[str, bool, bool, tuple[str | None,
 
 
 EVERYTHING: Final = Selector((), (), 1, 0)
-_NOT_ACTOR_BYTES: Final = 3 * WORD_BYTES
+NOT_ACTOR_BYTES: Final = 3 * WORD_BYTES
+"""The weight of the default selector."""
 
 
 def not_actor(actor: str) -> Selector:
     """Return the default selector of an offer of `actor`: "not with another request of mine"."""
-    return Selector((("actor", True, (actor,)),), (), 1, _NOT_ACTOR_BYTES)
+    return Selector((("actor", True, (actor,)),), (), 1, NOT_ACTOR_BYTES)
 
 
 def requirement_met(requirement: Requirement, labels: Labels) -> bool:

@@ -1,4 +1,4 @@
-"""A world inside a program, for tasks and threads: `faces` has its methods, `offers` what they return."""
+"""A runtime inside a program, for tasks and threads: `api` has its methods, `offers` what they return."""
 
 from __future__ import annotations
 

@@ -1,32 +1,31 @@
-"""The two faces of a world inside a program: `Syncnet` for tasks, `Blocking` for threads, with the same methods.
+"""The two APIs of a runtime inside a program: `Syncnet` for tasks, `Blocking` for threads, with the same methods.
 
-One world serves tasks of several loops of asyncio, tasks of trio, and threads, all at the same time.
+One runtime serves tasks of several loops of asyncio, tasks of trio, and threads, all at the same time.
 """
 
 from __future__ import annotations
 
-from asyncio import _get_running_loop, current_task
+from asyncio import _get_running_loop
 from collections.abc import Coroutine
 from dataclasses import replace
-from sys import modules
 from types import TracebackType
 from typing import Any, Final, Unpack
 
 from syncnet.coordinator.coordinator import Coordinator
+from syncnet.core.commands import OfferSpec
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.local.offers import Offer
-from syncnet.local.sleepers import (
-    TrioSleeper,
+from syncnet.local.runtime import LocalRuntime
+from syncnet.local.wakers import (
+    TrioParker,
+    is_guest_of,
     loop_here,
-    new_thread_sleeper,
     trio_here,
     trio_lowlevel,
     wake_asyncio,
-    wake_thread,
     wake_trio,
 )
-from syncnet.local.terms import KnownTerms
-from syncnet.local.world import More, World
+from syncnet.wire.api import OfferOptions
 from syncnet.wire.results import Sync
 
 __all__ = ["Actor", "Blocking", "BlockingActor", "Syncnet"]
@@ -37,89 +36,85 @@ _LIMITS: Final = replace(LIMITS, trace_syncs_max=1_000)
 
 
 class Syncnet:
-    """A world inside this program; its methods are awaited by tasks of asyncio and trio.
+    """A runtime inside this program; its methods are awaited by tasks of asyncio and trio.
 
-    `async with Syncnet() as net:` or `with Syncnet() as net:` closes it at the end: whoever waits then gets
-    `UnavailableError`. `limits` are those of a server (docs/limits.md), but for a shorter trace.
+    `async with Syncnet() as net:` or `with Syncnet() as net:` closes it at the end: offers that are pending then end
+    with `UnavailableError`. `limits` are those of a server (docs/limits.md), but with a shorter trace.
     """
 
     def __init__(self, limits: Limits = _LIMITS) -> None:
-        self._world = World(limits)
+        self._runtime = LocalRuntime(limits)
 
     @property
     def blocking(self) -> Blocking:
-        """The same world with the same methods for threads: they return when the wait is over."""
+        """The same runtime with the same methods for threads: they block instead of being awaited."""
         return Blocking(self)
 
     @property
-    def hub(self) -> Coordinator:
-        """What a server is given that shall share this world: `ASGIApp(net.hub)`."""
-        return self._world.hub
+    def coordinator(self) -> Coordinator:
+        """What a server uses that shares this runtime: `ASGIApp(net)`."""
+        return self._runtime.coordinator
 
-    def send(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Offer:
-        """Make an offer of `actor` for an event, or for whichever of several can happen first; return it at once.
+    def send(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Offer:
+        """Make an offer of one event, or of several (a choice), and return it at once.
 
-        `payload` is any object; every member of the sync gets that very object. `More` says what else there is.
+        `payload` is any object; every member of the sync gets that very object. The options are those of
+        `OfferOptions`: `mates`, `expect`, `labels`, `selector`, `timeout`, `id`, `linger` (ignored) and `namespace`.
 
-        :raises ParameterError: a value does not do; it names the parameter.
+        :raises ParameterError: a value is invalid; it names the parameter.
+        :raises ClosedError: the runtime was closed.
         """
-        return self._world.send(events, actor, payload, more)
+        return self._runtime.send(events, actor, payload, options)
 
-    async def sync(self, event: str, *, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
-        """Make an offer and wait for its sync. Cancelling the task withdraws the offer.
+    async def sync(self, event: str, *, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
+        """Make an offer, wait for its sync and return it. Cancelling the task withdraws the offer.
 
-        :raises ParameterError: a value does not do; it names the parameter.
-        :raises TimedOutError: the timeout has passed; it says who was there, and who or how many were not.
-        :raises WithdrawnError: somebody withdrew it by its id.
-        :raises AbortedError: somebody aborted it.
-        :raises RefusedError: the id is that of another offer, or another call took it over.
-        :raises UnavailableError: the world takes no more offers, or was closed.
+        The options are those of `OfferOptions`, see `send`.
+
+        :raises ParameterError: a value is invalid; it names the parameter.
+        :raises TimedOutError: the timeout has passed; the error names who was present and who was missing.
+        :raises WithdrawnError: the offer was withdrawn by its id.
+        :raises AbortedError: the offer was aborted.
+        :raises RefusedError: the id is that of another offer, or another call replaced this one.
+        :raises UnavailableError: the runtime accepts no more offers, or was closed meanwhile.
+        :raises ClosedError: the runtime was closed before.
         """
         loop = _get_running_loop()
-        world = self._world
-        terms = None if more else world.plain_terms.get((event, actor))
-        if terms is None:
-            return await self.choose(event, actor=actor, payload=payload, **more)
+        runtime = self._runtime
+        spec = None if options else runtime.plain_specs.get((event, actor))
+        if spec is None:
+            return await self.choose(event, actor=actor, payload=payload, **options)
         if loop is None:
-            return await self._sync_in_trio(terms, payload)
-        met = world.meet(terms, payload, wake_asyncio, loop.create_future, loop)
-        if type(met) is Sync:
-            return met
-        if met.sleeper is None or ("trio" in modules and current_task(loop) is None):  # a guest of this loop
-            return await met.wait()
-        try:
-            await met.sleeper
-        except BaseException:  # cancelled; or the loop is closed over it
-            met.withdraw()
-            raise
-        told = met.told
-        return told if type(told) is Sync else met.outcome()
+            return await self._sync_in_trio(spec, payload)
+        if is_guest_of(loop):
+            return await runtime.offer(spec, payload).wait()
+        offer = runtime.offer(spec, payload, None, wake_asyncio, loop.create_future)
+        if offer._result is None:
+            await offer.wait_parked(offer._parker)
+        return offer.outcome()
 
-    async def _sync_in_trio(self, terms: KnownTerms, payload: Any) -> Sync:
-        """Do what `sync` does, in a task of trio, for a plain offer."""
+    async def _sync_in_trio(self, spec: OfferSpec, payload: Any) -> Sync:
+        """Do what `sync` does, in a task of trio."""
         lowlevel, token = trio_here()
         await lowlevel.checkpoint_if_cancelled()
-        met = self._world.meet(terms, payload, wake_trio, lambda: TrioSleeper(token, lowlevel.current_task()), token)
-        if type(met) is Sync:
-            return met
-        if met.sleeper is None:
-            return await met.wait_in_trio()
-        sleeper = met.sleeper
-        sleeper.abandon = met.withdraw
-        await lowlevel.wait_task_rescheduled(sleeper.abort)
-        sleeper.abandon = None
-        told = met.told
-        return told if type(told) is Sync else met.outcome()
+        task = lowlevel.current_task()
+        offer = self._runtime.offer(spec, payload, None, wake_trio, lambda: TrioParker(token, task))
+        if offer._result is None:
+            parker = offer._parker
+            parker.on_cancel = offer.withdraw
+            await lowlevel.wait_task_rescheduled(parker.abort)
+            parker.on_cancel = None
+        return offer.outcome()
 
-    async def choose(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
-        """Make one offer for several events, and wait for the one that happens first. Raises what `sync` raises."""
+    async def choose(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
+        """Make an offer of several events, wait for the sync of one of them and return it; see `sync`."""
         if loop_here() is None:
             await trio_lowlevel().checkpoint_if_cancelled()
-        return await self._world.send(events, actor, payload, more).wait()
+        return await self._runtime.send(events, actor, payload, options).wait()
 
-    async def withdraw(self, id: str, *, namespace: str = "default") -> bool:
-        """Take back the pending offer of that id; return whether there was one."""
-        return self._world.withdraw(namespace, id)
+    async def withdraw(self, id: str, *, namespace: str | None = None) -> bool:
+        """Withdraw the offer of that id; return whether it is withdrawn."""
+        return self._runtime.withdraw(namespace, id)
 
     async def abort(
         self,
@@ -128,31 +123,31 @@ class Syncnet:
         actor: str | None = None,
         id: str | None = None,
         reason: str,
-        by: str = "",
-        namespace: str = "default",
+        by: str | None = None,
+        namespace: str | None = None,
     ) -> int:
-        """End every pending offer of an event, of an actor, or of an id (one of the three); return how many.
+        """End every pending offer of `event`, of `actor` or of `id` (give one of the three); return how many.
 
-        Those who wait get `AbortedError` with `reason` and `by`.
+        Calls that wait for them raise `AbortedError` with `reason` and `by`.
 
-        :raises ParameterError: a value does not do, or not one of the three is given.
+        :raises ParameterError: a value is invalid, or not exactly one of the three is given.
         """
-        return self._world.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
+        return self._runtime.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
 
-    async def stats(self, namespace: str = "default") -> dict[str, Any]:
-        """Return what is pending: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`."""
-        return self._world.stats(namespace)
+    async def stats(self, namespace: str | None = None) -> dict[str, Any]:
+        """Return the pending offers: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`."""
+        return self._runtime.stats(namespace)
 
     def actor(self, name: str) -> Actor:
         """Return a handle that fills in the actor."""
         return Actor(self, name)
 
     def close(self) -> None:
-        """End all waits with `UnavailableError`, and take no more offers. Closing twice does nothing more."""
-        self._world.close()
+        """End all pending offers with `UnavailableError`, and refuse all later calls. Closing again does nothing."""
+        self._runtime.close()
 
     async def aclose(self) -> None:
-        """Do what `close` does; a client has this method too."""
+        """Do what `close` does; the clients of a server have this method too."""
         self.close()
 
     async def __aenter__(self) -> Syncnet:
@@ -173,40 +168,30 @@ class Syncnet:
 
 
 class Blocking:
-    """The world of a `Syncnet` for threads: the same methods, which wait by blocking.
+    """The runtime of a `Syncnet` for threads: the same methods, which block.
 
-    Not for a thread in which an event loop runs: nothing else would happen there while it waits.
+    Not for a thread in which an event loop runs: the loop would stand still.
     """
 
     def __init__(self, net: Syncnet) -> None:
         self._net = net
-        self._world = net._world
-        self.send = net.send
+        self._runtime = net._runtime
 
-    def sync(self, event: str, *, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
-        """Make an offer and wait for its sync; see `Syncnet.sync`. Whatever ends the wait withdraws the offer."""
-        terms = None if more else self._world.plain_terms.get((event, actor))
-        if terms is None:
-            return _result(self._world.send((event,), actor, payload, more))
-        met = self._world.meet(terms, payload, wake_thread, new_thread_sleeper)
-        if type(met) is Sync:
-            return met
-        if met.sleeper is None:
-            return _result(met)
-        try:
-            met.sleeper.acquire()
-        except BaseException:  # an interrupt by the keyboard
-            met.withdraw()
-            raise
-        return met.outcome()
+    def send(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Offer:
+        """Make an offer and return it at once; see `Syncnet.send`."""
+        return self._runtime.send(events, actor, payload, options)
 
-    def choose(self, *events: str, actor: str, payload: Any = "", **more: Unpack[More]) -> Sync:
-        """Make one offer for several events, and wait for the one that happens first; see `Syncnet.choose`."""
-        return _result(self._world.send(events, actor, payload, more))
+    def sync(self, event: str, *, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
+        """Make an offer and wait for its sync; see `Syncnet.sync`. An interrupt withdraws the offer."""
+        return _result(self._runtime.send((event,), actor, payload, options))
 
-    def withdraw(self, id: str, *, namespace: str = "default") -> bool:
-        """Take back the pending offer of that id; return whether there was one."""
-        return self._world.withdraw(namespace, id)
+    def choose(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
+        """Make an offer of several events and wait for its sync; see `Syncnet.choose`."""
+        return _result(self._runtime.send(events, actor, payload, options))
+
+    def withdraw(self, id: str, *, namespace: str | None = None) -> bool:
+        """Withdraw the offer of that id; return whether it is withdrawn."""
+        return self._runtime.withdraw(namespace, id)
 
     def abort(
         self,
@@ -215,23 +200,23 @@ class Blocking:
         actor: str | None = None,
         id: str | None = None,
         reason: str,
-        by: str = "",
-        namespace: str = "default",
+        by: str | None = None,
+        namespace: str | None = None,
     ) -> int:
         """End every pending offer of an event, of an actor, or of an id; see `Syncnet.abort`."""
-        return self._world.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
+        return self._runtime.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
 
-    def stats(self, namespace: str = "default") -> dict[str, Any]:
-        """Return what is pending; see `Syncnet.stats`."""
-        return self._world.stats(namespace)
+    def stats(self, namespace: str | None = None) -> dict[str, Any]:
+        """Return the pending offers; see `Syncnet.stats`."""
+        return self._runtime.stats(namespace)
 
     def actor(self, name: str) -> BlockingActor:
         """Return a handle that fills in the actor."""
         return BlockingActor(self, name)
 
     def close(self) -> None:
-        """Close the world, for its other face too; see `Syncnet.close`."""
-        self._world.close()
+        """Close the runtime, for tasks too; see `Syncnet.close`."""
+        self._runtime.close()
 
     def __enter__(self) -> Blocking:
         return self
@@ -249,17 +234,17 @@ class Actor:
         self._net = net
         self.name = name
 
-    def send(self, *events: str, payload: Any = "", **more: Unpack[More]) -> Offer:
+    def send(self, *events: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Offer:
         """See `Syncnet.send`."""
-        return self._net.send(*events, actor=self.name, payload=payload, **more)
+        return self._net.send(*events, actor=self.name, payload=payload, **options)
 
-    def sync(self, event: str, *, payload: Any = "", **more: Unpack[More]) -> Coroutine[Any, Any, Sync]:
+    def sync(self, event: str, *, payload: Any = "", **options: Unpack[OfferOptions]) -> Coroutine[Any, Any, Sync]:
         """See `Syncnet.sync`; to be awaited."""
-        return self._net.sync(event, actor=self.name, payload=payload, **more)
+        return self._net.sync(event, actor=self.name, payload=payload, **options)
 
-    def choose(self, *events: str, payload: Any = "", **more: Unpack[More]) -> Coroutine[Any, Any, Sync]:
+    def choose(self, *events: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Coroutine[Any, Any, Sync]:
         """See `Syncnet.choose`; to be awaited."""
-        return self._net.choose(*events, actor=self.name, payload=payload, **more)
+        return self._net.choose(*events, actor=self.name, payload=payload, **options)
 
 
 class BlockingActor:
@@ -269,22 +254,22 @@ class BlockingActor:
         self._net = net
         self.name = name
 
-    def send(self, *events: str, payload: Any = "", **more: Unpack[More]) -> Offer:
+    def send(self, *events: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Offer:
         """See `Syncnet.send`."""
-        return self._net.send(*events, actor=self.name, payload=payload, **more)
+        return self._net.send(*events, actor=self.name, payload=payload, **options)
 
-    def sync(self, event: str, *, payload: Any = "", **more: Unpack[More]) -> Sync:
+    def sync(self, event: str, *, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
         """See `Blocking.sync`."""
-        return self._net.sync(event, actor=self.name, payload=payload, **more)
+        return self._net.sync(event, actor=self.name, payload=payload, **options)
 
-    def choose(self, *events: str, payload: Any = "", **more: Unpack[More]) -> Sync:
+    def choose(self, *events: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
         """See `Blocking.choose`."""
-        return self._net.choose(*events, actor=self.name, payload=payload, **more)
+        return self._net.choose(*events, actor=self.name, payload=payload, **options)
 
 
 def _result(offer: Offer) -> Sync:
     try:
         return offer.result()
     except BaseException:
-        offer.withdraw()  # an interrupt by the keyboard; all else has ended it
+        offer.withdraw()  # an interrupt by the keyboard; anything else has ended it
         raise

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from syncnet.core.commands import Command
@@ -15,7 +16,14 @@ __all__ = ["Log", "LogConsumer"]
 
 
 class LogConsumer(Protocol):
-    """Keeps the state that the commands of a log make; a coordinator is one."""
+    """Keeps the state that the commands of a log make; a coordinator is one.
+
+    The log holds `lock` when it calls `deliver` and `refuse`.
+    """
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """The lock of the consumer's state."""
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take on an earlier state; called before any command is delivered."""
@@ -40,15 +48,17 @@ class Log(Protocol):
     """One total order of commands.
 
     A log is opened once, by its consumer. Every command that was appended is delivered or refused exactly once, as the
-    very object that was appended, in the order of the log, on one thread at a time, within `append` or later. The
+    very object that was appended, in the order of the log, on one thread at a time, within `append` or later. `append`
+    is called with the lock of the consumer. The
     callback of the front end travels with the command (`Offer.waiter`), so that a log may answer late.
     """
 
     def open(self, consumer: LogConsumer) -> None:
         """Restore and replay what the log holds from before, and begin to deliver."""
 
-    def append(self, command: Command) -> None:
-        """Put a command at the end."""
+    @property
+    def append(self) -> Callable[[Command], object]:
+        """Put a command at the end; what it returns is ignored."""
 
     def undelivered(self) -> list[Command]:
         """Return the commands that were appended and are neither delivered nor refused."""

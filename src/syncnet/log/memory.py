@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from syncnet.core.commands import Command
 from syncnet.log import LogConsumer
 
@@ -11,13 +13,12 @@ __all__ = ["MemoryLog"]
 class MemoryLog:
     """The order of arrival is the order of the log; a crash loses everything."""
 
+    append: Callable[[Command], object]
+    """Delivers a command at once: it is the consumer's own `deliver`."""
+
     def open(self, consumer: LogConsumer) -> None:
         """Begin to deliver."""
-        self._deliver = consumer.deliver
-
-    def append(self, command: Command) -> None:
-        """Deliver the command at once."""
-        self._deliver(command)
+        self.append = consumer.deliver
 
     def undelivered(self) -> list[Command]:
         """Return no command: all are delivered at once."""

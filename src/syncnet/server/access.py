@@ -1,13 +1,13 @@
-"""Who may ask for what: the decisions, without any I/O.
+"""Access control: which request is admitted, and what its caller may do. Pure decisions, no I/O.
 
-A request is judged twice. `Access.admit` looks at where it comes from, before anything is done for it: the `Host`
-that it asks for (no DNS rebinding), the page that it comes from (no other site), and the token that it brings. The
-`Caller` that it returns is asked again, by `require`, once it is known what the request wants in which namespace.
+A request is checked twice. `Access.admit` checks where it comes from, before the request is processed: its `Host`
+(against DNS rebinding), the origin of the web page that sent it (against cross-site requests), and its token. It
+returns a `Caller`. `Caller.require` checks the role, once the operation and the namespace are known.
 
-Browsers say by themselves where a request comes from, in headers that no page can set or leave out: `Sec-Fetch-Site`
-(W3C Fetch Metadata) and `Origin` (RFC 6454). Other clients send neither, and are let in.
+A browser says where a request comes from in headers that a page can neither set nor remove: `Sec-Fetch-Site` (W3C Fetch
+Metadata) and `Origin` (RFC 6454). Other clients send neither, and are admitted.
 
-Without tokens everybody may do everything. It knows nothing of paths and parameters.
+Without tokens, every caller may do everything. This module knows nothing about paths and parameters.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Headers: TypeAlias = tuple[tuple[str, str], ...]
 
 ANY_ORIGIN: Final = "*"
 ANY_NAMESPACE: Final = "*"
-"""What to `require` for something that shows all namespaces at once: only tokens for `*` have that."""
+"""The namespace to `require` for an operation that shows all namespaces: only tokens for `*` have it."""
 
 _HOST: Final = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^][:/@?#\s,]+?)\.?(?::(?P<port>[0-9]*))?")
 _LOOPBACK: Final = re.compile(r"localhost|.+\.localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
 _ORIGIN: Final = re.compile(r"(?P<origin>(?P<scheme>[a-z][-a-z0-9+.]*)://[^/@?#\s,*]+?)(?::(?P<port>[0-9]+))?")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
-_HOSTS_REMEMBERED_MAX: Final = 64
+_ACCEPTED_HOSTS_MAX: Final = 64  # the cache of hosts that were checked
 
 _VARY: Final = ("vary", "Origin")
 _EXPOSED: Final = (
@@ -48,43 +48,42 @@ _PREFLIGHT: Final = (
 
 
 class Asking(Protocol):
-    """What must be known of a request to judge it."""
+    """What `Access` reads from a request."""
 
     method: str
-    is_bare: bool
-    """It has none of the headers that are looked at, apart from `host`."""
+    present: frozenset[str]
+    """The headers that it has, of those that are looked at."""
+
+    host: str
 
     @property
     def scheme(self) -> str:
         """`http` or `https`."""
 
     def header(self, name: str) -> str:
-        """Return the value of the header of that name (in small letters); empty where there is none."""
+        """Return the value of the header `name` (in lower case); empty if the request does not have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks.
+    """The sender of an admitted request.
 
-    `name` is that of the token, empty where no tokens are in use. `headers` belong into the answer, whatever it is.
-    An `is_preflight` is a browser's question whether it may ask: it is answered with 204 and the headers.
+    `name` is the name of its token, empty if no tokens are in use. `headers` must be added to every response to this
+    request. `is_preflight` is true for a CORS preflight request, whose response is 204 with these headers. If it is
+    not `is_restricted`, `require` never raises.
     """
 
     name: str = ""
     headers: Headers = ()
     is_preflight: bool = False
+    is_restricted: bool = False
     _token: Token | None = None
     _refusal: str = ""
 
-    @property
-    def is_restricted(self) -> bool:
-        """Whether `require` may raise."""
-        return self._token is not None or self._refusal != ""
-
     def require(self, role: str, namespace: str | None = None) -> None:
-        """Return if the caller has `role`; in `namespace`, where one is given.
+        """Return if the caller has `role` in `namespace` (in any, if None).
 
-        :raises AccessError: 401 where it brought no token that is known, 403 where its token has not that.
+        :raises AccessError: 401 if it sent no known token, 403 if its token lacks the role or the namespace.
         """
         if self._refusal:
             raise AccessError("unauthorized", self._refusal)
@@ -92,7 +91,7 @@ class Caller:
             self._token.require(role, namespace)
 
     def may(self, role: str, namespace: str) -> bool:
-        """Return whether `require` would return."""
+        """Return whether `require` would return without an error."""
         try:
             self.require(role, namespace)
         except AccessError:
@@ -100,16 +99,16 @@ class Caller:
         return True
 
 
-_ANYBODY: Final = Caller()
+_ANONYMOUS: Final = Caller()
 
 
 class Access:
-    """The rules of one server.
+    """The access rules of one server.
 
-    `tokens` may be set anew at any time; None lets everybody do everything. `origins` are those whose pages may ask,
-    beside the server's own, as `parse_origin` returns them; with None origins are not looked at, which is for an
-    application that sees to them itself. `hosts` are names, as `parse_host` returns them, by which this server may be
-    asked, beside those of the loopback; with None it may be asked by any.
+    `tokens` may be replaced at any time; with None every caller may do everything. `origins`, as `parse_origin` returns
+    them, are the origins whose pages may send requests, in addition to the server's own; with None origins are not
+    checked, for an application that checks them itself. `hosts`, as `parse_host` returns them, are the host names that
+    are accepted, in addition to loopback names; with None every host is accepted.
     """
 
     def __init__(
@@ -118,47 +117,48 @@ class Access:
         self.tokens = tokens
         self._origins = None if origins is None else frozenset(origins)
         self._hosts = None if hosts is None else frozenset(hosts)
-        self._hosts_remembered: set[str] = set()
-        self._caller = replace(_ANYBODY, headers=(_VARY,)) if self._origins else _ANYBODY
+        self._accepted_hosts: set[str] = set()
+        self._caller = replace(_ANONYMOUS, headers=(_VARY,)) if self._origins else _ANONYMOUS
 
     def admit(self, request: Asking) -> Caller:
-        """Return who asks.
+        """Return the caller of a request.
 
-        :raises AccessError: 403: it comes from a page of another site, or asks for a host that is not this one.
+        :raises AccessError: 403: the request comes from a page of another site, or its `Host` is not this server's.
         """
         if self._hosts is not None:
-            host = request.header("host")
-            if host and host not in self._hosts_remembered:
+            host = request.host
+            if host and host not in self._accepted_hosts:
                 self._check_host(host, self._hosts)
         caller = self._caller
-        if request.is_bare and self.tokens is None:
+        present = request.present
+        if self.tokens is None and "origin" not in present and "sec-fetch-site" not in present:
             return caller
         site, origin = request.header("sec-fetch-site"), request.header("origin")
         if (site or origin) and self._origins is not None:
-            caller = self._from_page(request, site, origin, self._origins)
-        if self.tokens is None or caller.is_preflight:  # a browser asks beforehand without the token
+            caller = self._check_origin(request, site, origin, self._origins)
+        if self.tokens is None or caller.is_preflight:  # browsers send preflight requests without the token
             return caller
         return _with_token(caller, self.tokens, request.header("authorization"))
 
-    def _check_host(self, host: str, ours: frozenset[str]) -> None:
+    def _check_host(self, host: str, allowed: frozenset[str]) -> None:
         match = _HOST.fullmatch(host.lower())
         name = match["name"] if match else ""
-        if name not in ours and not _LOOPBACK.fullmatch(name):
+        if name not in allowed and not _LOOPBACK.fullmatch(name):
             raise AccessError(
-                "unknown-host", f"expected a Host that is this server's, got {shown(host)}; --allow-host makes it one"
+                "unknown-host", f"expected a Host name of this server, got {shown(host)}; --allow-host adds a name"
             )
-        if len(self._hosts_remembered) < _HOSTS_REMEMBERED_MAX:
-            self._hosts_remembered.add(host)
+        if len(self._accepted_hosts) < _ACCEPTED_HOSTS_MAX:
+            self._accepted_hosts.add(host)
 
-    def _from_page(self, request: Asking, site: str, origin: str, allowed: frozenset[str]) -> Caller:
-        """Judge what a browser sent: its own page, one of an origin that was allowed, or another site."""
+    def _check_origin(self, request: Asking, site: str, origin: str, allowed: frozenset[str]) -> Caller:
+        """Return the caller of a request from a browser: same origin or an allowed one; refuse other origins."""
         if site == "same-origin" or (
             site in ("", "none") and origin in ("", f"{request.scheme}://{request.header('host').lower()}")
         ):
             return self._caller
         if ANY_ORIGIN not in allowed and (not origin or origin not in allowed):
-            what = f"Origin: {shown(origin)}" if origin else f"Sec-Fetch-Site: {shown(site)}"
-            raise AccessError("cross-site", f"expected no page of another origin, got {what}; --cors-origin allows one")
+            got = f"Origin: {shown(origin)}" if origin else f"Sec-Fetch-Site: {shown(site)}"
+            raise AccessError("cross-site", f"expected no page of another origin, got {got}; --cors-origin allows one")
         headers: Headers = (("access-control-allow-origin", origin or ANY_ORIGIN), _EXPOSED, _VARY)
         if request.method == "OPTIONS" and request.header("access-control-request-method"):
             return Caller(headers=(*headers, *_PREFLIGHT), is_preflight=True)
@@ -168,30 +168,34 @@ class Access:
 def _with_token(caller: Caller, tokens: Tokens, authorization: str) -> Caller:
     if not authorization:
         refusal = "expected the header `Authorization: Bearer` with a token, got none"
-        return replace(caller, _refusal=refusal)
+        return replace(caller, is_restricted=True, _refusal=refusal)
     scheme, _, secret = authorization.partition(" ")
     if scheme.lower() != "bearer":
-        return replace(caller, _refusal="expected the header `Authorization: Bearer` with a token, got another scheme")
+        return replace(
+            caller,
+            is_restricted=True,
+            _refusal="expected the header `Authorization: Bearer` with a token, got another scheme",
+        )
     token = tokens.find(secret.strip())
     if token is None:
-        return replace(caller, _refusal="expected a token that is known here, got another one")
-    return replace(caller, name=token.name, _token=token)
+        return replace(caller, is_restricted=True, _refusal="expected a token from the token file, got an unknown one")
+    return replace(caller, name=token.name, is_restricted=True, _token=token)
 
 
 def parse_host(text: str) -> str:
-    """Return a name of a host in the form in which `Access` compares it: in small letters, without a port.
+    """Return a host name in the form in which `Access` compares it: in lower case, without a port.
 
-    :raises ValueError: it is no name, or has a port.
+    :raises ValueError: it is not a host name, or has a port.
     """
     name = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
     match = _HOST.fullmatch(name.lower())
     if match is None or match["port"] is not None or "*" in name:
-        raise ValueError(f"expected the name of a host without a port, such as sync.example.com, got {shown(text)}")
+        raise ValueError(f"expected a host name without a port, such as sync.example.com, got {shown(text)}")
     return match["name"]
 
 
 def parse_origin(text: str) -> str:
-    """Return an origin as browsers write it, or `*`.
+    """Return an origin in the form in which browsers send it, or `*`.
 
     :raises ValueError: it is neither.
     """

@@ -1,4 +1,4 @@
-"""Addresses to listen on: `:8000`, `127.0.0.1:8000`, `localhost:8000`, `[::1]:8000`."""
+"""Listening sockets, and the addresses that name them: `:8000`, `127.0.0.1:8000`, `localhost:8000`, `[::1]:8000`."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%a-z]+)\]|(?P<host>[^\[\
 _PORT_MAX: Final = 65_535
 BACKLOG_CONNECTIONS: Final = 4_096
 KEEPALIVE_S: Final = 25
-KEEPALIVE_S_MIN: Final = 3  # one second of silence, and two questions a second apart
+KEEPALIVE_S_MIN: Final = 3  # one second of silence, and two probes one second apart
 KEEPALIVE_S_MAX: Final = 3_600
 
 
 class AddressError(Exception):
-    """The text is no address, or the address cannot be listened on; the message says why."""
+    """The text is not an address, or the server cannot listen on it; the message says why."""
 
 
 class Address(NamedTuple):
-    """A host (empty: all of this machine's) and a port (0: any that is free)."""
+    """A host (empty: all interfaces) and a port (0: any free port)."""
 
     host: str
     port: int
 
 
 def parse_address(text: str) -> Address:
-    """Return the address that `text` writes.
+    """Parse an address of the form `host:port`.
 
-    :raises AddressError: it writes none.
+    :raises AddressError: `text` is not an address.
     """
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match["port"]) > _PORT_MAX:
@@ -52,19 +52,19 @@ def parse_address(text: str) -> Address:
 
 
 def is_loopback(listener: socket.socket) -> bool:
-    """Return whether only this machine can reach a listening socket."""
+    """Return whether a listening socket can be reached only from this machine."""
     bound = ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
     return (getattr(bound, "ipv4_mapped", None) or bound).is_loopback
 
 
 def keepalive_options(keepalive_s: int) -> dict[str, int]:
-    """Return TCP options by name that end a connection whose peer was silent for `keepalive_s` seconds.
+    """Return TCP options, by name, that close a connection whose peer was silent for `keepalive_s` seconds.
 
-    Two cases, and Linux times them apart. Where nothing is under way, which is how clients wait, the kernel asks
-    after some silence, and then a few times more. Where bytes are under way that nobody acknowledges, or that the
-    client does not read, it does not ask, but sends again for a quarter of an hour, or for ever; TCP_USER_TIMEOUT
-    (in ms) bounds both, so that the large answers of those who never read do not stay in memory. It also decides
-    when the questions end, and is therefore the sum of their times.
+    Linux has separate timers for two cases. If no data is in flight, as while an offer is pending, the kernel sends
+    keep-alive probes after some silence. If data is in flight that the peer does not acknowledge, or does not read, the
+    kernel sends no probes: it retransmits for about 15 minutes, or for ever. TCP_USER_TIMEOUT (in ms) limits both
+    cases, so that large responses to a client that never reads do not stay in memory. It also overrides the end of
+    the probes, so it is set to their total time.
     """
     interval_s = max(1, keepalive_s // 5)
     probes = min(3, (keepalive_s - 1) // interval_s)
@@ -79,12 +79,12 @@ def keepalive_options(keepalive_s: int) -> dict[str, int]:
 
 
 def listen(address: Address, keepalive_s: int = KEEPALIVE_S) -> socket.socket:
-    """Return a socket that listens on `address`; on all addresses, of IPv4 and IPv6, where it names no host.
+    """Return a socket that listens on `address`; on all interfaces (IPv4 and IPv6) if it names no host.
 
-    A client that is silent for `keepalive_s` seconds, because its machine or network is gone, loses its connection.
-    Never shares a port: a second server on it would be a second world.
+    The connection of a peer that is silent for `keepalive_s` seconds, because its machine or network failed, is closed.
+    The port is never shared: clients on the same port must reach the same server.
 
-    :raises AddressError: the port is taken, the host is not this machine's, or it is not allowed.
+    :raises AddressError: the port is in use, the host is not an address of this machine, or permission is missing.
     """
     try:
         listener = _bound(address)
@@ -108,12 +108,12 @@ def _bound(address: Address) -> socket.socket:
     if address.host == "" and socket.has_dualstack_ipv6():
         family, where = socket.AF_INET6, ("::", address.port)
     else:
-        host = address.host or "0.0.0.0"  # noqa: S104 - asked for by naming no host
+        host = address.host or "0.0.0.0"  # noqa: S104 - no host means all interfaces
         found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, where = found[0][0], found[0][4][:2]  # type: ignore[assignment]
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        if sys.platform != "win32":  # there it would share the port
+        if sys.platform != "win32":  # on Windows this option would share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.host != ""))

@@ -44,8 +44,9 @@ class _ASGIRequest(Request):
     def __init__(self, handler: Handler, scope: Scope, receive: Receive) -> None:
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         path: str = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
-        is_bare = LOOKED_AT.isdisjoint([name.decode("latin-1") for name, _ in self._headers])
-        super().__init__(handler, scope["method"], path, is_bare)
+        present = LOOKED_AT.intersection([name.decode("latin-1") for name, _ in self._headers])
+        query = scope["query_string"].decode(errors="surrogateescape")
+        super().__init__(handler, scope["method"], path, query, present, self.header("host"), self.header("accept"))
         self._scope = scope
         self._receive = receive
         self._response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
@@ -56,17 +57,7 @@ class _ASGIRequest(Request):
 
     @property
     def mount_path(self) -> str:
-        return str(self._scope.get("root_path", ""))
-
-    def query_text(self) -> str:
-        query: bytes = self._scope["query_string"]
-        try:
-            return query.decode()
-        except UnicodeDecodeError as error:
-            raise BadBodyError(
-                f"expected UTF-8 in the query, got the byte 0x{query[error.start]:02x} at byte {error.start + 1}",
-                "bad-parameter",
-            ) from None
+        return str(self._scope.get("root_path") or "/")
 
     def header(self, name: str) -> str:
         wanted = name.encode()

@@ -1,19 +1,20 @@
-"""Granian's embedded server, set for requests that wait for each other.
+"""Granian's embedded server, configured for requests that wait for each other.
 
-Granian is told three things that its defaults get wrong here:
+Three of granian's defaults are changed:
 
-- `backpressure` bounds the requests at once. Below the number of offers that may wait it would be a deadlock: those
-  who wait hold every place, and their mates cannot come in.
-- It shares its port with whoever else binds it (SO_REUSEPORT), and two servers on one port are two worlds. So it is
-  given a socket that was bound without.
-- HTTP/2 is off: granian tells of a lost connection, but not of a single stream that was reset, and an offer whose
-  client is gone must not stay (G6).
+- `backpressure` limits the number of concurrent requests. A limit below the number of pending offers would be a
+  deadlock: the pending requests use up the limit, and the requests of their mates are not accepted.
+- Granian shares its port with any other process that binds it (SO_REUSEPORT). Clients on the same port would then reach
+  different servers. So granian gets a socket that was bound without this option.
+- HTTP/2 is off: granian reports a lost connection, but not the reset of a single stream. An offer whose client has
+  disconnected must not stay pending (G6).
 
-And requests are taken where they arrive. Granian has a thread that holds Python's lock while it makes the objects of a
-request; by itself it then wakes the event loop, which makes a task of each. That takes longer than to answer, so our
-scheduler calls the application in that thread, and the application gives to the loop what needs one. For this granian
-has a place to put a worker of one's own (`serve(spawn_target)`), but the classes of the worker are internal to it: so
-its version is bounded in pyproject.toml, and tests/end_to_end/test_embedding.py says what is relied on.
+Requests are handled in the thread in which they arrive. A granian thread holds the GIL while it creates the objects of
+a request; by default it then wakes the event loop, which makes a task for each request. That takes longer than the
+response itself. So our scheduler calls the application in granian's thread, and the application passes to the event
+loop only what needs one. Granian accepts a custom worker (`serve(spawn_target)`), but the classes of a worker are
+internal: so the version of granian is pinned in pyproject.toml, and tests/end_to_end/test_embedding.py tests what this
+module depends on.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ from syncnet.server.tls import TLS
 __all__ = ["Granian", "Take"]
 
 Take: TypeAlias = Callable[[Any, Any], None]
-"""Takes a request, given as its scope and its protocol (RSGI), on granian's thread; the answer may come later."""
+"""A callback for each request, with its RSGI scope and protocol, on granian's thread; it may respond later."""
 
 _log = logging.getLogger("syncnet")
 
-_REQUESTS_MAX: Final = 1_000_000  # above what the limit on open files can let in
+_REQUESTS_MAX: Final = 1_000_000  # above any limit on open files
 _METRICS: Final = (None, None)
-_WORKER: Final[Any] = _granian.RSGIWorker  # of both the types that granian gives say less than they can
+_WORKER: Final[Any] = _granian.RSGIWorker  # granian's type stubs of both are incomplete
 _SCHEDULER: Final[Any] = _granian.CallbackScheduler
 
 
 class Granian(EmbeddedServer):  # type: ignore[misc]
-    """Granian's embedded server, on a socket of ours, which gives each request to `take` in the thread it comes in."""
+    """Granian's embedded server on our own socket; it calls `take` in the thread in which a request arrives."""
 
     def __init__(self, take: Take, listener: socket.socket, limits: Limits = LIMITS, tls: TLS | None = None) -> None:
         self._listener = listener
@@ -58,12 +59,12 @@ class Granian(EmbeddedServer):  # type: ignore[misc]
             interface=Interfaces.RSGI,
             http=HTTPModes.http1,
             http1_settings=HTTP1Settings(
-                header_read_timeout=limits.head_read_s_max * 1_000,  # of the next request too: an idle connection ends
+                header_read_timeout=limits.head_read_s_max * 1_000,  # between requests too: closes idle connections
                 max_buffer_size=limits.head_bytes_max,
             ),
             websockets=False,
             backpressure=_REQUESTS_MAX,
-            blocking_threads=1,  # requests are taken one at a time, in the order in which they came
+            blocking_threads=1,  # requests are handled one at a time, in order of arrival
             log_enabled=False,
             ssl_cert=tls and tls.cert,
             ssl_key=tls and tls.key,
@@ -77,13 +78,13 @@ class Granian(EmbeddedServer):  # type: ignore[misc]
         await super().serve(AsyncWorker.wrap_target(self._work))
 
     def _init_shared_socket(self) -> None:
-        self._sfd = self._listener.detach()  # granian closes it
+        self._sfd = self._listener.detach()  # granian closes the socket
         self._shd = SocketHolder(self._sfd, False, BACKLOG_CONNECTIONS)
 
     async def _work(
         self, worker_id: int, signal: Any, take: Take, sockets: Any, loop: asyncio.AbstractEventLoop, *_: object
     ) -> None:
-        """Run granian's one worker. The rest that it is given are the settings, which are here already."""
+        """Run granian's only worker. The other arguments are settings, which are attributes of this object already."""
         stopped = loop.create_future()
         signal.add_cb(lambda: loop.call_soon_threadsafe(stopped.set_result, None))
         worker = _WORKER(
@@ -110,13 +111,13 @@ class Granian(EmbeddedServer):  # type: ignore[misc]
 
 
 def _calling(take: Take) -> Callable[[Any], None]:
-    """Return what granian calls with each request that came; it must not raise."""
+    """Return the function that granian calls with each request; it must not raise."""
 
     def call(watcher: Any) -> None:
         try:
             take(watcher.scope, watcher.proto)
         except Exception:
-            _log.exception("a bug: a request was not taken")
-            watcher.done()  # answers with 500 where nobody has
+            _log.exception("a bug: a request could not be handled")
+            watcher.done()  # sends 500 if no response was sent
 
     return call

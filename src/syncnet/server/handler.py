@@ -19,10 +19,11 @@ from syncnet.core.limits import LIMITS, Limits
 from syncnet.errors import BadBodyError, DrainingError, GoneError, RetryableError
 from syncnet.server.access import Access, Caller
 from syncnet.server.background import Background
-from syncnet.server.request import Request
+from syncnet.server.request import BODY_HEADERS, Request
 from syncnet.server.responses import NO_STORE, Header, Response, headers_of, problem
 from syncnet.wire.answers import MEDIA_TYPES, as_yaml, encode_pending, encode_sync, encode_trace
 from syncnet.wire.bodies import Texts, Values, decode_body, decode_form
+from syncnet.wire.json_body import read_json_body
 from syncnet.wire.negotiation import preferred_output
 from syncnet.wire.parameters import (
     Asked,
@@ -33,12 +34,13 @@ from syncnet.wire.parameters import (
     read_trace,
     read_withdrawal,
 )
-from syncnet.wire.query import read_json_body, read_query
+from syncnet.wire.query import read_query
 
 __all__ = ["Handler"]
 
 _INLINE_BYTES_MAX: Final = 16_384  # decoding a body of this size takes less time than starting a thread
 _NO_TEXTS: Final = Texts()
+_ANY_MEDIA_TYPE: Final = ("", "*/*")
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
@@ -66,6 +68,7 @@ class Handler:
         self._coordinator = coordinator
         self._access = Access() if access is None else access
         self._limits = limits
+        self._url_bytes_max = limits.url_bytes_max
         self._routes: Final = {
             "/event": _Route("sync", {"GET": self._get_event, "POST": self._post_event, "DELETE": self._withdraw}),
             "/abort": _Route("admin", {"POST": self._abort}),
@@ -76,7 +79,9 @@ class Handler:
             "/openapi.json": _Route(None, {"GET": self._openapi, "HEAD": self._openapi}),
         }
         self._openapi_documents: dict[str, bytes] = {}
-        self._encoded: tuple[Synced | None, bytes] = (None, b"")  # the latest sync, and its body
+        self.encoded_sync: Synced | None = None
+        """The sync that was encoded last; `encoded_body` is its body."""
+        self.encoded_body = b""
         self._yaml: tuple[bytes, asyncio.Future[bytes]] | None = None
 
     @property
@@ -92,14 +97,14 @@ class Handler:
             if caller.is_preflight:
                 request.answer(Response(204, [], b""))
                 return
-            route = self._routes.get(request.path)
-            respond = route.methods.get(request.method) if route is not None else None
-            if route is None or respond is None:
+            path, method = request.path, request.method
+            if path not in self._routes or method not in self._routes[path].methods:
                 request.answer(self._no_route(request))
                 return
+            route = self._routes[path]
             if caller.is_restricted and route.role is not None:
                 caller.require(route.role)
-            respond(request, caller)
+            route.methods[method](request, caller)
         except Exception as error:
             request.fail(error)
 
@@ -142,8 +147,11 @@ class Handler:
     # --- /event --------------------------------------------------------------------------------------------
 
     def _get_event(self, request: Request, caller: Caller) -> None:
-        request.refuse_body()
-        text = self._query_text(request)
+        if request.present & BODY_HEADERS:
+            request.refuse_body()
+        text = request.query
+        if len(text) > self._url_bytes_max or not text.isascii():
+            self._check_query(text)
         asked = read_query(text, self._limits, caller.name)
         if asked is None:  # what is rare or wrong is read by the table of parameters, which makes the error
             texts = decode_form(text, self._limits.parameters_max)
@@ -174,8 +182,8 @@ class Handler:
             caller.require("sync", spec.namespace)
         if output is not None:
             request.output = output
-        elif not request.is_bare:
-            request.output = preferred_output(request.header("accept"))
+        elif request.accept not in _ANY_MEDIA_TYPE:
+            request.output = preferred_output(request.accept)
         coordinator = self._coordinator
         named = id is not None
         offer = Offer(
@@ -192,13 +200,10 @@ class Handler:
         if not request.is_answered:
             self.background.watch(request)
 
-    def sync_body(self, synced: Synced) -> bytes:
-        """Return the body of the answer to a sync, encoded once for all members: they are called one after the other."""
-        before, body = self._encoded
-        if before is not synced:
-            body = encode_sync(synced)
-            self._encoded = (synced, body)
-        return body
+    def encode(self, synced: Synced) -> None:
+        """Encode the answer to a sync, once for all of its members: they are called one after the other."""
+        self.encoded_body = encode_sync(synced)
+        self.encoded_sync = synced
 
     def answer_in_yaml(self, request: Request, headers: list[Header], body: bytes) -> None:
         """Answer a sync in YAML. That takes long, so it is made in a thread, once for all members that want it."""
@@ -315,7 +320,7 @@ class Handler:
         if document is None:  # made when first asked for: most servers never are
             from syncnet.server.openapi import openapi_document
 
-            document = openapi_document(self.routes, self._limits)
+            document = openapi_document(self.routes, self._limits, request.mount_path)
             self._openapi_documents[request.mount_path] = document
         request.answer(Response(200, headers_of("application/json"), document))
 
@@ -325,14 +330,27 @@ class Handler:
         return decode_form(self._query_text(request), self._limits.parameters_max)
 
     def _query_text(self, request: Request) -> str:
-        text, bytes_max = request.query_text(), self._limits.url_bytes_max
-        if len(text) <= bytes_max and text.isascii():
-            return text
-        query_bytes = len(text.encode())
+        text = request.query
+        if len(text) > self._limits.url_bytes_max or not text.isascii():
+            self._check_query(text)
+        return text
+
+    def _check_query(self, text: str) -> None:
+        """Check a query that is long or not ASCII.
+
+        :raises BadBodyError: it is too long, or not UTF-8.
+        """
+        bytes_max = self._limits.url_bytes_max
+        query = text.encode(errors="surrogateescape")
+        query_bytes = len(query)
         if query_bytes > bytes_max:
             wanted = f"expected a query of at most {bytes_max} bytes"
             raise BadBodyError(f"{wanted}, got {query_bytes}; a POST has room in its body", "url-too-long")
-        return text
+        try:
+            query.decode()
+        except UnicodeDecodeError as error:
+            got = f"the byte 0x{query[error.start]:02x} at byte {error.start + 1}"
+            raise BadBodyError(f"expected UTF-8 in the query, got {got}", "bad-parameter") from None
 
     def _read_body(self, request: Request, then: Callable[[bytes], None]) -> None:
         """Read the body of a request and call `then` with it; what goes wrong there is answered."""
@@ -340,7 +358,7 @@ class Handler:
         def guarded(body: bytes) -> None:
             if request.is_answered:  # it came too late
                 return
-            request.stop_watching()
+            self.background.forget(request)
             try:
                 then(body)
             except Exception as error:

@@ -1,8 +1,9 @@
-"""The OpenAPI 3.1 document of the server: which paths there are, what they take, and what they answer.
+"""The OpenAPI 3.1 document of the server: its paths, their parameters and their responses.
 
-Made from what the server runs by: the handler's routes, the table of parameters, the limits, and the table of problems.
-What is said here and nowhere else is a summary of each operation and which problems it can come to. A route that is not
-described here, and a problem that does not exist, end in a `KeyError` when the document is made, which a test does.
+The document is made from the tables that the server itself uses: the handler's routes, the table of parameters, the
+limits, and the table of problems. This module adds only a summary of each operation, the problems that it can return,
+and the names of the components. A route without a description here, or an unknown problem, raises `KeyError` when the
+document is made; a test makes it.
 """
 
 from __future__ import annotations
@@ -35,17 +36,24 @@ _FORM: Final = "application/x-www-form-urlencoded"
 
 
 class _Success(NamedTuple):
-    """What an operation answers when all went well; no schema where there is no body."""
+    """The response of a successful operation: its name among the components, and its content.
 
+    `schema` is the name of a schema among the components, or a schema; None if the response has no body.
+    """
+
+    name: str
     status: int
     description: str
-    schema: Schema | None = None
+    schema: str | Schema | None = None
     media_types: tuple[str, ...] = ("application/json",)
     headers: tuple[str, ...] = ()
 
 
 class _Operation(NamedTuple):
-    """What the document says of one method of one path, beside what follows from the tables."""
+    """One method of one path: what the document says about it in addition to what the tables say.
+
+    `body_schema` is the name of the schema of a body in JSON or YAML; that of a form is the same with `Form` after it.
+    """
 
     name: str
     summary: str
@@ -53,6 +61,7 @@ class _Operation(NamedTuple):
     problems: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
     body: tuple[str, ...] = ()
+    body_schema: str = ""
     required: tuple[str, ...] = ()
     exactly_one: tuple[str, ...] = ()
 
@@ -62,6 +71,11 @@ _TOKEN: Final = ("unauthorized", "forbidden")
 
 _TEXT: Final[Schema] = {"type": "string"}
 _COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+_TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+
+
+def _ref(kind: str, name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/{kind}/{name}"}
 
 
 def _object(**properties: Schema) -> Schema:
@@ -76,47 +90,70 @@ def _map(values: Schema) -> Schema:
     return {"type": "object", "additionalProperties": values}
 
 
-_LABELS: Final = _map(_TEXT)
-_MEMBER: Final = _object(id=_TEXT, actor=_TEXT, labels=_LABELS, payload={})
-_SYNC: Final = _object(event=_TEXT, sync={"type": "integer", "minimum": 1}, payloads=_map({}), members=_list(_MEMBER))
-_TRACED_MEMBER: Final = _object(id=_TEXT, actor=_TEXT, labels=_LABELS, payload_bytes=_COUNT)
-_TRACED: Final = _object(
-    sync=_COUNT, event=_TEXT, at={"type": "string", "format": "date-time"}, members=_list(_TRACED_MEMBER)
-)
-_PENDING: Final = _object(params={"type": "object"}, created_at={"type": "string", "format": "date-time"})
-
-_HEADERS: Final[Mapping[str, tuple[str, Schema]]] = {
-    "Syncnet-Id": ("The caller's own id among the members.", _TEXT),
-    "Syncnet-Rank": ("The caller's place among the members, 0 for the first to arrive.", _COUNT),
-    "Syncnet-Pending": ("Offers that are pending in the namespace.", _COUNT),
-    "Syncnet-Syncs": ("Syncs that the namespace has seen.", _COUNT),
-    "Syncnet-Misses": ("Searches that hit their bound.", _COUNT),
-    "Retry-After": ("Seconds after which to ask again.", _COUNT),
-    "WWW-Authenticate": ("How to bring a token.", _TEXT),
-    "Allow": ("The methods that the path takes.", _TEXT),
+_SCHEMAS: Final[Mapping[str, Schema]] = {
+    "Labels": _map(_TEXT),
+    "Member": _object(id=_TEXT, actor=_TEXT, labels=_ref("schemas", "Labels"), payload={}),
+    "Sync": _object(
+        event=_TEXT,
+        sync={"type": "integer", "minimum": 1},
+        payloads=_map({}),
+        members=_list(_ref("schemas", "Member")),
+    ),
+    "PendingOffer": _object(params={"type": "object"}, created_at=_TIME),
+    "PendingOffers": _map(_map(_map(_ref("schemas", "PendingOffer")))),
+    "TracedMember": _object(id=_TEXT, actor=_TEXT, labels=_ref("schemas", "Labels"), payload_bytes=_COUNT),
+    "TracedSync": _object(sync=_COUNT, event=_TEXT, at=_TIME, members=_list(_ref("schemas", "TracedMember"))),
+    "Trace": _object(namespace=_TEXT, syncs=_list(_ref("schemas", "TracedSync"))),
+    "AbortResult": _object(aborted=_COUNT),
 }
 
+_HEADERS: Final[Mapping[str, tuple[str, Schema]]] = {
+    "Syncnet-Id": ("The id of the caller's own offer among the members.", _TEXT),
+    "Syncnet-Rank": ("The caller's position among the members, 0 for the first to arrive.", _COUNT),
+    "Syncnet-Pending": ("The number of pending offers in the namespace.", _COUNT),
+    "Syncnet-Syncs": ("The number of syncs of the namespace so far.", _COUNT),
+    "Syncnet-Misses": ("The number of searches that reached their limit of steps.", _COUNT),
+    "Retry-After": ("Seconds to wait before a retry.", _COUNT),
+    "WWW-Authenticate": ("How to send a token.", _TEXT),
+    "Allow": ("The methods of the path.", _TEXT),
+}
+
+_PROBLEM_RESPONSES: Final[Mapping[tuple[str, ...], str]] = {
+    ("bad-parameter", "bad-body"): "BadRequest",
+    ("cross-site", "unknown-host"): "OriginForbidden",
+    ("cross-site", "unknown-host", "forbidden"): "Forbidden",
+    ("id-reused", "replaced"): "IdConflict",
+    ("timed-out", "withdrawn", "aborted"): "OfferEnded",
+    ("journal", "draining"): "Unavailable",
+    ("journal", "draining", "full"): "UnavailableOrFull",
+}
+"""The names of responses for several codes; the name for a single code is made from the code."""
+
 _SYNCED: Final = _Success(
+    "Synced",
     200,
-    "It happened: the same bytes for every member that asked for the same format.",
-    _SYNC,
+    "The sync happened. Every member that asked for the same format gets the same bytes.",
+    "Sync",
     tuple(MEDIA_TYPES.values()),
     ("Syncnet-Id", "Syncnet-Rank"),
 )
 _PENDING_OFFERS: Final = _Success(
+    "PendingOffers",
     200,
     "The pending offers, as `{event: {actor: {id: …}}}`.",
-    _map(_map(_map(_PENDING))),
+    "PendingOffers",
     headers=("Syncnet-Pending", "Syncnet-Syncs", "Syncnet-Misses"),
 )
-_TRACE: Final = _Success(200, "The syncs by number.", _object(namespace=_TEXT, syncs=_list(_TRACED)))
-_OK: Final = _Success(200, "Yes.", _TEXT, ("text/plain",))
-_DOCUMENT: Final = _Success(200, "The document.", {"type": "object"})
+_WITHDRAWN: Final = _Success("OfferWithdrawn", 204, "The offer was withdrawn.")
+_ABORTED: Final = _Success("OffersAborted", 200, "The number of offers that were aborted.", "AbortResult")
+_TRACE: Final = _Success("Trace", 200, "The syncs by number.", "Trace")
+_OK: Final = _Success("Ok", 200, "Yes.", _TEXT, ("text/plain",))
+_DOCUMENT: Final = _Success("OpenAPIDocument", 200, "The OpenAPI document.", {"type": "object"})
 
 _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
     ("/event", "GET"): _Operation(
         "offer",
-        "Make an offer, and wait until it has come to an end.",
+        "Make an offer and wait for its outcome.",
         _SYNCED,
         _OFFER,
         query=OFFER_PARAMETERS,
@@ -124,137 +161,183 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
     ),
     ("/event", "POST"): _Operation(
         "offerInBody",
-        "Make an offer whose parameters come in a body; those that do not may stand in the query.",
+        "Make an offer with parameters in a body; parameters that are not in the body may be in the query.",
         _SYNCED,
         (*_OFFER, *_BODY),
         body=OFFER_PARAMETERS,
+        body_schema="Offer",
         required=("event", "actor"),
     ),
     ("/event", "DELETE"): _Operation(
         "withdraw",
-        "Withdraw the pending offer of an id.",
-        _Success(204, "It is withdrawn."),
+        "Withdraw the pending offer with an id.",
+        _WITHDRAWN,
         (*_ANY, *_COMMAND, "unknown-id", "already-over"),
         query=WITHDRAWAL_PARAMETERS,
         required=("id",),
     ),
     ("/abort", "POST"): _Operation(
         "abort",
-        "End every pending offer of an event, of an actor or of an id, all at once; exactly one of the three is given.",
-        _Success(200, "How many offers it ended.", _object(aborted=_COUNT)),
+        "End every pending offer of an event, of an actor or of an id, all at once; give exactly one of the three.",
+        _ABORTED,
         (*_ANY, *_COMMAND, *_BODY),
         body=ABORT_PARAMETERS,
+        body_schema="Abort",
         required=("reason",),
         exactly_one=("event", "actor", "id"),
     ),
-    ("/stats", "GET"): _Operation("stats", "Who waits for whom.", _PENDING_OFFERS, _ANY, query=STATS_PARAMETERS),
-    ("/trace", "GET"): _Operation("trace", "What has happened.", _TRACE, _ANY, query=TRACE_PARAMETERS),
-    ("/healthz", "GET"): _Operation("healthz", "Does the server answer at all?", _OK),
-    ("/readyz", "GET"): _Operation("readyz", "Does the server take offers?", _OK, ("draining",)),
+    ("/stats", "GET"): _Operation("stats", "List the pending offers.", _PENDING_OFFERS, _ANY, query=STATS_PARAMETERS),
+    ("/trace", "GET"): _Operation("trace", "List the syncs so far.", _TRACE, _ANY, query=TRACE_PARAMETERS),
+    ("/healthz", "GET"): _Operation("healthz", "Does the server respond?", _OK),
+    ("/readyz", "GET"): _Operation("readyz", "Does the server accept offers?", _OK, ("draining",)),
     ("/openapi.json", "GET"): _Operation("openapi", "This document.", _DOCUMENT),
 }
 
 
-def openapi_document(routes: Mapping[str, tuple[str | None, Iterable[str]]], limits: Limits) -> bytes:
-    """Return the document, as JSON, of a server that has these paths.
+_SOMETIMES_OPTIONAL: Final = {
+    name for operation in _OPERATIONS.values() for name in operation.query if name not in operation.required
+}
 
-    Each comes with the role that it wants (None: open to all) and the methods that it takes; HEAD goes without saying.
+
+class _Components:
+    """The components of one document, by kind and name. Each `add_*` method adds one and returns a reference to it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.schemas: dict[str, Schema] = {**_SCHEMAS, "Problem": _problem_schema()}
+        self.parameters: dict[str, dict[str, Any]] = {}
+        self.responses: dict[str, dict[str, Any]] = {}
+
+    def add_query_parameter(self, name: str, required: bool) -> dict[str, str]:
+        parameter = PARAMETERS[name]
+        described: dict[str, Any] = {
+            "name": name,
+            "in": "query",
+            "description": parameter.description,
+            "required": required,
+        }
+        if parameter.repeats:
+            described |= {"style": "form", "explode": True}
+        component = f"required{name.title()}" if required and name in _SOMETIMES_OPTIONAL else name
+        self.parameters[component] = {**described, "schema": parameter.text_schema(self._limits)}
+        return _ref("parameters", component)
+
+    def add_body_schemas(self, operation: _Operation) -> dict[str, dict[str, str]]:
+        """Add the schemas of a body; return the reference for each media type."""
+        values = {name: PARAMETERS[name].schema(self._limits) for name in operation.body}
+        texts = {name: PARAMETERS[name].text_schema(self._limits) for name in operation.body}
+        form = f"{operation.body_schema}Form"
+        for component, properties in ((operation.body_schema, values), (form, texts)):
+            for name, schema in properties.items():
+                properties[name] = {"description": PARAMETERS[name].description, **schema}
+            self.schemas[component] = _body_schema(properties, operation)
+        value_ref = _ref("schemas", operation.body_schema)
+        return {"application/json": value_ref, "application/yaml": value_ref, _FORM: _ref("schemas", form)}
+
+    def add_success(self, success: _Success) -> dict[str, str]:
+        response: dict[str, Any] = {"description": success.description}
+        if success.schema is not None:
+            schema = _ref("schemas", success.schema) if isinstance(success.schema, str) else success.schema
+            response["content"] = {media_type: {"schema": schema} for media_type in success.media_types}
+        if success.headers:
+            response["headers"] = {name: _ref("headers", name) for name in success.headers}
+        self.responses[success.name] = response
+        return _ref("responses", success.name)
+
+    def add_problem(self, status: int, codes: tuple[str, ...]) -> dict[str, str]:
+        response: dict[str, Any] = {
+            "description": "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in codes),
+            "content": {PROBLEM_MEDIA_TYPE: {"schema": _ref("schemas", "Problem")}},
+        }
+        if status in (429, 503):
+            response["headers"] = {"Retry-After": _ref("headers", "Retry-After")}
+        elif status == 401:
+            response["headers"] = {"WWW-Authenticate": _ref("headers", "WWW-Authenticate")}
+        name = _PROBLEM_RESPONSES[codes] if len(codes) > 1 else codes[0].title().replace("-", "")
+        self.responses[name] = response
+        return _ref("responses", name)
+
+    def as_object(self) -> dict[str, Any]:
+        return {
+            "schemas": self.schemas,
+            "parameters": self.parameters,
+            "responses": self.responses,
+            "headers": {name: {"description": text, "schema": schema} for name, (text, schema) in _HEADERS.items()},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        }
+
+
+def openapi_document(
+    routes: Mapping[str, tuple[str | None, Iterable[str]]], limits: Limits, mount_path: str = "/"
+) -> bytes:
+    """Return the document, as JSON, of a server with these paths.
+
+    `routes` has, for each path, the role that it requires (None: no token is required) and its methods; HEAD is left
+    out. `mount_path` is the path below which an application has mounted the server, as in ASGI's `root_path`.
+
+    :raises KeyError: a route is not described here.
     """
+    components = _Components(limits)
     paths = {
-        path: {method.lower(): _operation(path, method, role, limits) for method in methods if method != "HEAD"}
+        path: {method.lower(): _operation(path, method, role, components) for method in methods if method != "HEAD"}
         for path, (role, methods) in routes.items()
     }
     document = {
         "openapi": "3.1.0",
         "info": {
             "title": "syncnet",
-            "summary": "The place where processes meet.",
-            "description": "A request to `/event` blocks until all who are to take part are there. An error is a "
-            f"`{PROBLEM_MEDIA_TYPE}` (RFC 9457). What is no HTTP is answered with an empty 400, 414 or 431.",
+            "summary": "A server that synchronizes processes.",
+            "description": "A request to `/event` blocks until all members of the sync are present. An error is a "
+            f"`{PROBLEM_MEDIA_TYPE}` (RFC 9457). Input that is not HTTP gets an empty 400, 414 or 431.",
             "version": version("syncnet-server"),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": mount_path or "/"}],
         "paths": paths,
-        "components": {
-            "schemas": {"Problem": _problem_schema()},
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "headers": {name: {"description": says, "schema": schema} for name, (says, schema) in _HEADERS.items()},
-        },
+        "components": components.as_object(),
     }
     return msgspec.json.encode(document) + b"\n"
 
 
-def _operation(path: str, method: str, role: str | None, limits: Limits) -> dict[str, Any]:
+def _operation(path: str, method: str, role: str | None, components: _Components) -> dict[str, Any]:
     described = _OPERATIONS[path, method]
     problems = (*described.problems, *_ORIGIN) if role is None else (*described.problems, *_ORIGIN, *_TOKEN)
     operation: dict[str, Any] = {
         "operationId": described.name,
         "summary": described.summary,
-        "responses": _responses(described.success, problems),
+        "responses": _responses(described.success, problems, components),
+        "security": [],  # no token is required
     }
     if role is not None:
-        operation["description"] = f"Where tokens are in use it takes one with the role `{role}`."
+        operation["description"] = f"If the server uses tokens, a token with the role `{role}` is required."
         operation["security"] = [{}, {"token": []}]
     if described.query:
-        operation["parameters"] = [_query(name, name in described.required, limits) for name in described.query]
+        operation["parameters"] = [
+            components.add_query_parameter(name, name in described.required) for name in described.query
+        ]
     if described.body:
-        values = {name: PARAMETERS[name].schema(limits) for name in described.body}
-        texts = {name: PARAMETERS[name].text_schema(limits) for name in described.body}
-        for properties in (values, texts):
-            for name, schema in properties.items():
-                properties[name] = {"description": PARAMETERS[name].description, **schema}
-        shapes = {"application/json": values, "application/yaml": values, _FORM: texts}
+        schemas = components.add_body_schemas(described)
         operation["requestBody"] = {
             "required": True,
-            "content": {
-                media_type: {"schema": _shape(properties, described)} for media_type, properties in shapes.items()
-            },
+            "content": {media_type: {"schema": reference} for media_type, reference in schemas.items()},
         }
     return operation
 
 
-def _shape(properties: dict[str, Schema], described: _Operation) -> Schema:
-    shape = {"type": "object", "properties": properties, "required": described.required, "additionalProperties": False}
+def _body_schema(properties: dict[str, Schema], described: _Operation) -> Schema:
+    schema = {"type": "object", "properties": properties, "required": described.required, "additionalProperties": False}
     if described.exactly_one:
-        shape["oneOf"] = [{"required": [name]} for name in described.exactly_one]
-    return shape
+        schema["oneOf"] = [{"required": [name]} for name in described.exactly_one]
+    return schema
 
 
-def _query(name: str, required: bool, limits: Limits) -> dict[str, Any]:
-    parameter = PARAMETERS[name]
-    said: dict[str, Any] = {"name": name, "in": "query", "description": parameter.description, "required": required}
-    if parameter.repeats:
-        said |= {"style": "form", "explode": True}
-    return {**said, "schema": parameter.text_schema(limits)}
-
-
-def _responses(success: _Success, problems: Iterable[str]) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": success.description}
-    if success.schema is not None:
-        answer["content"] = {media_type: {"schema": success.schema} for media_type in success.media_types}
-    if success.headers:
-        answer["headers"] = {name: _header(name) for name in success.headers}
-    codes: dict[int, list[str]] = {}
+def _responses(success: _Success, problems: Iterable[str], components: _Components) -> dict[str, Any]:
+    codes: dict[int, tuple[str, ...]] = {}
     for code in problems:
-        codes.setdefault(PROBLEMS[code].status, []).append(code)
-    refusals = {str(status): _problem(status, codes[status]) for status in sorted(codes)}
-    return {str(success.status): answer, **refusals}
-
-
-def _problem(status: int, codes: list[str]) -> dict[str, Any]:
-    said = "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in codes)
-    answer: dict[str, Any] = {
-        "description": said,
-        "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-    if status in (429, 503):
-        answer["headers"] = {"Retry-After": _header("Retry-After")}
-    return answer
-
-
-def _header(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/headers/{name}"}
+        status = PROBLEMS[code].status
+        codes[status] = (*codes.get(status, ()), code)
+    errors = {str(status): components.add_problem(status, codes[status]) for status in sorted(codes)}
+    return {str(success.status): components.add_success(success), **errors}
 
 
 def _problem_schema() -> Schema:
@@ -266,7 +349,7 @@ def _problem_schema() -> Schema:
             "title": {"enum": sorted({problem.title for problem in PROBLEMS.values()})},
             "status": {"enum": sorted({problem.status for problem in PROBLEMS.values()})},
             "detail": _TEXT,
-            "parameter": {"type": "string", "description": "The parameter that does not do."},
+            "parameter": {"type": "string", "description": "The name of the invalid parameter."},
             "waited_s": {"type": "number", "minimum": 0},
             "present": _list(_TEXT),
             "missing": {"type": "integer", "minimum": 1},

@@ -1,16 +1,18 @@
-"""Finds clients that have gone without granian noticing: those that sent more than one request asks for.
+"""Finds clients that have disconnected without granian noticing.
 
-Granian does not read on from a connection whose request waits while bytes lie unread behind it (a second request, a
-stray line end), and so does not see the end of it. The kernel does: it keeps a table of all connections with their
-state (proc(5), /proc/net/tcp). Every few seconds the connections of those who wait are looked up there; one that is
-established no more has no client (G6). Linux only; elsewhere nothing is found.
+While a request is in progress and unread bytes follow it on the connection (a second request, a stray line end),
+granian does not read from the connection, and so does not notice that it was closed. The kernel does: it has a table
+of all connections with their state (proc(5), /proc/net/tcp). Every few seconds the connections of pending requests are
+looked up in this table. If a connection is no longer established, its client has disconnected (G6). This works on Linux
+only; on other systems no disconnected client is found.
 
-Where very much lies unread, the end of the connection cannot get through to this machine: the window of TCP is shut,
-and the kernel of a client that was killed keeps it in its queue for minutes. Nobody has a use for so much behind a
-request that waits, so such a connection is taken for one without a client.
+If very many bytes are unread, the end of the connection cannot reach this machine: the TCP receive window is full, and
+the kernel of a killed client keeps the end in its send queue for minutes. No real client sends that much behind a
+pending request, so such a connection counts as disconnected.
 
-The table is read in pieces while connections come and go, and the kernel may then leave one out that stood there all
-the time. So nobody is gone who was missing once: whoever is missing is looked up again at once.
+The table is read in pieces while connections open and close, and the kernel may then omit a connection that existed all
+the time. So a connection that is missing is looked up a second time at once, and counts as disconnected only if it is
+missing twice.
 """
 
 from __future__ import annotations
@@ -27,88 +29,89 @@ __all__ = ["ConnectionReaper", "connection", "established"]
 _TABLES: Final = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _ESTABLISHED: Final = "01"
 _UNREAD_BYTES_MAX: Final = 65_536
-_EVERY_S: Final = 5.0
-_HOSTS_REMEMBERED: Final = 4_096
+_INTERVAL_S: Final = 5.0
+_CACHED_HOSTS_MAX: Final = 4_096
 
 
 class ConnectionReaper:
-    """Those who wait: the tasks that watch over them, each with its connection, as `connection` names it.
+    """Cancels the tasks of requests whose clients have disconnected.
 
-    A task whose client is gone is cancelled, and learns so from `forget`. Two may have the same address: a client that
-    is gone unnoticed, and one that came after it from the same port. `look` returns which of some connections are
-    there, as `established` does.
+    Each task is registered with its connection, named as by `connection`. A cancelled task learns the cause from
+    `forget`. Two tasks may have the same connection: a client that disconnected unnoticed, and a later client with the
+    same port. `look_up` returns which of the given connections are established; by default it is `established`.
     """
 
     def __init__(
-        self, every_s: float = _EVERY_S, look: Callable[[Iterable[str]], set[str] | None] | None = None
+        self, interval_s: float = _INTERVAL_S, look_up: Callable[[Iterable[str]], set[str] | None] | None = None
     ) -> None:
-        self._every_s = every_s
-        self._look = established if look is None else look
-        self._watches: dict[asyncio.Task[object], str] = {}
-        self._sweeping: asyncio.Task[None] | None = None
-        self._gone: set[asyncio.Task[object]] = set()
+        self._interval_s = interval_s
+        self._look_up = established if look_up is None else look_up
+        self._connections: dict[asyncio.Task[object], str] = {}
+        self._checking: asyncio.Task[None] | None = None
+        self._disconnected: set[asyncio.Task[object]] = set()
 
     def watch(self, client: str) -> asyncio.Task[object]:
-        """Look after a client from now on, for the task that runs, which is returned."""
+        """Register the current task with its connection, and return the task."""
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("only a task can be cancelled when its client is gone")
-        self._watches[task] = client
-        if self._sweeping is None:
-            self._sweeping = asyncio.create_task(self._sweep())
+            raise RuntimeError("expected to be called in a task, got none to cancel")
+        self._connections[task] = client
+        if self._checking is None:
+            self._checking = asyncio.create_task(self._check())
         return task
 
     def forget(self, task: asyncio.Task[object]) -> bool:
-        """Look after the client of a task no more; return whether it was found to be gone."""
-        self._watches.pop(task, None)
-        was_gone = task in self._gone
-        self._gone.discard(task)
-        return was_gone
+        """Remove a task; return whether it was cancelled because its client had disconnected."""
+        self._connections.pop(task, None)
+        was_disconnected = task in self._disconnected
+        self._disconnected.discard(task)
+        return was_disconnected
 
-    async def _sweep(self) -> None:
-        """ConnectionReaper as long as anybody waits."""
-        while self._watches:
-            await asyncio.sleep(self._every_s)
-            before = dict(self._watches)  # whoever comes while the table is read is looked up the next time
-            if not before:
+    async def _check(self) -> None:
+        """Check the connections at each interval, as long as there are any."""
+        while self._connections:
+            await asyncio.sleep(self._interval_s)
+            checked = dict(self._connections)  # a copy: a connection that is added meanwhile is not in the table yet
+            if not checked:
                 break
-            missing = await asyncio.to_thread(self._missing, set(before.values()))
+            missing = await asyncio.to_thread(self._missing, set(checked.values()))
             if missing is None:
                 break
-            for task, client in before.items():
-                if client in missing and task in self._watches:
-                    self._gone.add(task)
+            for task, client in checked.items():
+                if client in missing and task in self._connections:
+                    self._disconnected.add(task)
                     task.cancel()
-        self._sweeping = None
+        self._checking = None
 
     def _missing(self, clients: set[str]) -> set[str] | None:
-        """Return those of `clients` that are not there, looked up twice; None where that cannot be known."""
+        """Return those of `clients` that are missing in two look-ups; None if the table cannot be read."""
         for _ in range(2):
-            there = self._look(clients) if clients else set()
-            if there is None:
+            present = self._look_up(clients) if clients else set()
+            if present is None:
                 return None
-            clients = clients - there
+            clients = clients - present
         return clients
 
 
 def connection(client: str, server: str) -> str:
-    """Return the name of a connection: the client's address and the server's port; both are given as `host:port`."""
+    """Return the name of a connection: the client's address and the server's port; both arguments are `host:port`."""
     return f"{client}>{server.rpartition(':')[2]}"
 
 
 def established(clients: Iterable[str], tables: Iterable[Path] = _TABLES) -> set[str] | None:
-    """Return those of some connections that the kernel knows as established, with little unread.
+    """Return those of `clients` that the kernel lists as established, with at most 64 KiB unread.
 
-    None where it cannot be asked.
+    Returns None if the kernel's table cannot be read.
     """
     try:
-        there = {each for table in tables if table.exists() for each in _connections(table.read_text())}
+        present = {name for table in tables if table.exists() for name in _connections(table.read_text())}
     except OSError:
         return None
-    return {client for client in clients if _plain(client) in there} if there else None
+    return {client for client in clients if _normalized(client) in present} if present else None
 
 
 def _connections(table: str) -> Iterator[str]:
+    """Yield the names of the established connections in a table."""
     for line in table.splitlines()[1:]:
         fields = line.split(None, 5)
         if fields[3] == _ESTABLISHED and int(fields[4].partition(":")[2], 16) <= _UNREAD_BYTES_MAX:
@@ -116,21 +119,21 @@ def _connections(table: str) -> Iterator[str]:
             yield f"{_from_hex(host)}:{int(port, 16)}>{int(fields[1].rpartition(':')[2], 16)}"
 
 
-@lru_cache(_HOSTS_REMEMBERED)
+@lru_cache(_CACHED_HOSTS_MAX)
 def _from_hex(digits: str) -> str:
-    """Return an address that the kernel writes as words of four bytes, each in the order of this machine (little)."""
+    """Parse an address that the kernel writes as words of four bytes, each in little-endian order."""
     words = (bytes.fromhex(digits[at : at + 8])[::-1] for at in range(0, len(digits), 8))
     return _unmapped(b"".join(words))
 
 
-def _plain(client: str) -> str:
-    """Return `[::ffff:127.0.0.1]:80` and `127.0.0.1:80` in one form."""
+def _normalized(client: str) -> str:
+    """Return the same text for `[::ffff:127.0.0.1]:80` and `127.0.0.1:80`."""
     host, _, port = client.rpartition(":")
-    return f"{_plain_host(host)}:{port}"
+    return f"{_normalized_host(host)}:{port}"
 
 
-@lru_cache(_HOSTS_REMEMBERED)
-def _plain_host(host: str) -> str:
+@lru_cache(_CACHED_HOSTS_MAX)
+def _normalized_host(host: str) -> str:
     return _unmapped(ip_address(host.strip("[]")).packed)
 
 

@@ -25,7 +25,7 @@ from syncnet.server.responses import JSON_HEADERS, Header, Response, bug, ended,
 if TYPE_CHECKING:
     from syncnet.server.handler import Handler
 
-__all__ = ["LOOKED_AT", "BodyCallback", "Request"]
+__all__ = ["BODY_HEADERS", "LOOKED_AT", "BodyCallback", "Request"]
 
 LOOKED_AT: Final = frozenset(
     (
@@ -42,26 +42,52 @@ LOOKED_AT: Final = frozenset(
 )
 """The headers that are looked at, apart from `host`."""
 
-_RANKS: Final[tuple[Header, ...]] = tuple(("syncnet-rank", str(rank)) for rank in range(100))
+BODY_HEADERS: Final = frozenset(("content-length", "expect", "transfer-encoding"))
+"""The headers of a request that may have a body."""
+
+_RANKS_TOTAL: Final = 100
+_RANKS: Final[tuple[Header, ...]] = tuple(("syncnet-rank", str(rank)) for rank in range(_RANKS_TOTAL))
 
 BodyCallback = Callable[[bytes], None]
 
 
 class Request:
-    """One request. `is_bare` says that it has none of the headers in `LOOKED_AT`.
+    """One request. `query` is still escaped, and has surrogates in place of bytes that are not UTF-8.
+
+    `present` are the headers of `LOOKED_AT` that it has; `host` and `accept` are empty where there are none.
 
     `extra_headers` are added to its answer. `offer` is the offer that it made, if any, `output` the format in which it
-    wants the sync, and `watch` the task that looks after its client while it waits.
+    wants the sync. A request that waits `is_watched` (`background.py`), and later has a task for it, `watch`.
     """
 
-    __slots__ = ("extra_headers", "handler", "is_answered", "is_bare", "method", "offer", "output", "path", "watch")
+    __slots__ = (
+        "accept",
+        "extra_headers",
+        "handler",
+        "host",
+        "is_answered",
+        "is_watched",
+        "method",
+        "offer",
+        "output",
+        "path",
+        "present",
+        "query",
+        "watch",
+    )
 
-    def __init__(self, handler: Handler, method: str, path: str, is_bare: bool) -> None:
+    def __init__(
+        self, handler: Handler, method: str, path: str, query: str, present: frozenset[str], host: str, accept: str
+    ) -> None:
         self.handler = handler
         self.method = method
         self.path = path
-        self.is_bare = is_bare
+        self.query = query
+        self.present = present
+        self.host = host
+        self.accept = accept
         self.is_answered = False
+        self.is_watched = False
         self.extra_headers: tuple[Header, ...] = ()
         self.offer: Offer | None = None
         self.output = "json"
@@ -76,15 +102,8 @@ class Request:
 
     @property
     def mount_path(self) -> str:
-        """The path below which the handler is mounted, empty where it is not."""
-        return ""
-
-    def query_text(self) -> str:
-        """Return the query as it came, still escaped.
-
-        :raises BadBodyError: it is not UTF-8.
-        """
-        raise NotImplementedError
+        """The path below which the handler is mounted."""
+        return "/"
 
     def header(self, name: str) -> str:
         """Return the value of the header of that name (in small letters); empty where there is none."""
@@ -112,7 +131,7 @@ class Request:
         if self.is_answered:
             return
         self.is_answered = True
-        self.stop_watching()
+        self.handler.background.forget(self)
         if self.extra_headers:
             response.headers.extend(self.extra_headers)
         self.send(*response)
@@ -129,11 +148,15 @@ class Request:
 
         :raises BadBodyError: it has one.
         """
-        if self.is_bare:
-            return
-        has_body = self.header("transfer-encoding") or self.header("content-length").lstrip("0")
-        if has_body or self.header("expect"):
+        if self.has_body() or ("expect" in self.present and self.header("expect")):
             raise BadBodyError(f"expected no body with {self.method}, got one; use POST")
+
+    def has_body(self) -> bool:
+        """Return whether the head announces a body."""
+        present = self.present
+        if "content-length" in present and self.header("content-length").lstrip("0"):
+            return True
+        return "transfer-encoding" in present and self.header("transfer-encoding") != ""
 
     # --- as the waiter of its offer ------------------------------------------------------------------------
 
@@ -145,15 +168,18 @@ class Request:
             headers = [
                 *JSON_HEADERS,
                 ("syncnet-id", self.offer.id),
-                _RANKS[rank] if rank < len(_RANKS) else ("syncnet-rank", str(rank)),
+                _RANKS[rank] if rank < _RANKS_TOTAL else ("syncnet-rank", str(rank)),
             ]
-            body = self.handler.sync_body(synced)
+            handler = self.handler
+            if handler.encoded_sync is not synced:
+                handler.encode(synced)
+            body = handler.encoded_body
             if self.output != "json":
-                self.handler.answer_in_yaml(self, headers, body)
+                handler.answer_in_yaml(self, headers, body)
                 return
             self.is_answered = True
-            if self.watch is not None:
-                self.stop_watching()
+            if self.is_watched:
+                handler.background.forget(self)
             if self.extra_headers:
                 headers.extend(self.extra_headers)
             self.send(200, headers, body)
@@ -167,9 +193,3 @@ class Request:
             self.answer(problem_of(result) if isinstance(result, SyncnetError) else ended(result))
         except Exception as error:  # see above
             self.fail(error)
-
-    def stop_watching(self) -> None:
-        """Cancel the task that looks after this request, if there is one."""
-        watch, self.watch = self.watch, None
-        if watch is not None:
-            self.handler.background.call(watch.cancel)

@@ -1,4 +1,4 @@
-"""What answers a request: status, headers and body; and the answers to whatever is no sync."""
+"""HTTP responses: status, headers and body; and the responses for every outcome that is not a sync."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ JSON_HEADERS: Final[tuple[Header, Header]] = (("content-type", MEDIA_TYPES["json
 
 
 class Response(NamedTuple):
-    """Status, headers and body of an answer."""
+    """Status, headers and body of a response."""
 
     status: int
     headers: list[Header]
@@ -54,7 +54,7 @@ def ended(outcome: Outcome) -> Response:
 
 
 def problem_of(error: SyncnetError) -> Response:
-    """Return the problem document that says what an error says."""
+    """Return the problem document of an error."""
     if isinstance(error, ParameterError):
         return problem(error.code, str(error), parameter=error.parameter)
     return problem(error.code, str(error))
@@ -66,18 +66,18 @@ def body_too_large(bytes_max: int) -> BadBodyError:
 
 
 def bug(what: str, error: Exception) -> Response:
-    """Return the answer to a request that met a bug, and put it into the log: `what` could not be done."""
+    """Log a bug, and return the response for its request; `what` could not be made."""
     _log.error("a bug: %s could not be made", what, exc_info=error)
-    return problem("internal", "this is a bug in syncnet; its log has the details")
+    return problem("internal", "this is a bug in syncnet; the server's log has the details")
 
 
 def problem(code: str, detail: str, headers: list[Header] | None = None, **members: object) -> Response:
-    """Return a problem document of the kind `code`; `members` are added to it."""
+    """Return a problem document with this `code`; `members` are additional fields."""
     return _problem(code, encode_problem(code, detail, **members), headers)
 
 
 def headers_of(media_type: str) -> list[Header]:
-    """Return the headers of an answer of that type."""
+    """Return the headers of a response of this media type."""
     return [("content-type", media_type), NO_STORE]
 
 

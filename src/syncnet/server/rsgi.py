@@ -27,42 +27,30 @@ _CLOSE: Header = ("connection", "close")
 class _RSGIRequest(Request):
     """A request as RSGI brings it: `scope` describes it, `protocol` has the body and the connection.
 
-    Granian makes a new object for each attribute that is read, so each is read once, and a header only where its name
-    is among those that came. After the answer to a request that `is_last` the connection is closed.
+    Granian makes a new object for each attribute that is read, so each is read once, in `RSGIApp.take`. After the answer to a request that `is_last` the connection is closed.
     """
 
-    __slots__ = ("_headers", "_is_last", "_names", "_protocol", "_reaper", "_scope", "_was_read")
+    __slots__ = ("headers", "is_last", "protocol", "reaper", "scope", "was_read")
 
-    def __init__(self, handler: Handler, reaper: ConnectionReaper, scope: Any, protocol: Any, is_last: bool) -> None:
-        headers = scope.headers
-        names: list[str] = headers.keys()
-        super().__init__(handler, scope.method, scope.path, LOOKED_AT.isdisjoint(names))
-        self._headers = headers
-        self._names = names
-        self._scope = scope
-        self._protocol = protocol
-        self._reaper = reaper
-        self._is_last = is_last
-        self._was_read = False
+    headers: Any
+    is_last: bool
+    protocol: Any
+    reaper: ConnectionReaper
+    scope: Any
+    was_read: bool
 
     @property
     def scheme(self) -> str:
-        return str(self._scope.scheme)
-
-    def query_text(self) -> str:
-        text: str = self._scope.query_string
-        return text
+        return str(self.scope.scheme)
 
     def header(self, name: str) -> str:
-        if name not in self._names:
-            return ""
-        value: str = self._headers.get(name, "")
+        value: str = self.headers.get(name, "")
         return value
 
     def send(self, status: int, headers: list[Header], body: bytes) -> None:
-        if self._is_last or (status >= _ERRORS and self._leaves_a_body()):
+        if self.is_last or (status >= _ERRORS and self._leaves_a_body()):
             headers.append(_CLOSE)
-        self._protocol.response_bytes(status, headers, body)
+        self.protocol.response_bytes(status, headers, body)
 
     def read_body(self, bytes_max: int, then: BodyCallback) -> None:
         """Read the body, whole: granian reports one that broke off only where it is not read in chunks.
@@ -74,7 +62,7 @@ class _RSGIRequest(Request):
             raise BadBodyError("expected a body with a Content-Length, got a chunked one", "length-required")
         if int(self.header("content-length")[:_LENGTH_DIGITS_MAX] or 0) > bytes_max:
             raise body_too_large(bytes_max)
-        self._was_read = True
+        self.was_read = True
 
         def came(reading: Any) -> None:
             try:
@@ -86,24 +74,22 @@ class _RSGIRequest(Request):
             else:
                 then(body)
 
-        self._protocol().add_done_callback(came)
+        self.protocol().add_done_callback(came)
 
     async def disconnected(self) -> None:
-        watched = self._reaper.watch(connection(self._scope.client, self._scope.server))
+        watched = self.reaper.watch(connection(self.scope.client, self.scope.server))
         try:
-            await self._protocol.client_disconnect()
+            await self.protocol.client_disconnect()
         except asyncio.CancelledError:
-            if not self._reaper.forget(watched):
+            if not self.reaper.forget(watched):
                 raise
             watched.uncancel()
         else:
-            self._reaper.forget(watched)
+            self.reaper.forget(watched)
 
     def _leaves_a_body(self) -> bool:
-        """Return whether a body was not read: granian then closes the connection, and the client must be told."""
-        if self._was_read or self.is_bare:
-            return False
-        return bool(self.header("content-length").lstrip("0") or self.header("transfer-encoding"))
+        """Return whether a body was not read: granian then closes the connection, and the client must know."""
+        return not self.was_read and self.has_body()
 
 
 class RequestCounts:
@@ -126,13 +112,13 @@ class RequestCounts:
     def is_last(self, client: str) -> bool:
         """Count a request of `client`; return whether its connection is to be closed after the answer."""
         new = self._new
-        requests = new.get(client)
-        if requests is None:
-            requests = self._old.pop(client, 0)
+        if client in new:
+            requests = new[client] + 1
+        else:
+            requests = self._old.pop(client, 0) + 1
             if len(new) >= _COUNTED_CONNECTIONS:
                 self._old, self._new = new, {}
                 new = self._new
-        requests += 1
         if requests >= self._requests_max:
             new.pop(client, None)
             return True
@@ -152,5 +138,21 @@ class RSGIApp:
 
     def take(self, scope: Any, protocol: Any) -> None:
         """Take a request from granian, on a thread of granian's, one at a time; it is answered now or later."""
-        is_last = self._counts.is_last(scope.client)
-        self._handler.start(_RSGIRequest(self._handler, self._reaper, scope, protocol, is_last))
+        headers = scope.headers
+        present = LOOKED_AT.intersection(headers.keys())
+        request = _RSGIRequest(
+            self._handler,
+            scope.method,
+            scope.path,
+            scope.query_string,
+            present,
+            headers.get("host", ""),
+            headers.get("accept", "") if "accept" in present else "",
+        )
+        request.scope = scope
+        request.protocol = protocol
+        request.headers = headers
+        request.reaper = self._reaper
+        request.is_last = self._counts.is_last(scope.client)
+        request.was_read = False
+        self._handler.start(request)

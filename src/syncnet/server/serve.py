@@ -1,4 +1,4 @@
-"""Runs one server, in this process and on this event loop, until a signal ends it."""
+"""Runs one server, in this process and on this event loop, until a signal stops it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from syncnet.server.tls import TLS
 
 __all__ = ["serve"]
 
-_FLUSH_S: Final = 1.0  # how long the last answers may take to leave
-_QUIET_S: Final = 5.0  # how long a journal may take to write what was asked for before the end
-_QUIET_STEP_S: Final = 0.002
-_TURNS_TO_START: Final = 3  # of the loop, after which granian has aborted the process over a file of TLS, or will not
+_FLUSH_S: Final = 1.0  # the time to send the last responses
+_IDLE_S_MAX: Final = 5.0  # the time for a journal to write the commands that were appended before the end
+_IDLE_POLL_S: Final = 0.002
+_LOOP_TURNS_TO_START: Final = 3  # after so many, granian has aborted the process over a TLS file, or will not
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -36,13 +36,13 @@ async def serve(
     drain_s: float = 0,
     on_hangup: Callable[[], None] | None = None,
 ) -> int:
-    """Serve `coordinator` on a listening socket until SIGINT or SIGTERM; return how many offers were still waiting.
+    """Serve on a listening socket until SIGINT or SIGTERM; return how many offers were still pending.
 
-    At the signal `/readyz` turns to 503 and new offers are refused; `drain_s` seconds later those who still wait are
-    answered with 503. A second signal ends all at once. `on_ready` is called once the signals are caught and requests
-    are answered. `access` decides who may ask for what; `tls`, whose files `check_tls` has seen, makes it HTTPS.
-    `on_hangup` is called at every SIGHUP; without it that signal ends the process, as is usual where a terminal is
-    closed.
+    After the signal, `/readyz` responds with 503 and new offers are refused; `drain_s` seconds later the pending
+    requests get 503. A second signal ends the process at once. `on_ready` is called when the signal handlers are set
+    and the server accepts requests. `access` has the access rules. With `tls`, whose files `check_tls` has checked, the
+    server speaks HTTPS. `on_hangup` is called at each SIGHUP; without it SIGHUP ends the process, as usual when a
+    terminal is closed.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -53,31 +53,31 @@ async def serve(
     app = RSGIApp(coordinator, Access() if access is None else access, limits, loop)
     server = Granian(app.take, listener, limits, tls)
     serving = asyncio.create_task(server.serve())
-    for _turn in range(_TURNS_TO_START):
+    for _turn in range(_LOOP_TURNS_TO_START):
         await asyncio.sleep(0)
     stopping = asyncio.create_task(stop.wait())
     on_ready()
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     for signum in _SIGNALS:
-        loop.remove_signal_handler(signum)  # a second Ctrl-C ends it at once
+        loop.remove_signal_handler(signum)  # a second Ctrl-C ends the process at once
     if serving.done():
         serving.result()
-        raise RuntimeError("granian ended by itself")
+        raise RuntimeError("granian stopped unexpectedly")
 
     coordinator.drain()
     await asyncio.wait((serving,), timeout=drain_s)
     await _until_idle(coordinator)
-    waiting = coordinator.shut_down()
+    pending = coordinator.shut_down()
     server.stop()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(serving, _FLUSH_S)
-    return waiting
+    return pending
 
 
 async def _until_idle(coordinator: Coordinator) -> None:
-    """Wait until nothing is on its way through the log, but not for ever: a disk may hang."""
+    """Wait until the log has delivered all commands, for a limited time: a disk may hang."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_QUIET_S):
-            while not coordinator.is_idle:  # noqa: ASYNC110 - the coordinator knows of no loop that it could wake
-                await asyncio.sleep(_QUIET_STEP_S)
+        async with asyncio.timeout(_IDLE_S_MAX):
+            while not coordinator.is_idle:  # noqa: ASYNC110 - the coordinator has no event loop to notify
+                await asyncio.sleep(_IDLE_POLL_S)

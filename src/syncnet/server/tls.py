@@ -1,11 +1,11 @@
-"""Certificates: which files a server uses, and whether they do, before it serves.
+"""TLS: checks the certificate files before the server starts.
 
-Granian reads the files itself, and aborts the process with a panic where it cannot. So they are read here first, with
-OpenSSL, to say what is wrong with them. What OpenSSL takes and rustls does not (a curve that the web does not use, a
-certificate of version 1) is left to that panic, which comes before the server says that it serves.
+Granian reads the files itself, and aborts the process with a panic if it cannot use them. So they are read here first,
+with OpenSSL, to report a clear error. A file that OpenSSL accepts and rustls rejects (an unusual curve, a certificate
+of version 1) still causes that panic, before the server reports that it is ready.
 
-TLS 1.2 is the least that is spoken: rustls, which granian uses, has of it only the cipher suites with forward secrecy
-and authenticated encryption.
+The minimum version is TLS 1.2. Of its cipher suites, rustls (which granian uses) supports only those with forward
+secrecy and authenticated encryption.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _MISMATCHES: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICAT
 
 
 class TLSError(Exception):
-    """A file does not do; the message says which and why."""
+    """A certificate file is invalid; the message says which and why."""
 
 
 class TLS(NamedTuple):
-    """Files in PEM: the certificate with its chain, its key, and the authorities of client certificates.
+    """Paths of PEM files: the certificate with its chain, its key, and the authorities of client certificates.
 
-    With `client_ca` a client without a certificate of one of those authorities gets no connection.
+    With `client_ca`, a client without a certificate from one of these authorities cannot connect.
     """
 
     cert: Path
@@ -38,12 +38,12 @@ class TLS(NamedTuple):
 def check_tls(tls: TLS) -> None:
     """Return if a server can use these files.
 
-    :raises TLSError: one is missing, cannot be read, is no PEM, has a password, or the key is another certificate's.
+    :raises TLSError: a file is missing, cannot be read, is not PEM, has a password, or the key does not match.
     """
     _expect(tls.cert, "CERTIFICATE", "a certificate")
     key = _expect(tls.key, "PRIVATE KEY", "a private key")
     if "ENCRYPTED" in key:
-        raise TLSError(f"{tls.key}: expected a key without a password; openssl pkey -in {tls.key} takes it off")
+        raise TLSError(f"{tls.key}: expected a key without a password; openssl pkey -in {tls.key} removes it")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(tls.cert, tls.key)

@@ -1,14 +1,14 @@
-"""Named tokens: who may do what in which namespaces, kept as hashes.
+"""Named tokens, stored as hashes: which roles a token has in which namespaces.
 
-Owns the form of the token file, the comparison of a token with it, and the making of new ones. Its laws:
+This module owns the format of the token file, the lookup of a token, and the creation of new tokens. Its rules:
 
-- The server never has a token, only its SHA-256. A token is 256 random bits, so nobody can find it by trying, and a
-  slow hash, which is for passwords that people choose, would only slow down the server.
-- A token is compared with every entry, each in constant time, so the time that it takes tells nothing.
-- No message has anything in it that stands in the file, save the names of tokens and of keys that belong there:
-  somebody may have pasted a token where its hash belongs.
+- The server stores only the SHA-256 of a token, never the token. A token is 256 random bits, so it cannot be guessed; a
+  slow hash is for passwords that people choose, and would only slow down the server.
+- A token is compared with every entry, each time in constant time, so the duration reveals nothing.
+- No message contains text from the file, except names of tokens and known keys: a user may have pasted a token where
+  its hash belongs.
 
-It knows nothing of HTTP.
+This module knows nothing about HTTP.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from syncnet.errors import AccessError
 __all__ = ["ROLES", "Token", "TokenFileError", "Tokens", "load_tokens", "new_token", "parse_tokens"]
 
 ROLES: Final = ("sync", "observe", "admin")
-"""`sync`: make offers and withdraw them; `observe`: see who waits and what happened; `admin`: both, and abort."""
+"""`sync`: make offers and withdraw them; `observe`: read pending offers and the trace; `admin`: both, and abort."""
 
 _KEYS: Final = ("name", "sha256", "namespaces", "roles")
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -45,12 +45,12 @@ _TOKEN_BYTES: Final = 32
 
 
 class TokenFileError(Exception):
-    """The token file cannot be used; the message says where and why, and has no token in it."""
+    """The token file cannot be used; the message says where and why, and never contains a token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One entry of the file: a name, the SHA-256 of the token, and what whoever brings it may do."""
+    """One entry of the file: a name, the SHA-256 of the token, and what a caller with this token may do."""
 
     name: str
     sha256: bytes = field(repr=False)
@@ -58,9 +58,9 @@ class Token:
     roles: frozenset[str]
 
     def require(self, role: str, namespace: str | None = None) -> None:
-        """Return if this token has `role` (`admin` has all), and in `namespace` where one is given.
+        """Return if this token has `role` (`admin` includes all) in `namespace` (in any, if None).
 
-        :raises AccessError: it has not.
+        :raises AccessError: it lacks the role or the namespace.
         """
         if role not in self.roles and "admin" not in self.roles:
             has = ", ".join(sorted(self.roles))
@@ -73,7 +73,7 @@ class Token:
 
 
 class Tokens:
-    """All tokens that a server knows."""
+    """All tokens that a server accepts."""
 
     def __init__(self, tokens: Iterable[Token]) -> None:
         self._tokens = tuple(tokens)
@@ -82,7 +82,7 @@ class Tokens:
         return len(self._tokens)
 
     def find(self, secret: str) -> Token | None:
-        """Return the entry of the token `secret`, or None. Takes as long for any token, known or not."""
+        """Return the entry of the token `secret`, or None. Takes the same time for every token, known or unknown."""
         sha256 = _sha256(secret)
         found = None
         for token in self._tokens:
@@ -94,16 +94,17 @@ class Tokens:
 def load_tokens(path: Path) -> Tokens:
     """Return the tokens of a file.
 
-    :raises TokenFileError: it cannot be read, is no regular file, others may write it, or it is not as expected.
+    :raises TokenFileError: it cannot be read, is not a regular file, is world-writable, or is invalid.
     """
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # a pipe would hold up the server
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # opening a pipe would block the server
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
                 raise TokenFileError(f"{path}: expected a regular file")
             if mode & stat.S_IWOTH:
                 raise TokenFileError(
-                    f"{path}: every user of this machine may write it, and so give themselves a token; chmod o-w {path}"
+                    f"{path}: expected a file that only its owner and group can write, got one that every user can "
+                    f"write; chmod o-w {path}"
                 )
             content = file.read(_FILE_BYTES_MAX + 1)
     except OSError as error:
@@ -117,15 +118,15 @@ def load_tokens(path: Path) -> Tokens:
 
 
 def parse_tokens(content: bytes) -> Tokens:
-    """Return the tokens that the content of a token file (YAML or JSON, in UTF-8) names.
+    """Return the tokens from the content of a token file (YAML or JSON, in UTF-8).
 
-    :raises TokenFileError: it is not as expected; the message names line and entry.
+    :raises TokenFileError: the content is invalid; the message has the line and the entry.
     """
     try:
         root = yaml.compose(content.decode(), Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         at = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise TokenFileError(f"{at}not the YAML that was expected") from None
+        raise TokenFileError(f"{at}expected valid YAML") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         raise TokenFileError("expected YAML in UTF-8") from None
     if not isinstance(root, yaml.SequenceNode):
@@ -137,16 +138,16 @@ def parse_tokens(content: bytes) -> Tokens:
         for number, value in enumerate(values):
             if value in values[:number]:
                 node, first = root.value[number], values.index(value)
-                raise _error(node, number + 1, f"{what}: the same as that of entry {first + 1}")
+                raise _error(node, number + 1, f"{what}: expected a unique value, got that of entry {first + 1}")
     return Tokens(tokens)
 
 
 def new_token(name: str, namespaces: Iterable[str], roles: Iterable[str]) -> tuple[str, str]:
-    """Return a new token and the entry of the token file that knows it, as YAML text of one list item.
+    """Return a new token and its entry for the token file, as the YAML text of one list item.
 
-    :raises TokenFileError: the name, a pattern or a role does not do.
+    :raises TokenFileError: the name, a pattern or a role is invalid.
     """
-    secret = f"syncnet_{secrets.token_urlsafe(_TOKEN_BYTES)}"  # the beginning is for scanners that look for leaks
+    secret = f"syncnet_{secrets.token_urlsafe(_TOKEN_BYTES)}"  # the prefix lets scanners find leaked tokens
     patterns = [f'"{_checked_pattern(pattern)}"' for pattern in namespaces]
     lines = (
         f"- name: {_checked_name(name)}",
@@ -166,7 +167,7 @@ def _error(node: yaml.Node, number: int, message: str) -> TokenFileError:
 
 
 def _token(node: yaml.Node, number: int) -> Token:
-    """Read one entry; its texts are taken as they are written, so that a name `no` and a hash of digits stay texts."""
+    """Parse one entry. Scalars are read as plain text, so that a name `no` or a hash of digits remains a string."""
     if not isinstance(node, yaml.MappingNode):
         raise _error(node, number, f"expected a map with {', '.join(_KEYS)}")
     values: dict[str, yaml.Node] = {}
@@ -219,7 +220,7 @@ def _checked_sha256(text: str) -> bytes:
 def _checked_pattern(text: str) -> str:
     if not _PATTERN.fullmatch(text):
         raise TokenFileError(
-            'namespaces: expected a list of names of namespaces, in which "*" stands for any characters (quote it)'
+            'namespaces: expected a list of names of namespaces, in which "*" matches any characters (quote it)'
         )
     return text
 

@@ -1,1 +1,1 @@
-"""Help for tests of programs that use syncnet: `plugin` has fixtures for pytest, found by its entry point."""
+"""Test kit for programs that use syncnet. `plugin` has fixtures for pytest, which pytest finds by its entry point."""

@@ -1,6 +1,7 @@
-"""Fixtures for pytest: `syncnet_world`, a fresh world in the test's own process, and `syncnet_server`, a live server.
+"""Fixtures for pytest: `syncnet_world`, a new in-process `Syncnet`, and `syncnet_server`, a live server.
 
-pytest imports this in every run, whether a test asks for syncnet or not; so it imports next to nothing before one does.
+pytest imports this module in every run, even if no test uses syncnet. So it imports as little as possible until a test
+uses a fixture.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveServer", "syncnet_server", "syncnet_world"]
 
-_SERVES: Final = re.compile(r"serves on (http://\S+)\n")
+_READY: Final = re.compile(r"serves on (http://\S+)\n")
 _START_S_MAX: Final = 30.0
 _STOP_S_MAX: Final = 10.0
-_LOOK_S: Final = 0.01
+_POLL_S: Final = 0.01
 
 
 @dataclass(frozen=True)
 class LiveServer:
-    """A server in a process of its own, on a free port of this machine: `url` is where it is."""
+    """A server in its own process, on a free port of this machine; `url` is its base URL."""
 
     url: str
 
 
 @pytest.fixture
 def syncnet_world() -> Iterator[Syncnet]:
-    """Give the test a world of its own, closed after it."""
+    """Give the test its own in-process `Syncnet`; it is closed after the test."""
     from syncnet import Syncnet
 
     with Syncnet() as net:
@@ -46,17 +47,17 @@ def syncnet_world() -> Iterator[Syncnet]:
 
 @pytest.fixture
 def syncnet_server() -> Iterator[LiveServer]:
-    """Give the test a live server of its own, with an empty world, ended after it.
+    """Give the test its own live server, without any pending offers; it is stopped after the test.
 
-    :raises RuntimeError: it did not start; the error has what it said.
+    :raises RuntimeError: the server did not start; the message has its standard error.
     """
     command = [sys.executable, "-m", "syncnet", "127.0.0.1:0", "--log-format", "none"]
     with tempfile.TemporaryDirectory() as folder:
-        said = Path(folder) / "stderr"
-        with said.open("wb") as stderr:
+        stderr_path = Path(folder) / "stderr"
+        with stderr_path.open("wb") as stderr:
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)  # noqa: S603
         try:
-            yield LiveServer(_url(process, said))
+            yield LiveServer(_url(process, stderr_path))
         finally:
             process.terminate()
             try:
@@ -66,11 +67,11 @@ def syncnet_server() -> Iterator[LiveServer]:
                 process.wait()
 
 
-def _url(process: subprocess.Popen[bytes], said: Path) -> str:
-    """Wait until the server has said where it serves."""
-    give_up_s = time.monotonic() + _START_S_MAX
-    while (match := _SERVES.search(said.read_text())) is None:
-        if process.poll() is not None or time.monotonic() > give_up_s:
-            raise RuntimeError(f"expected a syncnet server to start, got: {said.read_text() or 'nothing'}")
-        time.sleep(_LOOK_S)
+def _url(process: subprocess.Popen[bytes], stderr_path: Path) -> str:
+    """Wait until the server has printed its URL."""
+    deadline_s = time.monotonic() + _START_S_MAX
+    while (match := _READY.search(stderr_path.read_text())) is None:
+        if process.poll() is not None or time.monotonic() > deadline_s:
+            raise RuntimeError(f"expected a syncnet server to start, got: {stderr_path.read_text() or 'no output'}")
+        time.sleep(_POLL_S)
     return match[1]

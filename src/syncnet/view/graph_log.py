@@ -4,8 +4,8 @@
     │┌ CUST:coin
     └└ CUST:coin VM:coin
 
-`GraphLog.lines` is fed what an observer sees, in order, and says the lines to write; of offers whose opening it was not
-fed it is silent. A pending offer has the leftmost lane that was free when it came. A line ends at its rightmost lane in
+`GraphLog.lines` takes the effects in order and returns the lines to write. It ignores offers whose opening it did not
+see. A pending offer has the leftmost lane that was free when it arrived. A line ends at its rightmost lane in
 use, but is never narrower than two cells.
 """
 
@@ -17,13 +17,13 @@ from typing import Final
 from syncnet.core.commands import DEFAULT_NAMESPACE, Offer
 from syncnet.core.effects import (
     Aborted,
+    Effect,
     Pending,
     SearchExhausted,
     Synced,
     TimedOut,
     Withdrawn,
 )
-from syncnet.core.terms import Met, Pair, Rested, Seen
 
 __all__ = ["GraphLog"]
 
@@ -41,19 +41,14 @@ class GraphLog:
         self._cells = ""  # one per lane up to the rightmost in use: `│` or a blank
         self._lane_of: dict[tuple[str, str], int] = {}
 
-    def lines(self, seen: Seen) -> list[str]:
-        """Return the lines that one more thing adds to the log, without line ends."""
-        if type(seen) is Rested:
-            terms = seen.terms
-            return [self._open((terms.key[0], seen.id), _name(*terms.key, terms.actor))]
-        if type(seen) is Met:
-            return self._meet(seen.pair)
-        match seen:
-            case Pending(offer):
-                return [self._open(_key(offer), _member(offer))]
-            case Synced(_, _, event, _, members):
-                text = " ".join([_member(member, event) for member in reversed(members)])
-                return self._close(map(_key, members), _SYNCS, text)
+    def lines(self, effect: Effect) -> list[str]:
+        """Return the lines that one more effect adds to the log, without line ends."""
+        if isinstance(effect, Pending):
+            return [self._open(_key(effect.offer), _member(effect.offer))]
+        if isinstance(effect, Synced):
+            text = " ".join([_member(member, effect.event) for member in reversed(effect.members)])
+            return self._close(map(_key, effect.members), _SYNCS, text)
+        match effect:
             case Withdrawn(_, offer, cause):
                 return self._end(offer, str(cause))
             case TimedOut(_, offer):
@@ -61,7 +56,8 @@ class GraphLog:
             case Aborted(_, offer, by, reason):
                 return self._end(offer, f"aborted{f' by {by}' if by else ''}: {reason}")
             case SearchExhausted(_, offer, event):
-                return [self._line(f"{_member(offer, event)} searched up to the bound; a group may have been missed")]
+                text = f"{_member(offer, event)} searched up to the bound; a set that can sync may not have been found"
+                return [self._line(text)]
         return []
 
     def _open(self, key: tuple[str, str], text: str) -> str:
@@ -76,26 +72,6 @@ class GraphLog:
         before, after = cells[:lane], cells[lane + 1 :]
         self._cells = f"{before}{_RUNS}{after}"
         return f"{before}{_OPENS}{after} {text}"
-
-    def _meet(self, pair: Pair) -> list[str]:
-        """Open the lane of the second of a pair, and close both; the same as `_open` and `_close`, in half the time."""
-        _, first, first_id, _, second, second_id, _ = pair
-        namespace, event = first.key
-        newer = _name(namespace, event, second.actor)
-        text = f"{newer} {_name(namespace, event, first.actor)}"
-        key = (namespace, second_id)
-        opened = self._open(key, newer)
-        lane = self._lane_of.pop((namespace, first_id), None)
-        if lane is None:
-            return [opened, *self._close((key,), _SYNCS, text)]
-        other = self._lane_of.pop(key)
-        if other < lane:
-            lane, other = other, lane
-        cells = self._cells
-        before, between, after = cells[:lane], cells[lane + 1 : other], cells[other + 1 :]
-        closed = f"{before}{_SYNCS}{between}{_SYNCS}{after} {text}"
-        self._cells = f"{before}{_FREE}{between}{_FREE}{after}".rstrip(_FREE)
-        return [opened, closed] if self._cells else [opened, closed, ""]
 
     def _end(self, offer: Offer, how: str) -> list[str]:
         return self._close((_key(offer),), _ENDS, f"{_member(offer)} {how}")

@@ -1,4 +1,4 @@
-"""The JSON log: one object per happening, one line each. Payloads stay out of it; they may be secret."""
+"""The JSON log: one JSON object per effect, one per line. Payloads are never logged; they may be secret."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ __all__ = ["json_line"]
 
 
 def json_line(effect: Effect) -> str:
-    """Return the line for one effect, without a line end.
+    """Return the line of one effect, without a line end.
 
-    `at` is the time (RFC 3339) and `happening` one of pending, synced, withdrawn, disconnected, timed-out, aborted,
-    missed, refused, attached and retold.
+    `at` is the time (RFC 3339). `happening` is one of pending, synced, withdrawn, disconnected, timed-out, aborted,
+    missed (a search that reached its limit of steps), refused, attached (a request that joined a pending offer with
+    the same id) and retold (a request that got an earlier outcome again).
     """
     return json.dumps(_document(effect), ensure_ascii=False, separators=(",", ":"))
 
@@ -43,30 +44,29 @@ def _document(effect: Effect) -> dict[str, object]:
                 "sync": effect.sync,
                 "members": members,
             }
-        case Pending(offer, _):
-            shape: dict[str, object] = {"expect": offer.roster} if offer.roster else _wishes(offer)
-            return _about(offer, offer.at_ns, "pending") | shape | {"labels": dict(offer.labels)}
+        case Pending(offer):
+            terms: dict[str, object] = {"mates": offer.mates, "selector": str(offer.selector)}
+            if offer.roster:
+                terms = {"expect": offer.roster}
+            return _common(offer, offer.at_ns, "pending") | terms | {"labels": dict(offer.labels)}
         case Withdrawn(at_ns, offer, cause):
-            return _about(offer, at_ns, cause)
+            return _common(offer, at_ns, cause)
         case TimedOut(at_ns, offer, present, missing):
-            return _about(offer, at_ns, "timed-out") | {"present": present, "missing": missing}
+            return _common(offer, at_ns, "timed-out") | {"present": present, "missing": missing}
         case SearchExhausted(at_ns, offer, event, steps):
-            return _about(offer, at_ns, "missed") | {"event": event, "steps": steps}
+            return _common(offer, at_ns, "missed") | {"event": event, "steps": steps}
         case Aborted(at_ns, offer, by, reason):
-            return _about(offer, at_ns, "aborted") | {"by": by, "reason": reason}
+            return _common(offer, at_ns, "aborted") | {"by": by, "reason": reason}
         case Attached(offer):
-            return _about(offer, offer.at_ns, "attached")
+            return _common(offer, offer.at_ns, "attached")
         case Replayed(offer, _):
-            return _about(offer, offer.at_ns, "retold")
+            return _common(offer, offer.at_ns, "retold")
         case Refused(offer, code, reason):
-            return _about(offer, offer.at_ns, "refused") | {"code": code, "reason": reason}
+            return _common(offer, offer.at_ns, "refused") | {"code": code, "reason": reason}
 
 
-def _wishes(offer: Offer) -> dict[str, object]:
-    return {"mates": offer.mates, "selector": str(offer.selector)}
-
-
-def _about(offer: Offer, at_ns: int, happening: str) -> dict[str, object]:
+def _common(offer: Offer, at_ns: int, happening: str) -> dict[str, object]:
+    """Return what every line about one offer contains."""
     return {
         "at": rfc3339(at_ns),
         "happening": happening,

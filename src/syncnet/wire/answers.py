@@ -1,23 +1,26 @@
 """Outcomes in, bodies of answers out.
 
-The answer to a sync is encoded once per format and is the same bytes for every member (law 6 of the house). All
-else is a problem document (RFC 9457), whose code, status and title come from the table in `errors.py`.
+The answer to a sync is encoded once per format, and every member gets the same bytes. Every other outcome is a problem
+document (RFC 9457); its code, status and title come from the table in `errors.py`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import yaml
 
-from syncnet.core.commands import Offer
+from syncnet.core.commands import OBJECT, Offer
 from syncnet.core.effects import Aborted, Synced, TimedOut
 from syncnet.core.times import rfc3339
 from syncnet.errors import PROBLEMS
 from syncnet.wire.payloads import json_of
+
+if TYPE_CHECKING:
+    from syncnet.core.trace import TracedSync
 
 __all__ = [
     "MEDIA_TYPES",
@@ -25,7 +28,6 @@ __all__ = [
     "aborted_detail",
     "aborted_problem",
     "as_yaml",
-    "encode_pair",
     "encode_pending",
     "encode_problem",
     "encode_sync",
@@ -39,48 +41,22 @@ MEDIA_TYPES: Final = {"json": "application/json", "yaml": "application/yaml"}
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 _TYPE_PREFIX: Final = "urn:syncnet:problem:"
 
-
-class _Member(msgspec.Struct):
-    id: str
-    actor: str
-    labels: dict[str, str]
-    payload: msgspec.Raw
-
-
-class _Sync(msgspec.Struct):
-    event: str
-    sync: int
-    payloads: dict[str, msgspec.Raw]
-    members: list[_Member]
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def encode_sync(synced: Synced) -> bytes:
-    """Return the answer that every member of a sync gets, as JSON with a line end."""
-    payloads = [msgspec.Raw(json_of(offer.payload)) for offer in synced.members]
-    return _line(
-        _Sync(
-            event=synced.event,
-            sync=synced.sync,
-            payloads={offer.actor: payload for offer, payload in zip(synced.members, payloads, strict=True)},
-            members=[
-                _Member(offer.id, offer.actor, dict(offer.labels), payload)
-                for offer, payload in zip(synced.members, payloads, strict=True)
-            ],
-        )
-    )
+    """Return the answer that every member of a sync gets, as JSON with a line end.
 
-
-def encode_pair(event: str, number: int, id: str, actor: str, second_id: str, second_actor: str) -> bytes:
-    """Return what `encode_sync` returns of two plain offers without payloads, given the id and the actor of each.
-
-    Ids of ours and names of actors stand in JSON as they are.
+    It is made of dicts, which take half of the time that structures take to build and encode.
     """
-    quoted = msgspec.json.encode(event).decode()
-    return (
-        f'{{"event":{quoted},"sync":{number},"payloads":{{"{actor}":"","{second_actor}":""}},"members":['
-        f'{{"id":"{id}","actor":"{actor}","labels":{{"actor":"{actor}"}},"payload":""}},'
-        f'{{"id":"{second_id}","actor":"{second_actor}","labels":{{"actor":"{second_actor}"}},"payload":""}}]}}\n'
-    ).encode()
+    payloads: dict[str, msgspec.Raw] = {}
+    members: list[dict[str, object]] = []
+    for offer in synced.members:
+        spec = offer.spec
+        payload = msgspec.Raw(offer.payload if offer.payload_bytes != OBJECT else json_of(offer))
+        payloads[spec.actor] = payload
+        members += ({"id": offer.id, "actor": spec.actor, "labels": spec.labels, "payload": payload},)
+    return _encode({"event": synced.event, "sync": synced.sync, "payloads": payloads, "members": members}) + b"\n"
 
 
 def as_yaml(json_body: bytes) -> bytes:
@@ -90,7 +66,7 @@ def as_yaml(json_body: bytes) -> bytes:
 
 
 def encode_problem(code: str, detail: str, **members: object) -> bytes:
-    """Return a problem document of the kind `code`; `members` are added to it as they are."""
+    """Return a problem document of `code`, with the further members `members`."""
     problem = PROBLEMS[code]
     return _line(
         {
@@ -109,7 +85,7 @@ def waited_s(outcome: TimedOut) -> float:
 
 
 def timed_out_detail(outcome: TimedOut) -> str:
-    """Return in a sentence how long an offer waited, for what, who was there, and who or how many were not."""
+    """Return in a sentence how long an offer waited, for what, which actors were present, and what was missing."""
     offer = outcome.offer
     missing = ", ".join(outcome.missing_actors) or str(outcome.missing)
     return (
@@ -119,7 +95,7 @@ def timed_out_detail(outcome: TimedOut) -> str:
 
 
 def timed_out_problem(outcome: TimedOut) -> bytes:
-    """Return the problem document of an offer that timed out: how long it waited, for what, and who was there."""
+    """Return the problem document of an offer that timed out: how long it waited and who was present."""
     members: dict[str, object] = {
         "waited_s": waited_s(outcome),
         "present": outcome.present,
@@ -141,34 +117,32 @@ def aborted_problem(outcome: Aborted) -> bytes:
     return encode_problem("aborted", aborted_detail(outcome), by=outcome.by, reason=outcome.reason)
 
 
-def encode_trace(namespace: str, syncs: Iterable[Synced]) -> bytes:
+def encode_trace(namespace: str, entries: Iterable[TracedSync]) -> bytes:
     """Return the answer of `/trace`: the syncs of a namespace by number; of payloads only the size, as in `/stats`."""
     return _line(
         {
             "namespace": namespace,
             "syncs": [
                 {
-                    "sync": synced.sync,
-                    "event": synced.event,
-                    "at": rfc3339(synced.at_ns),
+                    "sync": entry.sync,
+                    "event": entry.event,
+                    "at": rfc3339(entry.at_ns),
                     "members": [
-                        {
-                            "id": offer.id,
-                            "actor": offer.actor,
-                            "labels": offer.labels,
-                            "payload_bytes": len(offer.payload),
-                        }
-                        for offer in synced.members
+                        {"id": id, "actor": actor, "labels": labels, "payload_bytes": max(0, payload_bytes)}
+                        for id, actor, labels, payload_bytes in entry.members
                     ],
                 }
-                for synced in syncs
+                for entry in entries
             ],
         }
     )
 
 
 def encode_pending(offers: Iterable[Offer]) -> bytes:
-    """Return the answer of `/stats`: `{event: {actor: {id: {"params": {…}, "created_at": …}}}}`, choices repeated."""
+    """Return the answer of `/stats`: `{event: {actor: {id: {"params": {…}, "created_at": …}}}}`.
+
+    An offer with a choice appears under each of its events.
+    """
     stats: dict[str, dict[str, dict[str, msgspec.Raw]]] = {}
     for offer in offers:
         entry = msgspec.Raw(msgspec.json.encode({"params": _params(offer), "created_at": rfc3339(offer.at_ns)}))
@@ -178,13 +152,13 @@ def encode_pending(offers: Iterable[Offer]) -> bytes:
 
 
 def _params(offer: Offer) -> dict[str, object]:
-    """Return the parameters in force, defaults filled in; of the payload only the size, because it may be secret."""
+    """Return the parameters of an offer, with the defaults; of the payload only the size, because it may be secret."""
     params: dict[str, object] = {"event": offer.events, "actor": offer.actor}
     if offer.roster:
         params["expect"] = offer.roster
     else:
         params |= {"mates": offer.mates, "selector": str(offer.selector)}
-    params |= {"labels": offer.labels, "payload_bytes": len(offer.payload)}
+    params |= {"labels": offer.labels, "payload_bytes": max(0, offer.payload_bytes)}
     if offer.timeout_ns is not None:
         params["timeout"] = f"{offer.timeout_ns / 1e9:g}s"
     if offer.linger_ns:
@@ -193,7 +167,7 @@ def _params(offer: Offer) -> dict[str, object]:
 
 
 def _line(document: object) -> bytes:
-    return msgspec.json.encode(document) + b"\n"
+    return _encode(document) + b"\n"
 
 
 _Dumper: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

@@ -1,10 +1,11 @@
 """Bodies of requests: bytes and a content type in, parameters by name out.
 
-What comes out is the same for JSON and YAML: strings, numbers, booleans, lists and maps, with one exception. The
-value of `payload` is kept as JSON text, so that its numbers arrive as they were sent. A form gives lists of texts.
+The result is the same for JSON and YAML: strings, numbers, booleans, lists and maps, with one exception. The value of
+`payload` is kept as JSON text, so that its numbers arrive as they were sent. A form gives lists of texts.
 
-Nothing here can be made to explode or to run code: YAML is read as the core schema of YAML 1.2, without
-anchors, aliases and tags, and a name may stand only once in a map. (YAML 1.1 would read the actor `NO` as false.)
+A hostile body can neither run code nor take more memory than its size justifies: YAML is read as the core schema of
+YAML 1.2, without anchors, aliases and tags. (YAML 1.1 would read the actor `NO` as false.) A name may appear only once
+in a map.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from syncnet.core.labels import readable, shown
 from syncnet.core.limits import LIMITS, NESTING_MAX
 from syncnet.errors import BadBodyError, ParameterError
 
-__all__ = ["Texts", "Values", "decode_body", "decode_form"]
+__all__ = ["DIGITS_MAX", "Texts", "Values", "check_json", "decode_body", "decode_form"]
 
 
 class Texts(dict[str, list[str]]):
@@ -40,10 +41,10 @@ _CHARSETS: Final = ("", "utf-8", "utf8", "us-ascii")
 
 
 def decode_body(content_type: str, body: bytes, parameters_max: int = LIMITS.parameters_max) -> Texts | Values:
-    """Return the parameters in a body, at most so many in a form; none where it is empty.
+    """Return the parameters in a body, at most `parameters_max` of a form; an empty body has none.
 
-    :raises BadBodyError: the content type is not known, or the body is not of it.
-    :raises ParameterError: a name stands twice.
+    :raises BadBodyError: the content type is unknown, or the body is not of that type.
+    :raises ParameterError: a name appears twice.
     """
     if not body:
         return {}
@@ -64,7 +65,7 @@ def decode_body(content_type: str, body: bytes, parameters_max: int = LIMITS.par
 
 
 def decode_form(text: str, parameters_max: int = LIMITS.parameters_max) -> Texts:
-    """Return the parameters of a query, or of the body of a form, at most so many.
+    """Return the parameters of a query, or of the body of a form, at most `parameters_max`.
 
     :raises ParameterError: a name or a value is not UTF-8, or there are too many.
     """
@@ -72,7 +73,7 @@ def decode_form(text: str, parameters_max: int = LIMITS.parameters_max) -> Texts
         return _decode_unescaped(text, parameters_max)
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=parameters_max)
-    except ValueError:  # too many; undecodable bytes become surrogates
+    except ValueError:  # too many parameters; bytes that are not UTF-8 become surrogates and raise nothing
         raise _too_many(parameters_max) from None
     texts = Texts()
     for name, value in pairs:
@@ -84,7 +85,7 @@ def decode_form(text: str, parameters_max: int = LIMITS.parameters_max) -> Texts
 
 
 def _decode_unescaped(text: str, parameters_max: int) -> Texts:
-    """Do what `decode_form` does where nothing is escaped, as in most queries, in a quarter of the time."""
+    """Do the same as `decode_form` for a text without escapes, in a quarter of the time."""
     if text.count("&") >= parameters_max:
         raise _too_many(parameters_max)
     texts = Texts()
@@ -127,14 +128,13 @@ def _check_utf8(name: str, text: str) -> None:
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _BRACKET: Final = re.compile(r"[][{}]")
-_DIGITS_MAX: Final = 4_000  # Python converts no more than 4,300 of them
+DIGITS_MAX: Final = 4_000  # Python converts no more than 4,300 of them
 
 
 def _decode_json(text: str) -> Values:
     try:
         fields = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        _check_nesting(text)
-        json.loads(text, object_pairs_hook=_refuse_repeated, parse_int=_check_digits, parse_float=str)
+        check_json(text)
         return {
             name: msgspec.json.format(bytes(raw), indent=-1) if name == "payload" else msgspec.json.decode(raw)
             for name, raw in fields.items()
@@ -147,8 +147,18 @@ def _decode_json(text: str) -> Values:
         raise BadBodyError(f"expected at most {NESTING_MAX} levels of nesting, got very many more") from None
 
 
+def check_json(text: str) -> None:
+    """Refuse what msgspec accepts and we do not, in `text`, which is JSON.
+
+    :raises BadBodyError: it is nested too deeply, or a whole number has too many digits.
+    :raises ParameterError: a name appears twice in one object.
+    """
+    _check_nesting(text)
+    json.loads(text, object_pairs_hook=_refuse_repeated, parse_int=_check_digits, parse_float=str)
+
+
 def _check_nesting(text: str) -> None:
-    """Refuse what is nested too deeply; `text` is JSON, so its quotes come in pairs and are found in linear time."""
+    """Refuse nesting that is too deep. `text` is valid JSON: its quotes are paired, so the search takes linear time."""
     if text.count("[") + text.count("{") <= NESTING_MAX:
         return
     depth = 0
@@ -159,8 +169,8 @@ def _check_nesting(text: str) -> None:
 
 
 def _check_digits(number: str) -> str:
-    if len(number) > _DIGITS_MAX:
-        raise BadBodyError(f"expected whole numbers of at most {_DIGITS_MAX} digits, got one of {len(number)}")
+    if len(number) > DIGITS_MAX:
+        raise BadBodyError(f"expected whole numbers of at most {DIGITS_MAX} digits, got one of {len(number)}")
     return number
 
 
@@ -191,7 +201,7 @@ _CONSTANTS: Final = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_DECIMAL: Final = re.compile(rf"[-+]?[0-9]{{1,{_DIGITS_MAX}}}")
+_DECIMAL: Final = re.compile(rf"[-+]?[0-9]{{1,{DIGITS_MAX}}}")
 _OCTAL: Final = re.compile(r"0o[0-7]{1,1000}")
 _HEXADECIMAL: Final = re.compile(r"0x[0-9a-fA-F]{1,1000}")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")

@@ -1,4 +1,4 @@
-"""Which format a client likes: its `Accept` header in, `json` or `yaml` out."""
+"""Content negotiation: chooses `json` or `yaml` from the `Accept` header of a request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WEIGHT: Final = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
 
 
 def preferred_output(accept: str) -> str:
-    """Return the format that an `Accept` header (RFC 9110, 12.5.1) weighs most; JSON where it likes both alike."""
+    """Return the format with the highest weight in an `Accept` header (RFC 9110, 12.5.1); JSON if both are equal."""
     if not accept or accept == "*/*":
         return "json"
     json_weight = yaml_weight = 0.0

@@ -1,11 +1,11 @@
-"""The one table of parameters: what each is called, how it is read from a text, how a value is checked, what it means.
+"""The table of parameters: the name of each, how its text is parsed, how its value is checked, and its description.
 
-`parameters.py` reads requests by it, and the OpenAPI document of the server is made from it, so that the two cannot
-say different things. A parameter comes as text (from a query or a form) or as a value (from JSON or YAML). What comes
-out is of the right kind; whether it makes sense (a roster beside mates, say) is judged by `core.commands`.
+`parameters.py` parses requests with this table, and the OpenAPI document of the server is made from it, so the two
+cannot differ. A parameter comes as text (from a query or a form) or as a value (from JSON or YAML). The result has the
+right type; whether the parameters are valid together (a roster and mates, for example) is checked by `core.commands`.
 
-A schema (JSON Schema 2020-12) says as much of what is accepted as it can; where it is wider than the reader, the
-reader refuses with 400 or 413.
+A schema (JSON Schema 2020-12) describes the accepted values as closely as possible. A value that matches the schema and
+is still invalid gets 400 or 413.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ Schema: TypeAlias = dict[str, Any]
 
 OUTPUTS: Final = ("json", "yaml")
 TRACE_LIMIT: Final = 1_000
-"""Syncs in one answer of `/trace`."""
+"""The maximum number of syncs in one response of `/trace`."""
 
 _DIGITS: Final = re.compile(r"[0-9]{1,20}")
 
 
 class Parameter(NamedTuple):
-    """One row. Both readers take the name, what came, and the limits, and raise `ParameterError`.
+    """One row of the table.
 
-    `text_schema` describes the texts, `schema` the values; a parameter without `check` never comes in a body.
-    `repeats` tells that the text may come several times: its reader then gets the list of all.
+    `read` parses a text and `check` checks a value; both get the name, the input and the limits, and raise
+    `ParameterError`. A parameter without `check` is not allowed in a JSON or YAML body. `text_schema` describes the
+    texts, `schema` the values. If `repeats` is true, the text may be given several times, and `read` gets all of them.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Parameter(NamedTuple):
     repeats: bool = False
 
 
-# --- how texts are read ------------------------------------------------------------------------------------
+# --- parsing of texts --------------------------------------------------------------------------------------
 
 
 def _as_is(_: str, text: Any, __: Limits) -> Any:
@@ -84,8 +85,8 @@ def _labels_from_text(name: str, text: str, limits: Limits) -> dict[str, str]:
     labels: dict[str, str] = {}
     pairs = text.split(",") if text.strip() else []
     if len(pairs) > limits.labels_per_offer_max:
-        wanted = f"expected at most {limits.labels_per_offer_max} labels"
-        raise ParameterError(name, f"{wanted}, got {len(pairs)}", "too-large")
+        message = f"expected at most {limits.labels_per_offer_max} labels, got {len(pairs)}"
+        raise ParameterError(name, message, "too-large")
     for position, pair in enumerate(pairs, 1):
         key, equals, value = (part.strip() for part in pair.partition("="))
         where = f"(label {position} of {len(pairs)})"
@@ -97,7 +98,7 @@ def _labels_from_text(name: str, text: str, limits: Limits) -> dict[str, str]:
     return labels
 
 
-# --- how values are checked --------------------------------------------------------------------------------
+# --- checks of values --------------------------------------------------------------------------------------
 
 
 def _wrong_kind(name: str, expected: str, value: object) -> ParameterError:
@@ -149,7 +150,7 @@ def _duration(name: str, value: object, _: Limits) -> float:
     return value
 
 
-# --- how they look -----------------------------------------------------------------------------------------
+# --- schemas -----------------------------------------------------------------------------------------------
 
 _WORD: Final = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 _KEY: Final = rf"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?{_WORD}"
@@ -217,7 +218,7 @@ def _seconds(seconds_max: int) -> Schema:
 
 
 def _alike(name: str, description: str, schema: Callable[[Limits], Schema]) -> Parameter:
-    """Return the row of a text that is the same in a query and in a body."""
+    """Return a row whose text in a query and value in a body are the same."""
     return Parameter(name, description, _as_is, schema, _text, schema)
 
 
@@ -226,7 +227,8 @@ def _alike(name: str, description: str, schema: Callable[[Limits], Schema]) -> P
 _ROWS: Final = (
     Parameter(
         "event",
-        "The event, the key under which offers meet; given several times, a choice: whichever happens first.",
+        "The event: only offers of the same event can sync. Given several times, a choice: the offer syncs on one of "
+        "them.",
         _as_is,
         _event_list,
         _events,
@@ -244,8 +246,8 @@ _ROWS: Final = (
     ),
     Parameter(
         "expect",
-        "A roster: exactly these actors must be there, instead of `mates` and `selector`; one's own name may be left "
-        "out.",
+        "A roster: the sync has exactly these actors. It replaces `mates` and `selector`; the offer's own actor may be "
+        "left out.",
         _names_from_text,
         _always(_NAME_LIST_TEXT),
         _names,
@@ -261,28 +263,28 @@ _ROWS: Final = (
     ),
     _alike(
         "selector",
-        "A Kubernetes label selector over the labels of the mates; `actor!=<actor>` where none is given.",
+        "A Kubernetes label selector for the labels of the mates; the default is `actor!=<actor>`.",
         _selector,
     ),
     Parameter(
         "payload",
-        "Handed to every member of the sync: any JSON value in a JSON or YAML body, else a text.",
+        "Data for every member of the sync: any JSON value in a JSON or YAML body, a text otherwise.",
         _payload_from_text,
         _always({"type": "string"}),
         _as_is,
     ),
     Parameter(
         "timeout",
-        "Give up after that long; 0 is now or never.",
+        "End the offer after this time if it has not synced; with 0 it syncs on arrival or ends.",
         _duration_from_text,
         _always(_DURATION_TEXT),
         _duration,
         lambda limits: _seconds(limits.timeout_s_max),
     ),
-    _alike("id", "The client's own name for an offer: asking again with it is safe.", _always(_ID)),
+    _alike("id", "The client's own id for the offer: a request with the same id can be repeated safely.", _always(_ID)),
     Parameter(
         "linger",
-        "How long the offer stays pending after its connection is lost: 10s where it has an `id`, else 0s.",
+        "How long the offer stays pending after its connection is lost; the default is 10s with an `id`, 0s without.",
         _duration_from_text,
         _always(_DURATION_TEXT),
         _duration,
@@ -290,16 +292,16 @@ _ROWS: Final = (
     ),
     _alike(
         "namespace",
-        "A separate world of events, with a trace of its own.",
+        "A separate set of events, with its own trace.",
         _always({**_NAME, "default": "default"}),
     ),
-    _alike("output", "The format of the answer; by `Accept` where it is not given.", _always({"enum": list(OUTPUTS)})),
+    _alike("output", "The format of the response; the default depends on `Accept`.", _always({"enum": list(OUTPUTS)})),
     _alike(
         "reason",
-        "Why, for people: a line of printable text.",
+        "The reason, for people: one line of printable text.",
         _always({"type": "string", "minLength": 1, "maxLength": REASON_CHARACTERS_MAX}),
     ),
-    _alike("by", "Who does it, for people; a client with a token is called by that.", _always(_NAME)),
+    _alike("by", "Who aborts, for people; with a token it is the name of the token.", _always(_NAME)),
     Parameter(
         "after",
         "Only syncs with numbers above this one.",
@@ -308,7 +310,7 @@ _ROWS: Final = (
     ),
     Parameter(
         "limit",
-        "How many syncs at most.",
+        "The maximum number of syncs in the response.",
         _number_from_text,
         _always({"type": "integer", "minimum": 1, "maximum": TRACE_LIMIT, "default": TRACE_LIMIT}),
     ),

@@ -1,31 +1,25 @@
-"""Parameters of a request in, a valid offer out.
+"""Parameters of a request in, what it asks for out.
 
 A parameter comes as text (from a query or a form) or as a value (from JSON or YAML). The table in
-`parameter_table.py` says how each is read and checked for its kind, the tuples below which path takes which, and
-`make_offer` judges the meaning.
+`parameter_table.py` says how each is read and how its type is checked, the tuples below say which path takes which
+parameters, and `core.commands` checks the values.
+
+`read_offer` reads every request to `/event`. The readers in `query.py` and `json_body.py` are faster and read the
+ordinary requests only: they return the same result, or None, and then `read_offer` reads the request or explains what
+is wrong with it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
-from syncnet.core.commands import (
-    DEFAULT_NAMESPACE,
-    NO_PAYLOAD,
-    Abort,
-    Offer,
-    check_id,
-    check_namespace,
-    make_abort,
-    make_offer,
-)
-from syncnet.core.labels import NAME_PATTERN, readable, shown
+from syncnet.core.commands import DEFAULT_NAMESPACE, NO_PAYLOAD, Abort, OfferSpec
+from syncnet.core.labels import readable, shown
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.selectors import Selector, parse_selector
-from syncnet.core.terms import PlainTerms
+from syncnet.core.validation import check_id, check_namespace, check_payload, make_abort, make_spec
 from syncnet.errors import ParameterError, SelectorError
 from syncnet.wire.bodies import Texts, Values
 from syncnet.wire.parameter_table import OUTPUTS, PARAMETERS, TRACE_LIMIT
@@ -36,13 +30,12 @@ __all__ = [
     "STATS_PARAMETERS",
     "TRACE_PARAMETERS",
     "WITHDRAWAL_PARAMETERS",
-    "OfferRequest",
+    "Asked",
     "TraceRequest",
     "did_you_mean",
     "read_abort",
     "read_namespace",
     "read_offer",
-    "read_plain",
     "read_trace",
     "read_withdrawal",
 ]
@@ -56,18 +49,14 @@ WITHDRAWAL_PARAMETERS: Final = ("id", "namespace")
 STATS_PARAMETERS: Final = ("namespace",)
 TRACE_PARAMETERS: Final = ("namespace", "after", "limit")
 
+_UNSET_WHEN_EMPTY: Final = ("mates", "labels", "selector")
+"""An empty text of these counts as absent, because an unset shell variable leaves one in a URL."""
 
-_EVENT: Final = r"event=([!-$'-*,-~]+)"  # visible ASCII of which nothing is escaped
-_ACTOR: Final = rf"actor=({NAME_PATTERN})"
-_PLAIN: Final = re.compile(f"{_EVENT}&{_ACTOR}|{_ACTOR}&{_EVENT}").fullmatch
-_PLAIN_PARAMETERS: Final = 2
+Asked: TypeAlias = tuple[OfferSpec, bytes, str | None, str | None]
+"""What a request to `/event` asks for.
 
-
-class OfferRequest(NamedTuple):
-    """The offer that a request makes, and in which format its client wants the answer (None: as `Accept` says)."""
-
-    offer: Offer
-    output: str | None
+The spec; the payload as JSON; the id that the client chose, or None; the format of the answer, None: as `Accept` says.
+"""
 
 
 class TraceRequest(NamedTuple):
@@ -78,21 +67,10 @@ class TraceRequest(NamedTuple):
     syncs_max: int
 
 
-def read_offer(
-    query: Texts,
-    body: Texts | Values,
-    *,
-    at_ns: int,
-    new_id: Callable[[], str],
-    owner: str = "",
-    limits: Limits = LIMITS,
-) -> OfferRequest:
-    """Return what a request to `/event` asks for.
+def read_offer(query: Texts, body: Texts | Values, *, owner: str = "", limits: Limits = LIMITS) -> Asked:
+    """Return what a request to `/event` asks for. `owner` is the name of its token and becomes part of the spec.
 
-    `at_ns` (nanoseconds since the Unix epoch) and `owner` go into the offer, and so does an id that `new_id` makes,
-    where the client names none.
-
-    :raises ParameterError: a parameter is missing, unknown, given twice, or does not do.
+    :raises ParameterError: a parameter is missing, unknown, given twice, or its value is invalid.
     """
     values = _merged(query, body, OFFER_PARAMETERS, limits)
     for name in ("event", "actor"):
@@ -100,45 +78,25 @@ def read_offer(
             raise ParameterError(name, "expected a value, got none; it is required")
     output = _output(values.pop("output")) if "output" in values else None
     selector = _selector(values.pop("selector"), limits) if "selector" in values else None
-    named = "id" in values
-    offer = make_offer(
-        at_ns=at_ns,
-        id=values.pop("id") if named else new_id(),
+    id = check_id(values.pop("id")) if "id" in values else None
+    payload = check_payload(values.pop("payload", NO_PAYLOAD), limits)
+    spec = make_spec(
         events=values.pop("event"),
         timeout_s=values.pop("timeout", None),
         linger_s=values.pop("linger", None),
         selector=selector,
-        named=named,
+        named=id is not None,
         owner=owner,
         limits=limits,
         **values,
     )
-    return OfferRequest(offer, output)
-
-
-def read_plain(text: str, limits: Limits = LIMITS) -> PlainTerms | None:
-    """Return the terms of a query that names an event and an actor, in any order, and nothing else.
-
-    None of any other, and of one that does not do. Of what this returns `read_offer` makes the same offer, and takes
-    several times as long.
-    """
-    plain = _PLAIN(text)
-    if plain is None:
-        return None
-    event, actor, actor_first, event_last = plain.groups()
-    if event is None:
-        event, actor = event_last, actor_first
-    if len(event) > limits.event_characters_max or len(event) > limits.events_characters_max:
-        return None
-    if limits.parameters_max < _PLAIN_PARAMETERS or limits.payload_bytes_max < len(NO_PAYLOAD):
-        return None
-    return PlainTerms(DEFAULT_NAMESPACE, event, actor)
+    return spec, payload, id, output
 
 
 def read_abort(query: Texts, body: Texts | Values, *, at_ns: int, owner: str = "", limits: Limits = LIMITS) -> Abort:
-    """Return what a request to `/abort` asks for. A client with a token (`owner`) aborts in the name of that.
+    """Return what a request to `/abort` asks for. A client with a token aborts in its name, `owner`.
 
-    :raises ParameterError: a parameter is missing, unknown, given twice, or does not do.
+    :raises ParameterError: a parameter is missing, unknown, given twice, or its value is invalid.
     """
     values = _merged(query, body, ABORT_PARAMETERS, limits)
     events = values.pop("event", None)
@@ -157,9 +115,9 @@ def read_abort(query: Texts, body: Texts | Values, *, at_ns: int, owner: str = "
 
 
 def read_withdrawal(query: Texts) -> tuple[str, str]:
-    """Return the namespace and the id of the offer that is to be withdrawn.
+    """Return the namespace and the id of the offer to withdraw.
 
-    :raises ParameterError: there is no id, or a parameter does not do.
+    :raises ParameterError: there is no id, or a parameter is invalid.
     """
     values = _from_texts(query, WITHDRAWAL_PARAMETERS)
     if "id" not in values:
@@ -170,7 +128,7 @@ def read_withdrawal(query: Texts) -> tuple[str, str]:
 def read_trace(query: Texts) -> TraceRequest:
     """Return which part of the trace a request wants: all that is kept, up to 1,000 syncs, unless it says otherwise.
 
-    :raises ParameterError: a parameter does not do.
+    :raises ParameterError: a parameter is invalid.
     """
     values = _from_texts(query, TRACE_PARAMETERS)
     syncs_max = values.get("limit", TRACE_LIMIT)
@@ -182,7 +140,7 @@ def read_trace(query: Texts) -> TraceRequest:
 def read_namespace(query: Texts) -> str:
     """Return the namespace that a request names, for paths that take no other parameter.
 
-    :raises ParameterError: it is no name, given twice, or something else is given.
+    :raises ParameterError: it is not a name, it is given twice, or another parameter is given.
     """
     values = _from_texts(query, STATS_PARAMETERS)
     return check_namespace(values.get("namespace", DEFAULT_NAMESPACE))
@@ -204,6 +162,8 @@ def _from_texts(texts: Texts, known: Iterable[str], limits: Limits = LIMITS) -> 
         parameter = PARAMETERS[name]
         if len(given) > 1 and not parameter.repeats:
             raise ParameterError(name, f"expected once, got it {len(given)} times")
+        if given[0] == "" and name in _UNSET_WHEN_EMPTY:
+            continue
         values[name] = parameter.read(name, given if parameter.repeats else given[0], limits)
     return values
 
@@ -226,7 +186,7 @@ def _from_values(given: Values, known: Iterable[str], limits: Limits) -> Values:
     return values
 
 
-# --- what both come to -------------------------------------------------------------------------------------
+# --- both -----------------------------------------------------------------------------------------------------
 
 
 def _merged(query: Texts, body: Texts | Values, known: Iterable[str], limits: Limits) -> Values:

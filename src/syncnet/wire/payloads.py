@@ -1,7 +1,7 @@
-"""Payloads that are objects of this program, in the place of the bytes that the core carries.
+"""Payloads of offers, as JSON and as objects of Python.
 
-In a world inside a program a payload stays the very object that was handed in. To the core it is bytes like all others,
-none of them; a server that shares the world writes it as JSON when a client needs it, and not before.
+A payload is JSON, or, in a program that uses syncnet in-process, any object of that program (`OBJECT`). Such an object
+is encoded only when a client over HTTP needs it.
 """
 
 from __future__ import annotations
@@ -11,55 +11,31 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Held", "json_of", "value_of"]
+from syncnet.core.commands import OBJECT, Offer
+
+__all__ = ["json_of", "value_of"]
 
 
-class Held(bytes):
-    """No bytes, and an object: `value`. It weighs nothing, being the program's own."""
-
-    value: Any
-
-    def __new__(cls, value: Any) -> Held:
-        """Hold an object."""
-        held = super().__new__(cls)
-        held.value = value
-        return held
-
-    def __eq__(self, other: object) -> bool:
-        """Return whether both hold the same; of objects that cannot be compared, whether they are one."""
-        if not isinstance(other, Held):
-            return False
-        if self.value is other.value:
-            return True
-        try:
-            return bool(self.value == other.value)
-        except Exception:  # an object's own idea of equality must not stop a world
-            return False
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other  # that of bytes would look at the bytes
-
-    def __hash__(self) -> int:
-        return hash(Held)  # objects that are equal need not be hashable
+def json_of(offer: Offer) -> bytes:
+    """Return the payload of an offer as JSON. An object that has no form in JSON becomes a text, its `repr`."""
+    payload: bytes = offer.payload if offer.payload_bytes != OBJECT else _encoded(offer.payload)
+    return payload
 
 
-def json_of(payload: bytes) -> bytes:
-    """Return a payload as JSON. Of an object for which JSON has no form, what `repr` says of it, as a text."""
-    if not isinstance(payload, Held):
-        return payload
+def value_of(offer: Offer) -> Any:
+    """Return the payload of an offer as an object of Python: the very one that was given, or what the JSON means."""
+    return offer.payload if offer.payload_bytes == OBJECT else json.loads(offer.payload)
+
+
+def _encoded(value: object) -> bytes:
     try:
-        return msgspec.json.encode(payload.value, enc_hook=repr)
-    except Exception:  # too large a number, too deep, or an object that breaks when it is looked at
-        return _plainly(payload.value)
+        return msgspec.json.encode(value, enc_hook=repr)
+    except Exception:  # a number too large, nesting too deep, or an error in a method of the object
+        return _encoded_slowly(value)
 
 
-def value_of(payload: bytes) -> Any:
-    """Return a payload as an object of Python: the very one that was handed in, or what the JSON says."""
-    return payload.value if isinstance(payload, Held) else json.loads(payload)
-
-
-def _plainly(value: object) -> bytes:
+def _encoded_slowly(value: object) -> bytes:
     try:
         return json.dumps(value, default=repr, allow_nan=False).encode()
-    except Exception:  # see above; a member that has synced is told so, whatever its mates handed over (G7)
+    except Exception:  # as above; the members of a sync must learn of it whatever their mates gave them (G7)
         return json.dumps(f"<{type(value).__qualname__}>").encode()

@@ -1,6 +1,6 @@
-"""The processes of a crash test: a server that is killed and started again, clients, a proxy, and the checker.
+"""The processes of a crash test: a server that is killed and restarted, clients, a proxy, and the checker.
 
-All that they write goes into one folder, which is left where a test fails.
+All their files are in one folder, which is kept if a test fails.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from tests.end_to_end.running import READY, until
 ROOT = Path(__file__).parent.parent.parent
 SNAPSHOT_COMMANDS = 50
 TRACE_PAGE_SYNCS = 1_000
-END_S = 60
-"""How long clients may take to learn what became of all that they asked, once they make no more offers."""
+OUTCOMES_S_MAX = 60
+"""The time for clients to get the outcomes of all their offers, after they make no more."""
 
 
 def free_port() -> int:
@@ -35,8 +35,8 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-class Scene:
-    """One folder and what runs in it; to be closed."""
+class Processes:
+    """A folder and the processes that write to it; a context manager that ends them."""
 
     def __init__(self, seed: str) -> None:
         self.seed = seed
@@ -49,7 +49,7 @@ class Scene:
         self._http = httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
         self._traced: dict[str, int] = {"default": 0, "second": 0}
 
-    def __enter__(self) -> Scene:
+    def __enter__(self) -> Processes:
         sys.stdout.write(f"seed {self.seed}, files in {self.folder}\n")
         return self
 
@@ -64,7 +64,7 @@ class Scene:
             self.folder.rmdir()
 
     def _run(self, name: str, *command: object) -> subprocess.Popen[bytes]:
-        """Start a process whose output goes into files."""
+        """Start a process with its output in files."""
         with (self.folder / f"{name}.out").open("ab") as out, (self.folder / f"{name}.err").open("ab") as err:
             process = subprocess.Popen([sys.executable, "-m", *map(str, command)], stdout=out, stderr=err, cwd=ROOT)
         self._processes.append(process)
@@ -83,7 +83,7 @@ class Scene:
         until(lambda: READY.search(err.read_bytes()), lambda: f"the server did not start: {err.read_text()}")
 
     def kill_server(self) -> None:
-        """End the server, mostly by kill -9, now and then by SIGTERM, or by two of them."""
+        """Stop the server: mostly by SIGKILL, sometimes by SIGTERM or by two signals."""
         self.kills += 1
         signals = self.random.choices(
             [[signal.SIGKILL], [signal.SIGTERM], [signal.SIGTERM, signal.SIGTERM], [signal.SIGTERM, signal.SIGKILL]],
@@ -96,7 +96,7 @@ class Scene:
         self.server.wait(timeout=30)
 
     def kill_often(self, kills: int) -> None:
-        """Kill the server so many times at random moments, while it starts too, and start it again."""
+        """Kill the server `kills` times at random times, even while it starts, and restart it each time."""
         for _ in range(kills):
             if self.random.random() < 0.8:
                 self.until_ready()
@@ -109,11 +109,11 @@ class Scene:
     # --- the clients and the proxy -------------------------------------------------------------------------
 
     def start_client(self, name: str, port: int, tasks: int) -> None:
-        """Start a client that goes on with what earlier ones of the same name up to the first dot did not learn."""
-        before = sorted(self.folder.glob(f"{name.partition('.')[0]}.*.jsonl"))
+        """Start a client; it continues the unfinished offers of earlier clients with the same name before the dot."""
+        earlier = sorted(self.folder.glob(f"{name.partition('.')[0]}.*.jsonl"))
         path = self.folder / f"{name}.jsonl"
         self.clients[name] = self._run(
-            f"client-{name}", "tests.crash.client", port, self.seed, name, tasks, path, *before
+            f"client-{name}", "tests.crash.client", port, self.seed, name, tasks, path, *earlier
         )
         until(path.exists, lambda: f"the client {name} did not start; {self.folder}")
 
@@ -124,26 +124,26 @@ class Scene:
         client.wait()
 
     def end_clients(self) -> None:
-        """Let the clients make no more offers, and wait until they know all."""
+        """Make the clients stop making offers, and wait until they have all outcomes."""
         for client in self.clients.values():
             client.terminate()
-        deadline = time.monotonic() + END_S
+        deadline = time.monotonic() + OUTCOMES_S_MAX
         for name, client in self.clients.items():
             try:
                 status = client.wait(timeout=max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                raise AssertionError(f"the client {name} does not learn what it asked for; {self.folder}") from None
+                raise AssertionError(f"the client {name} did not get all outcomes; {self.folder}") from None
             assert status == 0, self._failed(name)
 
     def start_proxy(self) -> int:
         """Start a proxy that cuts connections; return its port."""
         port = free_port()
         self.proxy = self._run("proxy", "tests.crash.proxy", port, self.port, self.seed)
-        until(lambda: _takes_connections(port), lambda: f"the proxy did not start; {self.folder}")
+        until(lambda: _accepts_connections(port), lambda: f"the proxy did not start; {self.folder}")
         return port
 
     def end_proxy(self) -> Any:
-        """End the proxy; return what it did."""
+        """Stop the proxy; return how often it did what."""
         self.proxy.terminate()
         assert self.proxy.wait(timeout=30) == 0, self.folder
         return json.loads((self.folder / "proxy.out").read_text())
@@ -151,30 +151,30 @@ class Scene:
     def _failed(self, name: str) -> str:
         return f"the client {name} ended: {(self.folder / f'client-{name}.err').read_text()}; {self.folder}"
 
-    # --- what came of it -----------------------------------------------------------------------------------
+    # --- the results ---------------------------------------------------------------------------------------
 
-    def read_trace(self, *, again: bool = False) -> None:
-        """Write down the syncs of the trace that were not read before, or all that the server still has."""
+    def read_trace(self, *, all_syncs: bool = False) -> None:
+        """Record the syncs of the trace that were not read before, or all that the server still has."""
         with (self.folder / "trace.jsonl").open("a") as file:
             for namespace, after in self._traced.items():
-                self._traced[namespace] = 0 if again else after
-                is_more = True
-                while is_more:
+                self._traced[namespace] = 0 if all_syncs else after
+                has_more = True
+                while has_more:
                     syncs = self._syncs_after(namespace, self._traced[namespace])
                     line = {"what": "trace", "at": time.monotonic_ns(), "namespace": namespace, "syncs": syncs}
                     file.write(json.dumps(line) + "\n")
                     self._traced[namespace] = max((sync["sync"] for sync in syncs), default=self._traced[namespace])
-                    is_more = len(syncs) == TRACE_PAGE_SYNCS
-            if again:
+                    has_more = len(syncs) == TRACE_PAGE_SYNCS
+            if all_syncs:
                 file.write(json.dumps({"what": "done", "at": time.monotonic_ns()}) + "\n")
 
     def _syncs_after(self, namespace: str, after: int) -> Any:
         params: dict[str, str | int] = {"namespace": namespace, "after": after, "limit": TRACE_PAGE_SYNCS}
-        answer = self._http.get(f"http://127.0.0.1:{self.port}/trace", params=params)
-        return answer.raise_for_status().json()["syncs"]
+        response = self._http.get(f"http://127.0.0.1:{self.port}/trace", params=params)
+        return response.raise_for_status().json()["syncs"]
 
     def check(self) -> Any:
-        """Run the checker over what the clients wrote; return its summary."""
+        """Run the checker on the files of the clients; return its summary."""
         files = sorted(self.folder.glob("*.jsonl"), key=os.path.getmtime)
         checker = subprocess.run(
             [sys.executable, "-m", "tests.crash.checker", *map(str, files)], cwd=ROOT, capture_output=True, text=True
@@ -186,6 +186,6 @@ class Scene:
         return json.loads(checker.stdout)
 
 
-def _takes_connections(port: int) -> bool:
+def _accepts_connections(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

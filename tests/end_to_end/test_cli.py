@@ -1,4 +1,4 @@
-"""`syncnet event`, `stats`, `abort` and `completion` as people and scripts use them."""
+"""`syncnet event`, `stats`, `abort` and `completion`, used as by people and scripts."""
 
 import json
 import os
@@ -17,31 +17,32 @@ import pytest
 
 from tests.end_to_end.running import Server
 
-PATIENCE_S = 60
+COMMAND_S_MAX = 60
 
 
 class Shell:
-    """Runs `syncnet` with the server's address in the environment, through real pipes."""
+    """Runs `syncnet` with the server's URL in the environment, and with pipes."""
 
     def __init__(self, url: str, namespace: str) -> None:
         self._environment = {**os.environ, "SYNCNET_URL": url}
         self.namespace = namespace
 
-    def start(self, *words: str, **how: Any) -> "subprocess.Popen[str]":
-        environment = {**self._environment, **how.pop("environment", {})}
+    def start(self, *words: str, **options: Any) -> "subprocess.Popen[str]":
+        environment = {**self._environment, **options.pop("environment", {})}
         command = [sys.executable, "-m", "syncnet", *words]
-        how = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
-        return subprocess.Popen(command, env=environment, text=True, **how)
+        options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        return subprocess.Popen(command, env=environment, text=True, **options)
 
-    def event(self, *words: str, **how: Any) -> "subprocess.Popen[str]":
-        return self.start("event", "--namespace", self.namespace, *words, **how)
+    def event(self, *words: str, **options: Any) -> "subprocess.Popen[str]":
+        return self.start("event", "--namespace", self.namespace, *words, **options)
 
     def run(self, *words: str) -> tuple[int, str, str]:
         return finished(self.start(*words))
 
 
-def finished(process: "subprocess.Popen[str]", given: str = "") -> tuple[int, str, str]:
-    out, err = process.communicate(given, timeout=PATIENCE_S)
+def finished(process: "subprocess.Popen[str]", stdin: str = "") -> tuple[int, str, str]:
+    """Wait for a command; return its exit status, output and error output."""
+    out, err = process.communicate(stdin, timeout=COMMAND_S_MAX)
     return process.returncode, out, err
 
 
@@ -52,21 +53,21 @@ def shell(server: Server, request: pytest.FixtureRequest) -> Iterator[Shell]:
     server.until_pending(0, namespace)
 
 
-def test_two_commands_meet(shell: Shell) -> None:
+def test_two_commands_sync(shell: Shell) -> None:
     vm = shell.event("coin", "card", "--actor", "VM", "--payload", "choc, please")
     cust = shell.event("coin", "--actor", "CUST", "--json", "--payload", '{"n": [1]}', "--label", "tier=gold")
     (status, out, err), other = finished(vm), finished(cust)
     assert (status, err) == (0, "")
-    said = json.loads(out)
-    assert (said["event"], said["payloads"]) == ("coin", {"VM": "choc, please", "CUST": {"n": [1]}})
-    assert {member["actor"]: member["labels"] for member in said["members"]}["CUST"] == {
+    sync = json.loads(out)
+    assert (sync["event"], sync["payloads"]) == ("coin", {"VM": "choc, please", "CUST": {"n": [1]}})
+    assert {member["actor"]: member["labels"] for member in sync["members"]}["CUST"] == {
         "actor": "CUST",
         "tier": "gold",
     }
-    assert {said.pop("rank"), json.loads(other[1])["rank"]} == {0, 1}
+    assert {sync.pop("rank"), json.loads(other[1])["rank"]} == {0, 1}
 
 
-def test_formats_and_payloads_of_files_and_pipes(shell: Shell, tmp_path: Path) -> None:
+def test_output_formats_and_payloads_from_files_and_pipes(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "offer.sdp").write_text("v=0\no=me\n")
     text = shell.event("coin", "--actor", "TEXT", "--mates=2", "--payload", "-", "--output", "text")
     yaml = shell.event(
@@ -79,12 +80,12 @@ def test_formats_and_payloads_of_files_and_pipes(shell: Shell, tmp_path: Path) -
     assert finished(number)[0] == 0
 
 
-def test_a_command_runs_when_it_has_happened(shell: Shell) -> None:
+def test_a_command_runs_after_the_sync(shell: Shell) -> None:
     script = 'echo "$SYNCNET_RANK $SYNCNET_LEADER $SYNCNET_EVENT $SYNCNET_NUMBER $SYNCNET_ACTOR $SYNCNET_PAYLOAD_B_1"'
     words = ["--", "sh", "-c", f'{script}; echo "$SYNCNET_PAYLOADS"; exit 7']
     first = shell.event("go", "--actor", "A", "--payload", "hello", *words)
     second = shell.event("go", "--actor", "B.1", "--json", "--payload", '{"port": 1}', *words)
-    seen = {}
+    ranks = {}
     for process in (first, second):
         status, out, err = finished(process)
         assert (status, err) == (7, "")
@@ -92,12 +93,12 @@ def test_a_command_runs_when_it_has_happened(shell: Shell) -> None:
         rank, leader, event, number, actor, payload = line.split(" ")
         assert (leader, event, number, payload) == ("1" if rank == "0" else "0", "go", "1", '{"port":1}')
         assert json.loads(payloads) == {"A": "hello", "B.1": {"port": 1}}
-        seen[actor] = rank
-    assert sorted(seen) == ["A", "B.1"]
-    assert sorted(seen.values()) == ["0", "1"]
+        ranks[actor] = rank
+    assert sorted(ranks) == ["A", "B.1"]
+    assert sorted(ranks.values()) == ["0", "1"]
 
 
-def test_a_command_that_cannot_be_run(shell: Shell, tmp_path: Path) -> None:
+def test_the_exit_status_of_a_command_that_cannot_be_run(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "not-executable").touch()
     alone = ["go", "--actor", "A", "--mates", "0", "--"]
     assert finished(shell.event(*alone, "no-such-command"))[::2] == (
@@ -112,8 +113,8 @@ def test_a_command_that_cannot_be_run(shell: Shell, tmp_path: Path) -> None:
     assert finished(shell.event("go", "--actor", "A", "--"))[0] == 2
 
 
-def test_a_pipe_that_closes_ends_the_command_as_it_would_without_us(shell: Shell) -> None:
-    """Python ignores SIGPIPE; the command that takes its place must not."""
+def test_a_closed_pipe_ends_the_command_by_sigpipe(shell: Shell) -> None:
+    """Python ignores SIGPIPE; the command that replaces it must not."""
     words = ["go", "--actor", "A", "--mates", "0", "--", "sh", "-c", "yes 2>&1; echo ended by $? >&2"]
     process = shell.event(*words)
     assert process.stdout is not None
@@ -124,8 +125,8 @@ def test_a_pipe_that_closes_ends_the_command_as_it_would_without_us(shell: Shell
         assert process.stderr.read() == f"ended by {128 + signal.SIGPIPE}\n"
 
 
-def test_exit_statuses(shell: Shell, server: Server) -> None:
-    """They are those of docs/command-line.md."""
+def test_exit_statuses_are_those_of_the_documentation(shell: Shell, server: Server) -> None:
+    """See docs/command-line.md."""
     timed_out = finished(shell.event("x", "--actor", "A", "--expect", "B,A,C", "--timeout", "50ms"))
     assert timed_out[0] == 124
     assert timed_out[2].endswith("missing: B, C\n")
@@ -136,10 +137,10 @@ def test_exit_statuses(shell: Shell, server: Server) -> None:
     for words in (["--timeout", "soon"], ["--label", "k"], ["--payload", "@/no/such/file"]):
         assert finished(shell.event("x", "--actor", "A", *words))[0] == 2
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    away = finished(shell.event("x", "--actor", "A", "--url", nowhere, "--reconnect", "0"))
-    assert away[0] == 4
-    assert away[2].startswith(f"Error: no answer from {nowhere}: ")
+        unused_url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    unavailable = finished(shell.event("x", "--actor", "A", "--url", unused_url, "--reconnect", "0"))
+    assert unavailable[0] == 4
+    assert unavailable[2].startswith(f"Error: no answer from {unused_url}: ")
     waiting = shell.event("x", "--actor", "A", "--id", "a-1")
     server.until_pending(1, shell.namespace)
     assert finished(shell.event("x", "--actor", "OTHER", "--id", "a-1"))[::2] == (
@@ -151,7 +152,7 @@ def test_exit_statuses(shell: Shell, server: Server) -> None:
 
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_g6_who_is_interrupted_withdraws(shell: Shell, server: Server, signum: int, status: int) -> None:
+def test_g6_an_interrupted_command_withdraws_its_offer(shell: Shell, server: Server, signum: int, status: int) -> None:
     process = shell.event("coin", "--actor", "VM")
     server.until_pending(1, shell.namespace)
     process.send_signal(signum)
@@ -176,7 +177,7 @@ def test_stats_and_abort(shell: Shell, server: Server) -> None:
     assert finished(process) == (5, "", "Error: the offer was aborted by me: it is late\n")
 
 
-def test_the_default_actor_is_this_process(shell: Shell) -> None:
+def test_the_default_actor_has_the_process_id(shell: Shell) -> None:
     process = shell.event("coin", "--mates", "0")
     _, out, _ = finished(process)
     (actor,) = json.loads(out)["payloads"]
@@ -195,13 +196,13 @@ def test_the_token_is_never_shown(shell: Shell) -> None:
 
 
 def test_the_live_line_on_a_terminal(shell: Shell) -> None:
-    """Standard error is a real terminal: the line says who waits for whom, and is gone at the end."""
+    """Standard error is a real terminal: a line shows the pending offer, and is erased at the end."""
     ours, theirs = pty.openpty()
     process = shell.event("coin", "card", "--actor", "VM", "--expect", "CUST, VM,BANK", stderr=theirs)
     os.close(theirs)
     shown = b""
     while b"0:01" not in shown:
-        assert select.select([ours], [], [], PATIENCE_S)[0], shown
+        assert select.select([ours], [], [], COMMAND_S_MAX)[0], shown
         shown += os.read(ours, 4096)
     assert b"\r\x1b[KVM waits for coin or card with CUST, BANK, 0:00" in shown
     others = [shell.event("coin", "--actor", name, "--expect", "CUST,VM,BANK") for name in ("CUST", "BANK")]
@@ -211,22 +212,22 @@ def test_the_live_line_on_a_terminal(shell: Shell) -> None:
     while select.select([ours], [], [], 0)[0]:
         try:
             rest += os.read(ours, 4096)
-        except OSError:  # the terminal's other end is closed
+        except OSError:  # the other end of the terminal is closed
             break
     os.close(ours)
     assert (shown + rest).endswith(b"\r\x1b[K")
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
-def test_completion(shell: Shell, name: str) -> None:
+def test_the_completion_script_of_each_shell(shell: Shell, name: str) -> None:
     status, out, err = shell.run("completion", name)
     assert (status, err) == (0, "")
     assert f"_SYNCNET_COMPLETE={name}_complete" in out
 
 
-def test_words_are_completed(shell: Shell) -> None:
-    def complete(words: str, at: int) -> set[str]:
-        environment = {"_SYNCNET_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+def test_commands_options_and_values_are_completed(shell: Shell) -> None:
+    def complete(words: str, index: int) -> set[str]:
+        environment = {"_SYNCNET_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(index)}
         script = "from syncnet.cli import main; main(prog_name='syncnet')"
         done = subprocess.run(
             [sys.executable, "-c", script],
