@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Kept:
 
     def __init__(self, folder: Path, limits: Limits = LIMITS, snapshot_commands: int = 20) -> None:
         self.machine = Machine(limits)
+        self.lock = threading.RLock()
         self.delivered: list[Command] = []
         self.refused: list[tuple[Command, RetryableError]] = []
         self._handed: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()

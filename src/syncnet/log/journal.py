@@ -142,6 +142,15 @@ class Journal:
     # --- on the coordinator's thread -----------------------------------------------------------------------
 
     def _deliver(self, commands: Sequence[Command]) -> None:
+        with self._consumer.lock:
+            self._deliver_all(commands)
+            if self._is_broken or self._is_closing:
+                return
+            self._delivered += len(commands)
+            if self._saving is None and self._delivered - self._snapshot_at >= self._snapshot_commands:
+                self._saving = Saving(self._delivered, self._consumer.snapshot())
+
+    def _deliver_all(self, commands: Sequence[Command]) -> None:
         deliver, delivered = self._consumer.deliver, self._undelivered.popleft
         for command in commands:
             if self._is_closing:  # it is on disk, and the next server finds it there
@@ -155,18 +164,14 @@ class Journal:
                     _log.exception("a bug: a command could not be applied; nothing is accepted until a restart")
                     self._is_broken = True  # the file has what was asked for, in order, and is not written any more
             delivered()
-        if self._is_broken:
-            return
-        self._delivered += len(commands)
-        if self._saving is None and self._delivered - self._snapshot_at >= self._snapshot_commands:
-            self._saving = Saving(self._delivered, self._consumer.snapshot())
 
     def _refuse(self, commands: Sequence[Command], error: JournalError) -> None:
-        for command in commands:
-            if self._is_closing:
-                return
-            self._consumer.refuse(command, error)
-            self._undelivered.popleft()
+        with self._consumer.lock:
+            for command in commands:
+                if self._is_closing:
+                    return
+                self._consumer.refuse(command, error)
+                self._undelivered.popleft()
 
     # --- on the journal's thread ---------------------------------------------------------------------------
 

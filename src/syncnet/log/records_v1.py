@@ -253,6 +253,7 @@ def _to_offer(offer: _Offer) -> Offer:
         offer.timeout_ns,
         offer.linger_ns,
         offer.owner,
+        sum(map(len, offer.events)),
     )
     return Offer(spec, offer.id, offer.at_ns, offer.payload, len(offer.payload), offer.named)
 

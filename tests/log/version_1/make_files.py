@@ -4,6 +4,7 @@
 it holds, as `expected.json`.
 """
 
+import importlib
 import json
 import os
 import queue
@@ -13,11 +14,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from syncnet.core.commands import Abort, Cause, Expire, Withdraw, make_offer
+from syncnet.core.commands import Abort, Cause, Expire, Withdraw
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
 from syncnet.core.selectors import parse_selector
 from syncnet.log.journal import Journal
+
+make_offer: Any = getattr(importlib.import_module("syncnet.core.commands"), "make_offer", None)
+"""Where it was then; the functions that a test calls do not need it."""
 
 START_NS = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
