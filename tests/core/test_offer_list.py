@@ -8,7 +8,7 @@ from syncnet.core.commands import Abort, Cause, Expire, Withdraw
 from syncnet.core.effects import Aborted, SearchExhausted, TimedOut
 from syncnet.core.limits import SCANNED_OFFERS_MAX, Limits
 from syncnet.core.machine import Machine
-from syncnet.core.matching import Steps, _IndexWalk, _scan
+from syncnet.core.matching import Steps, _IndexWalk, _scan, compatible_offers
 from syncnet.core.offer_list import OfferList
 from tests.core.offers import offer, synced
 from tests.core.test_matching_against_a_plain_scan import FIRST_SEED, WORLDS, Style
@@ -48,9 +48,11 @@ def test_an_index_is_made_of_many_offers_and_dropped_when_none_is_pending() -> N
         assert offers.index is None
         offers.add(one)
     assert offers.index is not None
-    assert offers.is_long
-    offers.remove(made[0])
-    assert not offers.is_long
+    for number, one in enumerate(made, 1):
+        assert offers.index is not None, f"{number} of {len(made)} were removed"
+        offers.remove(one)
+    assert offers.index is None
+    assert offers.offers == {}
     machine = Machine()
     for one in made:
         machine.apply(offer("A", id=one.id))
@@ -100,3 +102,24 @@ def test_g3_offers_of_an_exhausted_search_are_found_by_a_restored_machine_too() 
         effects = machine.apply(offer(actor, id=f"{actor}2"))
         assert synced(effects) == [[mate, f"{actor}2"]]
         assert restored.apply(offer(actor, id=f"{actor}2")) == effects
+
+
+def test_g4_the_present_offers_do_not_depend_on_history_even_where_the_steps_are_used_up() -> None:
+    """Two lists of the same offers: in one a class is listed early, because an offer of it was there before."""
+    made = []
+    for number in range(1, 61):
+        one = offer(f"A{number % 50}", id=str(number), selector="")
+        one.arrival = number
+        made.append(one)
+    grown, restored = OfferList(), OfferList()
+    for one in made:
+        grown.add(one)
+    for one in made[:10]:
+        grown.remove(one)
+    for one in made[10:]:
+        restored.add(one)
+    for steps in (10, 25, 50, 100, 10_000):
+        found = [compatible_offers(offers, made[-1], 30, Steps(steps)) for offers in (grown, restored)]
+        assert found[0] == found[1]
+        assert found[0] == sorted(found[0], key=lambda one: one.arrival)
+    assert len(found[0]) == 30

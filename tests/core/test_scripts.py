@@ -68,8 +68,8 @@ def command(line: str) -> Command:
 
 def written(effect: Effect) -> str:
     match effect:
-        case Pending(offer, arrival):
-            return f"pending {arrival} {offer.id}"
+        case Pending(offer):
+            return f"pending {offer.arrival} {offer.id}"
         case Synced():
             return f"synced {effect.sync} {effect.event}: {' '.join(member.id for member in effect.members)}"
         case Withdrawn(_, offer, cause):
