@@ -34,15 +34,17 @@ class Background:
         self._lock = threading.Lock()  # of the rest
         self._new: list[Request] = []
         self._old: list[Request] = []  # those that were new at the last look
-        self._is_looking = False
+        self._looks_on: asyncio.AbstractEventLoop | None = None
 
     def watch(self, request: Request) -> None:
         """Look after a request if it is still unanswered after some milliseconds."""
         with self._lock:
-            self._new.append(request)
-            if self._is_looking:
+            if self._looks_on is self.loop:
+                self._new.append(request)
                 return
-            self._is_looking = True
+            # It does not look, or on a loop that has ended: an application may be used on one loop after the other.
+            self._looks_on = self.loop
+            self._old, self._new = [], [request]
         self.call(self._look_later)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -72,10 +74,13 @@ class Background:
     def _look(self) -> None:
         """Begin to watch the requests that were new at the last look and are still unanswered."""
         with self._lock:
+            if self._looks_on is not asyncio.get_running_loop():
+                return
             old, self._old, self._new = self._old, self._new, []
-            self._is_looking = bool(self._old)
+            if not self._old:
+                self._looks_on = None
         for request in old:
             if not request.is_answered and request.watch is None:
                 request.watch = self._begin(self._watch_request(request))
-        if self._is_looking:
+        if self._looks_on is not None:
             self._look_later()
