@@ -287,7 +287,6 @@ class Coordinator:
             offer.deadline_tick = 0
         waiter, offer.waiter = offer.waiter, None
         if waiter is not None:
-            self._cancel_linger(waiter)
             waiter.ended(outcome)
 
     def _end_wait(self, offer: Offer, error: RetryableError) -> int:
@@ -320,7 +319,6 @@ class Coordinator:
             return
         before, pending.waiter = pending.waiter, waiter
         if before is not None:
-            self._cancel_linger(before)
             before.ended(ReplacedError(f"another request replaced this one as the one that waits for {asking.id}"))
         if waiter is None:  # this client has disconnected as well
             self._linger(pending)
@@ -336,9 +334,7 @@ class Coordinator:
             self._withdraw_abandoned(offer)
 
     def _linger_for(self, offer: Offer, linger_ns: int) -> None:
-        lingering = Lingering(offer)
-        offer.waiter = lingering
-        lingering.tick = self._timers.add(linger_ns, _linger_key(offer), lingering)
+        offer.waiter = Lingering(offer, linger_ns, self._timers)
 
     def _linger_over(self, lingering: Lingering) -> None:
         offer = lingering.offer
@@ -350,10 +346,6 @@ class Coordinator:
         spec = offer.spec
         cause = Cause.DISCONNECTED
         self._log.append(Withdraw(self.now_ns(), spec.namespace, offer.id, cause, offer.at_ns, None, offer.asked))
-
-    def _cancel_linger(self, waiter: Waiter) -> None:
-        if isinstance(waiter, Lingering):
-            self._timers.remove(waiter.tick, _linger_key(waiter.offer))
 
     # --- inside: timers ------------------------------------------------------------------------------------
 
@@ -385,10 +377,5 @@ class Coordinator:
         if isinstance(command, Expire):
             if not offer.deadline_tick:
                 offer.deadline_tick = self._timers.add(_RETRY_NS, (command.namespace, command.id), offer)
-        elif offer.waiter is None:
+        elif (state_of(offer), Event.REFUSED) in TRANSITIONS:
             self._linger_for(offer, _RETRY_NS)
-
-
-def _linger_key(offer: Offer) -> tuple[str, str]:
-    """Return the key of a linger's timer, which differs from that of the timeout in the same slot."""
-    return offer.spec.namespace + "\n", offer.id

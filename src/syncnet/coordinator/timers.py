@@ -2,7 +2,7 @@
 
 Most offers end long before their timeout, so setting and removing a timer must be cheap and exact firing need not be: a
 timer fires at the end of its slot, up to 4.2 ms late and never early. A slot is a dict; a removed timer leaves nothing
-behind, and an empty slot costs one number until its time comes.
+behind, and an emptied slot one number in the heap. When these are too many they are removed, all at once.
 
 The owner's lock protects everything here, and `fire` is called while it is held. One thread, started with the first
 timer, sleeps until the first slot is due; it ends by itself where no timer has been set for a while. A simulator runs
@@ -21,6 +21,7 @@ __all__ = ["Timers"]
 
 _TICK_BITS = 22  # a slot is 2**22 ns, 4.2 ms
 _IDLE_S = 10.0
+_EMPTIED_MAX = 1_024
 
 Key: TypeAlias = tuple[str, str]
 
@@ -37,7 +38,9 @@ class Timers:
         self._fire = fire
         self._monotonic_ns = monotonic_ns
         self._slots: dict[int, dict[Key, Any]] = {}
-        self._ticks: list[int] = []  # a heap of the slots, and of empty ones that are not due yet
+        self._ticks: list[int] = []  # a heap of the slots, and of emptied ones that are not due yet
+        self._emptied = 0  # the numbers of emptied slots in the heap; a tick may be there several times
+        self._emptied_max = _EMPTIED_MAX
         self._sleeps_until = 0  # the tick for which the thread waits; 0: it waits for any
         self._is_open = threaded
         self._runner: threading.Thread | None = None
@@ -62,6 +65,9 @@ class Timers:
                 del slot[key]
                 if not slot:
                     del self._slots[tick]
+                    self._emptied += 1
+                    if self._emptied > self._emptied_max:
+                        self._forget_emptied()
 
     def fire_due(self) -> int:
         """Fire what is due; return in how many nanoseconds the next slot is due, -1 where there is none."""
@@ -72,7 +78,9 @@ class Timers:
             if slot is not None and left_ns > 0:
                 return left_ns
             heapq.heappop(self._ticks)
-            if slot is not None:
+            if slot is None:
+                self._emptied -= 1
+            else:
                 del self._slots[tick]
                 for what in list(slot.values()):
                     self._fire_one(what)
@@ -82,6 +90,7 @@ class Timers:
         """Remove all timers."""
         self._slots.clear()
         self._ticks.clear()
+        self._emptied = 0
 
     def close(self) -> None:
         """Let no timer fire any more, and wait for the thread to end. To be called without the lock."""
@@ -92,6 +101,13 @@ class Timers:
             thread = self._runner
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+
+    def _forget_emptied(self) -> None:
+        """Remove the emptied slots from the heap, seldom enough that it costs little for each."""
+        self._ticks = list(self._slots)
+        heapq.heapify(self._ticks)
+        self._emptied = 0
+        self._emptied_max = max(_EMPTIED_MAX, len(self._ticks))
 
     def _fire_one(self, what: Any) -> None:
         try:

@@ -11,7 +11,8 @@ The life of an offer's waiter. The states are what `Offer.waiter` is, the events
 |           |                             | asked again  | attended                                                   |
 |           |                             | linger over  | abandoned                                                  |
 | abandoned | None, a `Withdraw` appended | asked again  | attended; the `Withdraw` then has no effect                |
-|           |                             | withdrawn    | ended                                                      |
+|           |                             | result       | ended                                                      |
+|           |                             | refused      | lingering for half a second; the log refused the `Withdraw` |
 | ended     | None                        |              |                                                            |
 
 `TRANSITIONS` has the same table as data: the coordinator takes every next state from it, and a test compares the two.
@@ -26,6 +27,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, Protocol, TypeAlias
 
+from syncnet.coordinator.timers import Timers
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Outcome, Synced
 from syncnet.errors import SyncnetError
@@ -52,18 +54,22 @@ class Waiter(Protocol):
 class Lingering:
     """The waiter of a pending offer whose client has disconnected, until its linger is over."""
 
-    __slots__ = ("asked", "offer", "tick")
+    __slots__ = ("_key", "_tick", "_timers", "offer")
 
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, offer: Offer, linger_ns: int, timers: Timers) -> None:
         self.offer = offer
-        self.asked = offer.asked
-        self.tick = 0
+        self._timers = timers
+        # The key of its timer differs from that of the offer's timeout, which may be in the same slot.
+        self._key = offer.spec.namespace + "\n", offer.id
+        self._tick = timers.add(linger_ns, self._key, self)
 
     def synced(self, synced: Synced, rank: int) -> None:
-        """Take the sync; no client is connected to get it."""
+        """Remove the timer; no client is connected to get the sync."""
+        self._timers.remove(self._tick, self._key)
 
     def ended(self, result: Result) -> None:
-        """Take any other result; no client is connected to get it."""
+        """Remove the timer; no client is connected to get the result."""
+        self._timers.remove(self._tick, self._key)
 
 
 class State(Enum):
@@ -82,6 +88,7 @@ class Event(Enum):
     DISCONNECTED = "disconnected"
     ASKED_AGAIN = "asked again"
     LINGER_OVER = "linger over"
+    REFUSED = "refused"
 
 
 TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
@@ -93,6 +100,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.LINGERING, Event.LINGER_OVER): State.ABANDONED,
     (State.ABANDONED, Event.RESULT): State.ENDED,
     (State.ABANDONED, Event.ASKED_AGAIN): State.ATTENDED,
+    (State.ABANDONED, Event.REFUSED): State.LINGERING,
 }
 """The table of the module's docstring; without a linger, the linger is over at once."""
 

@@ -34,14 +34,14 @@ class Background:
         self._tasks: set[asyncio.Task[None]] = set()
         self._new: set[Request] = set()  # its methods are atomic, so that it needs no lock
         self._seen: set[Request] = set()  # those that were new at the last look
-        self._is_looking = False
+        self._looks_on: asyncio.AbstractEventLoop | None = None  # None where there is nothing to look after
         self._starting = threading.Lock()
 
     def watch(self, request: Request) -> None:
         """Look after a request if it is still unanswered after some milliseconds."""
         request.is_watched = True
         self._new.add(request)
-        if not self._is_looking:
+        if self._looks_on is not self.loop:
             self._start_looking()
 
     def forget(self, request: Request) -> None:
@@ -73,10 +73,11 @@ class Background:
         return task
 
     def _start_looking(self) -> None:
+        """Look from now on; again, where the loop has changed: an application may be used on one after the other."""
         with self._starting:
-            if self._is_looking:
+            if self._looks_on is self.loop:
                 return
-            self._is_looking = True
+            self._looks_on = self.loop
         self.call(self._look_later)
 
     def _look_later(self) -> None:
@@ -84,6 +85,8 @@ class Background:
 
     def _look(self) -> None:
         """Begin to watch the requests that were new at the last look and are still unanswered."""
+        if self._looks_on is not asyncio.get_running_loop():
+            return
         for request in self._seen & self._new:
             self._new.discard(request)
             request.watch = watch = self._begin(self._watch_request(request))
@@ -93,6 +96,6 @@ class Background:
         if self._seen:
             self._look_later()
             return
-        self._is_looking = False
+        self._looks_on = None
         if self._new:  # one came before the line above, and saw that this was looking
             self._start_looking()
