@@ -62,7 +62,9 @@ def described(effect: Effect) -> list[object]:
         case Replayed():
             said += described(effect.outcome)
         case _:
-            said += [getattr(effect, name) for name in ("at_ns", "code", "cause", "by", "reason") if hasattr(effect, name)]
+            said += [
+                getattr(effect, name) for name in ("at_ns", "code", "cause", "by", "reason") if hasattr(effect, name)
+            ]
     offers = offers_of(effect) if isinstance(effect, Synced) else (effect.offer,)
     return [*said, *map(fields_of, offers)]
 

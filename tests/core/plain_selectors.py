@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from functools import cache
 
 _PART = re.compile(r"[^,(]+(?:\([^)]*\))?")
-_TEST = re.compile(r"(?P<no>!?)(?P<key>[^ =!<>]+)(?: (?P<word>in|notin) \((?P<list>.*)\)|(?P<sign>!=|=|>|<)(?P<value>.*))?")
+_TEST = re.compile(
+    r"(?P<no>!?)(?P<key>[^ =!<>]+)(?: (?P<word>in|notin) \((?P<list>.*)\)|(?P<sign>!=|=|>|<)(?P<value>.*))?"
+)
 
 
 @cache
