@@ -19,11 +19,11 @@ All limits that are options. `syncnet :8000 --limit NAME=VALUE` sets one, and ma
 syncnet :8000 --limit pending-per-namespace-max=1000 --limit payload-bytes-max=4096
 ```
 
-A request above a limit is refused with the status below and a `detail` that says what was expected and what came; pending
-offers are not affected. Responses with 429 and 503 have `Retry-After`. An offer that syncs at once is accepted even if no
-more offers can be pending, because the sync makes room. A payload is part of a body: if you raise `payload-bytes-max`,
-raise `body-bytes-max` too. `pending-offers-max` is lowered to what the limit on open files allows, and the server prints
-a message.
+A request above a limit is refused with the status below and a `detail` that says what was expected and what came;
+pending offers are not affected. Responses with 429 and 503 have `Retry-After`. An offer that syncs at once is accepted
+even if no more offers can be pending, because the sync makes room. A payload is part of a body: if you raise
+`payload-bytes-max`, raise `body-bytes-max` too. `pending-offers-max` is lowered to what the limit on open files allows,
+and the server prints a message.
 
 This page is generated from `src/syncnet/core/limits.py`, by `.venv/bin/pytest tests/test_limits_page.py --rewrite`.
 

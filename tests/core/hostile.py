@@ -17,7 +17,7 @@ def random_graph(offers: int, mates: int, density: float, seed: int) -> Iterator
     rng = random.Random(seed)
     for number in range(offers):
         forbidden = [f"!n{other}" for other in range(number) if rng.random() > density]
-        labels = {CountedKey(f"n{number}"): ""}
+        labels: dict[str, str] = {CountedKey(f"n{number}"): ""}
         yield offer(f"A{number}", labels=labels, mates=mates, selector=",".join(forbidden))
 
 

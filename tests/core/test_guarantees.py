@@ -323,7 +323,7 @@ def test_a_choice_has_the_same_limit_of_steps_as_another_offer() -> None:
         CountedKey.lookups = 0
         misses += sum(isinstance(effect, SearchExhausted) for effect in machine.apply(one))
         indexed = before if before == SCANNED_OFFERS_MAX else 1  # offers that are added to each index
-        kept = len(events) * 10 * indexed
+        kept = len(events) * 20 * indexed
         assert CountedKey.lookups <= 300 * LOOKUPS_PER_STEP_MAX + kept
     assert misses > 0
 

@@ -48,20 +48,27 @@ def test_an_index_is_made_of_many_offers_and_dropped_when_none_is_pending() -> N
         assert offers.index is None
         offers.add(one)
     assert offers.index is not None
-    for number, one in enumerate(made, 1):
-        assert offers.index is not None, f"{number} of {len(made)} were removed"
-        offers.remove(one)
-    assert offers.index is None
-    assert offers.offers == {}
+    offers.remove(made[0])
+    assert offers.index is not None, "it is kept until no offer is pending"
+    assert list(offers.offers.values()) == made[1:]
     machine = Machine()
     for one in made:
         machine.apply(offer("A", id=one.id))
     machine.apply(Abort(0, "default", "coin", "", "", "ops", "because"))
     assert machine.pending_total == 0
     assert machine._namespaces == {}
+    for one in made:
+        machine.apply(offer("A", id=one.id))
+    lists = machine._namespaces["default"].lists
+    assert lists["coin"].index is not None
+    machine.apply(offer("B", "tea", id="tea"))
+    machine.apply(Abort(0, "default", "coin", "", "", "ops", "because"))
+    assert list(lists) == ["tea"], "the list is dropped with its index"
+    machine.apply(offer("A", id="1"))
+    assert lists["coin"].index is None
 
 
-def test_g5_the_oldest_offer_goes_first_whether_the_list_is_short_or_long() -> None:
+def test_g5_the_oldest_offer_syncs_first_whether_the_list_is_short_or_long() -> None:
     for length in (4, SCANNED_OFFERS_MAX + 4):
         machine = Machine()
         for number in range(1, length + 1):
@@ -75,7 +82,7 @@ def test_g5_the_oldest_offer_goes_first_whether_the_list_is_short_or_long() -> N
         assert machine.pending_total == length - 4
 
 
-def test_a_timeout_among_offers_of_the_same_actor_reports_nobody_present() -> None:
+def test_a_timeout_among_offers_of_the_same_actor_reports_no_actor_as_present() -> None:
     for length in (2, SCANNED_OFFERS_MAX + 2):
         machine = Machine()
         for number in range(1, length + 1):

@@ -1,4 +1,4 @@
-"""A machine that was restored goes on exactly as the one that it was taken from (G4), tight bounds or not."""
+"""A restored machine continues exactly as the original does (G4), with low limits and with high ones."""
 
 import os
 import random
@@ -58,7 +58,7 @@ def commands(seed: int) -> list[Command]:
 
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + WORLDS))
-def test_g4_a_restored_machine_goes_on_as_the_other(seed: int) -> None:
+def test_g4_a_restored_machine_continues_as_the_original_does(seed: int) -> None:
     chance = random.Random(seed)
     limits = Limits(
         search_steps_max=chance.choice([LOWEST, LOWEST + 2, 30, 100_000]),
@@ -82,7 +82,7 @@ def test_g4_a_restored_machine_goes_on_as_the_other(seed: int) -> None:
     assert [fields_of(each) for each in restored.all_pending()] == [fields_of(each) for each in machine.all_pending()]
 
 
-def test_other_limits_hold_from_now_on_and_what_is_pending_stays() -> None:
+def test_new_limits_apply_to_later_offers_and_pending_ones_stay() -> None:
     machine = Machine()
     for number in range(3):
         machine.apply(offer("A", f"e{number}", id=str(number)))

@@ -184,7 +184,7 @@ def _extend(
         if not _joins(spec, chosen, steps):
             continue
         chosen.append(candidate)
-        wanted = mates if mates > spec.mates else spec.mates  # noqa: FURB136 - `max` is a call
+        wanted = mates if mates > spec.mates else spec.mates
         if chosen_total + 1 == wanted:
             if _roster_complete(newcomer, chosen):
                 return True
