@@ -20,7 +20,7 @@ import msgspec
 from syncnet.coordinator.waiters import Result
 from syncnet.core.commands import OfferSpec
 from syncnet.core.effects import Synced
-from syncnet.local.results import error_of
+from syncnet.local.results import SharedParts, error_of
 from syncnet.local.wakers import (
     TrioParker,
     loop_here,
@@ -117,14 +117,17 @@ class Offer(msgspec.Struct, eq=False, weakref=True):
     # --- for the runtime and the coordinator ---------------------------------------------------------------
 
     def synced(self, synced: Synced, rank: int) -> None:
-        """Take the sync; under the coordinator's lock."""
-        self._end(Sync(self._runtime.shared_parts(synced), rank))
+        """Take the sync; under the coordinator's lock. What its members share is made once for all of them."""
+        runtime = self._runtime
+        parts = runtime.latest_parts
+        if parts is None or parts._synced is not synced:
+            parts = runtime.latest_parts = SharedParts(synced)
+        self._result = Sync(parts, rank)
+        if self._wake is not None:
+            self._wake(self._parker)
 
     def ended(self, result: Result) -> None:
         """Take any other result; under the coordinator's lock."""
-        self._end(result)
-
-    def _end(self, result: Result | Sync) -> None:
         self._result = result
         if self._wake is not None:
             self._wake(self._parker)

@@ -16,7 +16,7 @@ from typing import Any, Final
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import DEFAULT_NAMESPACE, OBJECT, OfferSpec
 from syncnet.core.commands import Offer as CoreOffer
-from syncnet.core.effects import Remembered, Synced, Withdrawn
+from syncnet.core.effects import Remembered, Withdrawn
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
 from syncnet.core.validation import make_abort
@@ -44,7 +44,8 @@ class LocalRuntime:
         self._specs: dict[object, OfferSpec] = {}
         self.plain_specs: dict[tuple[str, str], OfferSpec] = {}  # of an event and an actor, without options
         self._is_closed = False
-        self._shared: tuple[Synced | None, SharedParts | None] = (None, None)
+        self.latest_parts: SharedParts | None = None
+        """What the members of the latest sync share; they are called one after the other."""
 
     # --- offers --------------------------------------------------------------------------------------------
 
@@ -141,14 +142,6 @@ class LocalRuntime:
         """End all waits with `UnavailableError`, and accept no more calls."""
         self._is_closed = True
         self.coordinator.close()
-
-    def shared_parts(self, synced: Synced) -> SharedParts:
-        """Return what the members of a sync share, one object for all: they get the sync one after the other."""
-        before, parts = self._shared
-        if before is not synced or parts is None:
-            parts = SharedParts(synced)
-            self._shared = (synced, parts)
-        return parts
 
     def _check_open(self) -> None:
         if self._is_closed:

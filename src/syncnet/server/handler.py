@@ -227,8 +227,11 @@ class Handler:
         def done(result: Sequence[Remembered] | RetryableError) -> None:
             try:
                 if isinstance(result, RetryableError):
-                    raise result
-                request.answer(Response(204, [NO_STORE], b"") if result else self._not_withdrawn(caller, namespace, id))
+                    request.fail(result)
+                elif result:
+                    request.answer(Response(204, [NO_STORE], b""))
+                else:
+                    request.answer(self._not_withdrawn(caller, namespace, id))
             except Exception as error:
                 request.fail(error)
 

@@ -27,7 +27,8 @@ _CLOSE: Header = ("connection", "close")
 class _RSGIRequest(Request):
     """A request as RSGI brings it: `scope` describes it, `protocol` has the body and the connection.
 
-    Granian makes a new object for each attribute that is read, so each is read once, in `RSGIApp.take`. After the answer to a request that `is_last` the connection is closed.
+    Granian makes a new object for each attribute that is read, so each is read once, in `RSGIApp.take`. After the
+    answer to a request that `is_last` the connection is closed.
     """
 
     __slots__ = ("headers", "is_last", "protocol", "reading", "reaper", "scope", "was_read")
