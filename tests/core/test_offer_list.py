@@ -1,4 +1,4 @@
-"""Few pending offers of an event are scanned, many are indexed; the results are the same, and only the number decides."""
+"""Few pending offers of an event are scanned, many are indexed. The results are the same; only the number decides."""
 
 import random
 

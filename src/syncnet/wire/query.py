@@ -65,12 +65,10 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
             else:
                 return None
 
-        event = texts["event"]
-        actor = texts["actor"]
-        events: tuple[str, ...] = (event,)
-        characters = event
+        characters, actor = texts["event"], texts["actor"]
+        events: tuple[str, ...] = (characters,)
         if more_events:
-            events = (event, *more_events)
+            events += more_events
             characters = "".join(events)
             if len(events) > limits.events_per_offer_max or len({"", *events}) <= len(events):
                 return None  # too many, one twice, or an empty one
@@ -109,17 +107,7 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
             linger_ns = _nanoseconds(texts["linger"], limits.linger_s_max)
         timeout_ns = _nanoseconds(texts["timeout"], limits.timeout_s_max) if "timeout" in texts else None
         spec = OfferSpec(
-            namespace,
-            events,
-            actor,
-            mates,
-            roster,
-            labels,
-            selector,
-            timeout_ns,
-            linger_ns,
-            owner,
-            event_characters,
+            namespace, events, actor, mates, roster, labels, selector, timeout_ns, linger_ns, owner, event_characters
         )
     except (LookupError, ValueError):  # ParameterError, SelectorError and UnicodeError are kinds of ValueError
         return None
