@@ -137,8 +137,4 @@ def named(
     at_ns: int = LIVE_NS,
 ) -> Offer:
     """An offer whose client chose the id."""
-    return offer(
-        actor, *events, id=f"id-{actor}", named=True, linger_s=linger_s, timeout_s=timeout_s, at_ns=at_ns
-    )
-
-
+    return offer(actor, *events, id=f"id-{actor}", named=True, linger_s=linger_s, timeout_s=timeout_s, at_ns=at_ns)
