@@ -9,12 +9,19 @@ import pytest
 from syncnet import ASGIApp
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.server.tokens import new_token
-from tests.coordinator.test_coordinator import LaterLog
+from tests.coordinator.fakes import LateLog
 
 pytestmark = pytest.mark.anyio
 
 OFFER = "/event?event=e&actor=A&mates=0"
 CROSS_SITE = {"origin": "https://there.example", "sec-fetch-site": "cross-site"}
+
+
+class Shared:
+    """A runtime whose coordinator is shared."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self.coordinator = coordinator
 
 
 async def ask(app: ASGIApp, path: str, headers: dict[str, str], method: str = "GET") -> httpx.Response:
@@ -67,8 +74,8 @@ async def test_invalid_origins_and_hosts_raise_value_error() -> None:
 async def test_a_token_cannot_withdraw_another_tokens_offer_that_the_log_has_not_delivered(tmp_path: Path) -> None:
     (alice, alice_entry), (mallory, mallory_entry) = (new_token(name, ["*"], ["sync"]) for name in ("alice", "mallory"))
     (tmp_path / "tokens.yaml").write_text(f"{alice_entry}\n{mallory_entry}\n")
-    log = LaterLog()
-    app = ASGIApp(Coordinator(log), token_file=tmp_path / "tokens.yaml")
+    log = LateLog()
+    app = ASGIApp(Shared(Coordinator(log)), token_file=tmp_path / "tokens.yaml")
     offer, withdrawal = "/event?event=e&actor=A&id=a", "/event?id=a"
 
     async def status(token: str, path: str, method: str) -> int:

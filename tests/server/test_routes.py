@@ -5,80 +5,98 @@ import threading
 
 import pytest
 
-from syncnet.coordinator.coordinator import Coordinator, Tell, Told
-from syncnet.core.effects import Synced
+from syncnet.coordinator.coordinator import Coordinator
+from syncnet.core.limits import LIMITS
 from syncnet.server.access import Access
-from syncnet.server.handler import Handler, _handing_over
+from syncnet.server.asgi import ASGIApp
+from syncnet.server.handler import Handler
+from syncnet.server.rsgi import RSGIApp
 from syncnet.server.tokens import new_token, parse_tokens
-from tests.core.offers import offer
+from tests.server.fakes import PATIENCE_S, Exchange
 
 OPEN_PATHS = {"/healthz", "/readyz", "/openapi.json"}
 
-pytestmark = pytest.mark.anyio
+
+def respond(access: Access, method: str, path: str, authorization: str) -> tuple[int, list[tuple[str, str]]]:
+    """The answer to a request that is answered before `take` returns; the loop does not run."""
+    loop = asyncio.new_event_loop()
+    try:
+        headers = {"authorization": authorization} if authorization else {}
+        exchange = Exchange("", headers, method, path)
+        exchange.loop = loop
+        RSGIApp(Coordinator(timer_thread=False), access, LIMITS, loop).take(exchange, exchange)
+        assert exchange.reading is None, "the body of a refused request must not be read"
+        ((status, answer_headers, _),) = exchange.answers
+        return status, answer_headers
+    finally:
+        loop.close()
 
 
-class FakeRequest:
-    scheme = "http"
-
-    def __init__(self, method: str, path: str, authorization: str = "") -> None:
-        self.method, self.path, self._authorization = method, path, authorization
-
-    def query_text(self) -> str:
-        return ""
-
-    def header(self, name: str) -> str:
-        return self._authorization if name == "authorization" else ""
-
-    async def body(self, bytes_max: int) -> bytes:
-        raise AssertionError("the body of a refused request must not be read")
-
-    async def disconnected(self) -> None:
-        raise AssertionError("a refused request must not wait")
-
-
-async def test_every_path_requires_a_token_unless_it_is_listed_as_open() -> None:
+def test_every_path_requires_a_token_unless_it_is_listed_as_open() -> None:
     _, entry = new_token("x", ["*"], ["admin"])
-    handler = Handler(Coordinator(), Access(parse_tokens(entry.encode())))
-    for path, route in handler._routes.items():
-        for method in route.methods:
+    access = Access(parse_tokens(entry.encode()))
+    routes = Handler(Coordinator(timer_thread=False)).routes
+    assert routes.keys() > OPEN_PATHS
+    for path, (role, methods) in routes.items():
+        assert (role is None) == (path in OPEN_PATHS)
+        for method in methods:
             for authorization in ("", "Bearer wrong"):
-                response = await handler.respond(FakeRequest(method, path, authorization))
-                assert response.status == (200 if path in OPEN_PATHS else 401), (method, path)
+                status, headers = respond(access, method, path, authorization)
+                assert status == (200 if path in OPEN_PATHS else 401), (method, path)
                 if path not in OPEN_PATHS:
-                    assert ("www-authenticate", 'Bearer realm="syncnet"') in response.headers
+                    assert ("www-authenticate", 'Bearer realm="syncnet"') in headers
 
 
 @pytest.mark.parametrize(("role", "other"), [("sync", "observe"), ("observe", "sync")])
-async def test_every_path_requires_its_role(role: str, other: str) -> None:
+def test_every_path_requires_its_role(role: str, other: str) -> None:
     secret, entry = new_token("x", ["*"], [role])
-    handler = Handler(Coordinator(), Access(parse_tokens(entry.encode())))
+    access = Access(parse_tokens(entry.encode()))
     refused = 0
-    for path, route in handler._routes.items():
-        if route.role in (other, "admin"):
-            refused += 1
-            response = await handler.respond(FakeRequest(next(iter(route.methods)), path, f"Bearer {secret}"))
-            assert response.status == 403, path
+    for path, (needed, methods) in Handler(Coordinator(timer_thread=False)).routes.items():
+        if needed in (other, "admin"):
+            for method in methods:
+                refused += 1
+                assert respond(access, method, path, f"Bearer {secret}")[0] == 403, (method, path)
     assert refused
 
 
-async def test_g8_a_member_whose_event_loop_has_closed_does_not_delay_the_others() -> None:
-    coordinator = Coordinator()
+def test_g8_a_member_whose_event_loop_has_closed_does_not_delay_the_others() -> None:
+    app = ASGIApp()
+    appeared = threading.Event()
 
-    def future_and_callback() -> tuple[asyncio.Future[Told], Tell]:
-        future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
-        return future, _handing_over(future)
+    async def answers(actors: str) -> list[int]:
+        statuses: list[int] = []
 
-    async def offer_on_another_loop() -> None:
-        coordinator.offer(offer("A", mates=2), future_and_callback()[1])
+        async def send(message: object) -> None:
+            assert isinstance(message, dict)
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
 
-    thread = threading.Thread(target=lambda: asyncio.run(offer_on_another_loop()))
+        def scope(actor: str) -> dict[str, object]:
+            query = f"event=coin&actor={actor}&mates=2".encode()
+            return {"type": "http", "method": "GET", "path": "/event", "query_string": query, "headers": []}
+
+        async def receive() -> dict[str, object]:
+            return await asyncio.get_running_loop().create_future()
+
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*[app(scope(actor), receive, send) for actor in actors])
+        return statuses
+
+    def one_on_a_loop_that_closes() -> None:
+        """The loop is closed while the request waits, without the cancellation that would withdraw its offer."""
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(answers("A"))
+        while not app.coordinator.machine.pending_total:
+            loop.run_until_complete(asyncio.sleep(0))
+        abandoned.append(task)
+        loop.close()
+        appeared.set()
+
+    abandoned: list[asyncio.Task[list[int]]] = []
+    thread = threading.Thread(target=one_on_a_loop_that_closes)
     thread.start()
-    thread.join()
-    futures = []
-    for actor in "BC":
-        future, callback = future_and_callback()
-        coordinator.offer(offer(actor, mates=2), callback)
-        futures.append(future)
-    async with asyncio.timeout(10):
-        for future in futures:
-            assert isinstance(await future, Synced)
+    thread.join(PATIENCE_S)
+    assert appeared.is_set()
+    assert asyncio.run(answers("BC")) == [200, 200]
+    app.coordinator.close()
