@@ -8,13 +8,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from syncnet.core.commands import Cause, Command, Offer, Withdraw
-from syncnet.core.effects import Remembered
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
@@ -55,12 +54,12 @@ class Kept:
     def snapshot(self) -> Snapshot:
         return self.machine.snapshot()
 
-    def replay(self, command: Command) -> Sequence[Remembered]:
-        return [effect for effect in self.machine.apply(command) if isinstance(effect, Remembered)]
+    def replay(self, command: Command) -> None:
+        self.machine.apply(command)
 
-    def deliver(self, command: Command) -> Sequence[Remembered]:
+    def deliver(self, command: Command) -> None:
         self.delivered.append(command)
-        return self.replay(command)
+        self.machine.apply(command)
 
     def refuse(self, command: Command, error: RetryableError) -> None:
         self.refused.append((command, error))

@@ -81,10 +81,7 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
             return None
         mates = 1
         if "mates" in texts:
-            mates_text = texts["mates"]
-            mates = _MATES[mates_text] if mates_text in _MATES else _number(mates_text)
-            if mates > limits.mates_max:
-                return None
+            mates = _mates(texts["mates"], limits.mates_max)
         roster: tuple[str, ...] = ()
         if "expect" in texts:
             roster = _roster(actor, texts, limits.mates_max)
@@ -134,8 +131,11 @@ def _unescaped(text: str) -> str:
     return str(a2b_qp(text.replace("%", "=")), "utf-8")
 
 
-def _number(text: str) -> int:
-    return int(_checked(_is_number, text))
+def _mates(text: str, mates_max: int) -> int:
+    mates = _MATES[text] if text in _MATES else int(_checked(_is_number, text))
+    if mates > mates_max:
+        raise ValueError
+    return mates
 
 
 def _roster(actor: str, texts: dict[str, str], actors_max: int) -> tuple[str, ...]:
