@@ -69,8 +69,8 @@ class Coordinator:
         new_ids: Callable[[], list[str]] = random_ids,
         timer_thread: bool = True,
     ) -> None:
-        self.machine = Machine() if machine is None else machine
-        self.lock = threading.RLock()
+        self.machine: Machine = Machine() if machine is None else machine
+        self.lock: threading.RLock = threading.RLock()
         """Protects the machine and everything here. The log holds it when it calls; hold it to read the machine."""
         self._log: Log = MemoryLog() if log is None else log
         self._observers = tuple(observers)
@@ -79,9 +79,9 @@ class Coordinator:
         self._unused_ids: list[str] = []
         self._latest_ns = 0
         self._timers = Timers(self.lock, self._fire, monotonic_ns, threaded=timer_thread)
-        self.is_draining = False
+        self.is_draining: bool = False
         """No more offers are accepted."""
-        self.is_shut_down = False
+        self.is_shut_down: bool = False
         """All waits were ended, and commands have no effect."""
         self._log.open(self)
         with self.lock:

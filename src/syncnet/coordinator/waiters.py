@@ -57,7 +57,7 @@ class Lingering:
     __slots__ = ("_key", "_tick", "_timers", "offer")
 
     def __init__(self, offer: Offer, linger_ns: int, timers: Timers) -> None:
-        self.offer = offer
+        self.offer: Offer = offer
         self._timers = timers
         # The key of its timer differs from that of the offer's timeout, which may be in the same slot.
         self._key = offer.spec.namespace + "\n", offer.id

@@ -69,9 +69,9 @@ class Namespace:
     def __init__(self, syncs: int) -> None:
         self.pending: dict[str, Offer] = {}
         self.lists: dict[str, OfferList] = {}
-        self.arrivals = 0
-        self.syncs = syncs
-        self.exhausted = 0  # searches that hit their bound
+        self.arrivals: int = 0
+        self.syncs: int = syncs
+        self.exhausted: int = 0  # searches that hit their bound
 
     def is_blank(self, syncs_forgotten: int) -> bool:
         """Return whether nothing in it needs to be kept: arrival numbers do not matter then, sync numbers do."""
@@ -92,7 +92,7 @@ class Machine:
         self._namespaces: dict[str, Namespace] = {}
         self._outcomes = Outcomes(limits)
         self._trace = Trace(limits)
-        self.pending_total = 0
+        self.pending_total: int = 0
         self._pending_by_owner: dict[str, int] = {}
         self._syncs_forgotten = 0  # no number of a sync is given twice, even where a namespace was forgotten
 

@@ -57,7 +57,7 @@ class Steps:
     __slots__ = ("left",)
 
     def __init__(self, steps_max: int) -> None:
-        self.left = steps_max
+        self.left: int = steps_max
 
     def take(self, steps: int) -> None:
         """Take so many. The innermost loops do the same in place, because a call costs more than a comparison.
@@ -78,7 +78,7 @@ class Search:
     def __init__(self, steps_max: int) -> None:
         self._steps_max = steps_max
         self._steps = Steps(steps_max)
-        self.event = ""
+        self.event: str = ""
         self.exhausted: tuple[str, ...] = ()
 
     def find(self, lists: dict[str, OfferList], newcomer: Offer) -> list[Offer] | None:

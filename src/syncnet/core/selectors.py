@@ -79,10 +79,10 @@ class Selector:
     def __init__(
         self, requirements: tuple[Requirement, ...], bounds: tuple[Bound, ...], steps: int, weight: int
     ) -> None:
-        self.requirements = requirements
-        self.bounds = bounds
-        self.steps = steps
-        self.weight_bytes = weight
+        self.requirements: tuple[Requirement, ...] = requirements
+        self.bounds: tuple[Bound, ...] = bounds
+        self.steps: int = steps
+        self.weight_bytes: int = weight
 
     def matches(self, labels: Labels) -> bool:
         """Return whether `labels` meet every requirement and every bound."""

@@ -26,12 +26,12 @@ class TracedSync:
     def __init__(
         self, at_ns: int, namespace: str, event: str, sync: int, members: list[TracedMember], weight_bytes: int
     ) -> None:
-        self.at_ns = at_ns
-        self.namespace = namespace
-        self.event = event
-        self.sync = sync
-        self.members = members
-        self.weight_bytes = weight_bytes
+        self.at_ns: int = at_ns
+        self.namespace: str = namespace
+        self.event: str = event
+        self.sync: int = sync
+        self.members: list[TracedMember] = members
+        self.weight_bytes: int = weight_bytes
 
     def _key(self) -> tuple[object, ...]:
         return self.at_ns, self.namespace, self.event, self.sync, self.members, self.weight_bytes

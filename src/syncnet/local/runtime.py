@@ -10,6 +10,7 @@ It knows nothing of HTTP; a server that shares this runtime is given its coordin
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -38,8 +39,8 @@ class LocalRuntime:
     """The state behind one `Syncnet`."""
 
     def __init__(self, limits: Limits) -> None:
-        self.coordinator = Coordinator(machine=Machine(limits))
-        self.lock: Final = self.coordinator.lock
+        self.coordinator: Coordinator = Coordinator(machine=Machine(limits))
+        self.lock: threading.RLock = self.coordinator.lock
         self._limits = limits
         self._specs: dict[object, OfferSpec] = {}
         self.plain_specs: dict[tuple[str, str], OfferSpec] = {}  # of an event and an actor, without options

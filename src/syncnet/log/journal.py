@@ -67,7 +67,8 @@ class Journal:
         *,
         snapshot_commands: int = _SNAPSHOT_COMMANDS,
     ) -> None:
-        self.commits_total = self.commands_total = 0
+        self.commits_total: int = 0
+        self.commands_total: int = 0
         self._folder = folder
         self._hand_over = hand_over
         self._limits = limits

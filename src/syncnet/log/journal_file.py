@@ -86,8 +86,8 @@ class Saving:
         self.position = position
         self.snapshot = snapshot
         # Copied now, because a command that is applied while the parts are being written may change them.
-        self.asked = [[offer.asked for offer in each.pending] for each in snapshot.namespaces]
-        self.head = Head(position, limits_as_dict(snapshot.limits), snapshot.syncs_forgotten)
+        self.asked: list[list[int]] = [[offer.asked for offer in each.pending] for each in snapshot.namespaces]
+        self.head: Head = Head(position, limits_as_dict(snapshot.limits), snapshot.syncs_forgotten)
         self.parts: Iterator[tuple[str, int, bytes]] | None = None
         """A statement, a number and a record for each row that is still to be written; None: none is written yet."""
 
@@ -99,8 +99,8 @@ class JournalFile:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE_NAME
-        self.position = 0
+        self.path: Path = folder / FILE_NAME
+        self.position: int = 0
         self._version = _VERSION
         self._head = Head()
         self._last_outcome: Remembered | None = None

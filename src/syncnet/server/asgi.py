@@ -133,7 +133,7 @@ class ASGIApp:
         token_file: str | Path | None = None,
     ) -> None:
         self._is_owner = net is None
-        self.coordinator = Coordinator() if net is None else net.coordinator
+        self.coordinator: Coordinator = Coordinator() if net is None else net.coordinator
         access = Access(
             None if token_file is None else load_tokens(Path(token_file)),
             origins=None if cors_origins is None else map(parse_origin, cors_origins),

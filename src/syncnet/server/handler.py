@@ -64,7 +64,7 @@ class Handler:
         limits: Limits = LIMITS,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self.background = Background(self._watch, loop)
+        self.background: Background = Background(self._watch, loop)
         self._coordinator = coordinator
         self._access = Access() if access is None else access
         self._limits = limits
@@ -81,7 +81,7 @@ class Handler:
         self._openapi_documents: dict[str, bytes] = {}
         self.encoded_sync: Synced | None = None
         """The sync that was encoded last; `encoded_body` is its body."""
-        self.encoded_body = b""
+        self.encoded_body: bytes = b""
         self._yaml: tuple[bytes, asyncio.Future[bytes]] | None = None
 
     @property

@@ -79,18 +79,18 @@ class Request:
     def __init__(
         self, handler: Handler, method: str, path: str, query: str, present: frozenset[str], host: str, accept: str
     ) -> None:
-        self.handler = handler
-        self.method = method
-        self.path = path
-        self.query = query
-        self.present = present
-        self.host = host
-        self.accept = accept
-        self.is_answered = False
-        self.is_watched = False
+        self.handler: Handler = handler
+        self.method: str = method
+        self.path: str = path
+        self.query: str = query
+        self.present: frozenset[str] = present
+        self.host: str = host
+        self.accept: str = accept
+        self.is_answered: bool = False
+        self.is_watched: bool = False
         self.extra_headers: tuple[Header, ...] = ()
         self.offer: Offer | None = None
-        self.output = "json"
+        self.output: str = "json"
         self.watch: asyncio.Task[None] | None = None
 
     # --- what an adapter implements ------------------------------------------------------------------------

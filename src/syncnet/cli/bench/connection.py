@@ -19,7 +19,7 @@ from syncnet.client.answers import Answer
 
 __all__ = ["Connection", "ResponseReader", "now_s"]
 
-now_s = time.perf_counter
+now_s: Callable[[], float] = time.perf_counter
 
 _HEAD_END: Final = b"\r\n\r\n"
 _PLAIN_HEAD: Final = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})[ \r]")
@@ -40,7 +40,7 @@ class ResponseReader:
         self._status = 0
         self._headers: dict[str, str] = {}
         self._body = bytearray()
-        self.is_last = False
+        self.is_last: bool = False
 
     def read(self, data: bytes) -> Answer | None:
         """Take some bytes, or none at the end of the connection; return the response once it is complete.
@@ -116,8 +116,8 @@ class Connection(asyncio.Protocol):
         self._on_lost = on_lost
         self._reader = ResponseReader()
         self._transport: asyncio.Transport | None = None
-        self.is_waiting = False
-        self.idle_since_s = now_s()
+        self.is_waiting: bool = False
+        self.idle_since_s: float = now_s()
 
     @property
     def is_open(self) -> bool:

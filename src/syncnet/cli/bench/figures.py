@@ -26,7 +26,7 @@ class Latencies:
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
         self._max_s = 0.0
-        self.total = 0
+        self.total: int = 0
 
     def note(self, latency_s: float) -> None:
         """Count one time; one below zero counts as zero."""

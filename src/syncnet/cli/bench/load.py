@@ -86,8 +86,8 @@ class Load:
 
     def __init__(self, target: Target, plan: Plan) -> None:
         self.plan = plan
-        self.figures = Figures(mates=plan.mates, connections=plan.groups * (plan.mates + 1), rate=plan.rate)
-        self.began_s = math.inf
+        self.figures: Figures = Figures(mates=plan.mates, connections=plan.groups * (plan.mates + 1), rate=plan.rate)
+        self.began_s: float = math.inf
         self._target = target
         self._tls = target.tls()
         self._connects = asyncio.Semaphore(_CONNECTS_AT_ONCE_MAX)
