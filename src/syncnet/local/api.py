@@ -8,6 +8,7 @@ from __future__ import annotations
 from asyncio import _get_running_loop
 from collections.abc import Coroutine
 from dataclasses import replace
+from sys import modules
 from types import TracebackType
 from typing import Any, Final, Unpack
 
@@ -86,19 +87,24 @@ class Syncnet:
             return await self.choose(event, actor=actor, payload=payload, **options)
         if loop is None:
             return await self._sync_in_trio(spec, payload)
-        if is_guest_of(loop):
+        if "trio" in modules and is_guest_of(loop):
             return await runtime.offer(spec, payload).wait()
-        offer = runtime.offer(spec, payload, None, wake_asyncio, loop.create_future)
+        offer = runtime.offer(spec, payload, None, wake_asyncio, loop.create_future, loop)
         if offer._result is None:
-            await offer.wait_parked(offer._parker)
-        return offer.outcome()
+            try:
+                await offer._parker
+            except BaseException:  # cancelled; or the loop was closed
+                offer.withdraw()
+                raise
+        result = offer._result
+        return result if type(result) is Sync else offer.outcome()
 
     async def _sync_in_trio(self, spec: OfferSpec, payload: Any) -> Sync:
         """Do what `sync` does, in a task of trio."""
         lowlevel, token = trio_here()
         await lowlevel.checkpoint_if_cancelled()
         task = lowlevel.current_task()
-        offer = self._runtime.offer(spec, payload, None, wake_trio, lambda: TrioParker(token, task))
+        offer = self._runtime.offer(spec, payload, None, wake_trio, lambda: TrioParker(token, task), token)
         if offer._result is None:
             parker = offer._parker
             parker.on_cancel = offer.withdraw
