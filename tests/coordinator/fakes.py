@@ -1,7 +1,5 @@
 """A clock that is set by hand, a log that delivers when it is asked to, and a waiter that notes its results."""
 
-from collections.abc import Callable
-
 from syncnet.coordinator.coordinator import Coordinator, Observer
 from syncnet.coordinator.waiters import Result
 from syncnet.core.commands import Command, Offer
