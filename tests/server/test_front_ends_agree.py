@@ -200,7 +200,7 @@ REQUESTS = st.one_of(
     st.builds(lambda query, headers: Sent(query, headers), QUERIES, HEADERS),
     st.builds(lambda query, headers: Sent(query, headers), QUERIES, HEADERS),
     st.builds(
-        lambda query, type, body: Sent(query, USUAL | {"content-type": type}, "POST", "/event", body),
+        lambda query, content_type, body: Sent(query, USUAL | {"content-type": content_type}, "POST", "/event", body),
         st.sampled_from(["", "", "mates=0"]),
         TYPES,
         BODIES,
