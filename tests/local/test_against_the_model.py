@@ -1,8 +1,7 @@
-"""A world inside a program against every subset (G1, G2, G3, G5, G6, G7).
+"""A runtime inside a program against every subset (G1, G2, G3, G5, G6, G7).
 
 Offers are sent, waited for by tasks of asyncio, uvloop and trio and by threads, withdrawn and cancelled; what comes of
-it is compared with `tests/core/brute_force.py`. Most offers are plain, so that the lane is used; the state is looked at
-now and then only, because a look empties the lane.
+it is compared with `tests/core/brute_force.py`.
 """
 
 import os
@@ -25,7 +24,7 @@ EVENTS = st.sampled_from(["coin", "choc"])
 WAYS = st.sampled_from(["asyncio", "uvloop", "trio", "threads"])
 
 
-class World(RuleBasedStateMachine):
+class Runtime(RuleBasedStateMachine):
     ways: dict[str, Wait]
 
     def __init__(self) -> None:
@@ -79,10 +78,9 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def look(self) -> None:
-        pending = [self.ours[offer.id] for offer in self.net.hub.machine.pending("default")]
-        # An offer of the lane is numbered when it leaves it, so only those of one event stand in order of arrival.
-        assert sorted(pending) == sorted(offer.id for offer in self.pending)
-        assert self.net.hub.machine.totals("default")[1] == self.syncs
+        pending = [self.ours[offer.id] for offer in self.net.coordinator.machine.pending("default")]
+        assert pending == [offer.id for offer in self.pending], "in order of arrival"
+        assert self.net.coordinator.machine.totals("default")[1] == self.syncs
 
     def send(self, events: tuple[str, ...], actor: str, way: str | None, **more: Any) -> None:
         payload = object()
@@ -123,9 +121,9 @@ class World(RuleBasedStateMachine):
 
 
 def test_against_every_subset(ways: dict[str, Wait]) -> None:
-    World.ways = ways
+    Runtime.ways = ways
     run_state_machine_as_test(
-        World,
+        Runtime,
         settings=settings(
             max_examples=int(os.environ.get("SYNCNET_EXAMPLES", "150")),
             stateful_step_count=40,

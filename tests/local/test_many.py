@@ -23,11 +23,11 @@ def open_files() -> int:
 
 
 def check(syncs: list[Sync | None], net: Syncnet) -> None:
-    """G1: each sync has ten members, and all ten were told it; nothing is pending."""
-    told = Counter(sync.number for sync in syncs if sync is not None)
-    assert told
-    assert set(told.values()) == {PARTIES}
-    assert net.hub.machine.pending_total == 0
+    """G1: each sync has ten members, and all ten get it; nothing is pending."""
+    received = Counter(sync.number for sync in syncs if sync is not None)
+    assert received
+    assert set(received.values()) == {PARTIES}
+    assert net.coordinator.machine.pending_total == 0
     assert net.blocking.stats() == {}
 
 
@@ -48,7 +48,7 @@ async def test_ten_thousand_tasks_cancelled_at_random() -> None:
             if chance.random() < 0.3:
                 chance.choice(tasks).cancel()
         await asyncio.sleep(0)
-        for offer in net.hub.machine.pending("default"):  # those whose barrier did not fill up
+        for offer in net.coordinator.machine.pending("default"):  # those whose barrier did not fill up
             tasks[int(offer.actor[1:])].cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         # A task may be cancelled in the turn in which it synced: its sync stands, and it alone does not hear of it.
@@ -56,7 +56,7 @@ async def test_ten_thousand_tasks_cancelled_at_random() -> None:
         heard = Counter(each.number for each in ended if isinstance(each, Sync))
         assert heard
         assert max(heard.values()) == PARTIES
-        assert net.hub.machine.pending_total == 0
+        assert net.coordinator.machine.pending_total == 0
         members = [each.members for each in ended if isinstance(each, Sync)]
         assert all(len(each) == PARTIES for each in members)
         assert not {task for task in tasks if not task.done()}
@@ -94,7 +94,7 @@ def test_a_thousand_threads_withdrawn_at_random() -> None:
 
 
 def test_threads_that_race_for_each_other() -> None:
-    """G1: with a thousand pairs in the lane of one event at once nobody is lost and nobody meets twice."""
+    """G1: of five hundred pairs of one event none is lost and no offer syncs twice."""
     with Syncnet() as net:
         syncs: dict[str, list[Sync]] = {}
 
@@ -111,7 +111,7 @@ def test_threads_that_race_for_each_other() -> None:
         for one, other in zip(syncs["A"], syncs["B"], strict=True):
             assert one.members == other.members
             assert {one.rank, other.rank} == {0, 1}
-        assert len(net.hub.machine.trace("default", 0, 1_000)) == 500
+        assert len(net.coordinator.machine.trace("default", 0, 1_000)) == 500
 
 
 def test_trio_tasks_cancelled_at_random() -> None:
@@ -137,7 +137,7 @@ def test_trio_tasks_cancelled_at_random() -> None:
             for scope in scopes:
                 scope.cancel()
             await trio.testing.wait_all_tasks_blocked()
-            assert net.hub.machine.pending_total == 0
+            assert net.coordinator.machine.pending_total == 0
 
     trio.run(main)
     assert len(ended) == 1_000
@@ -145,7 +145,7 @@ def test_trio_tasks_cancelled_at_random() -> None:
 
 
 def test_what_has_ended_is_not_kept_alive() -> None:
-    """The payload of a sync, of whatever kind, goes when those who were told it let it go."""
+    """A payload is freed when the members of its sync have dropped the sync."""
 
     class Payload:
         alive = 0

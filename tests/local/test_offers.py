@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import pickle
+import signal
 import threading
 from typing import Any
 
@@ -21,8 +22,6 @@ from syncnet import (
     WithdrawnError,
 )
 from syncnet.core.limits import Limits
-from syncnet.local import api
-from syncnet.wire.payloads import Held, json_of, value_of
 from tests.end_to_end.running import until
 from tests.local.waiters import Wait
 
@@ -30,7 +29,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_payloads_are_the_very_objects() -> None:
-    for mates in (1, 2):  # in the lane, and in the machine
+    for mates in (1, 2):
         async with Syncnet() as net:
             given = [object(), {"a": [1]}, lambda: 1][: mates + 1]
             offers = [net.send("coin", actor=f"p{n}", mates=mates, payload=each) for n, each in enumerate(given)]
@@ -101,10 +100,9 @@ async def test_g6_a_task_cancelled_in_the_turn_in_which_it_synced_takes_nothing_
         assert [member.actor for member in (await mate).members] == ["VM", "CUST"]
 
 
-async def test_a_plain_offer_is_seen_by_an_offer_that_is_not() -> None:
-    """G2, G3: what rests in the lane takes part in everything."""
+async def test_offers_with_and_without_options_meet() -> None:
+    """G2, G3."""
     async with Syncnet() as net:
-        await asyncio.gather(net.sync("coin", actor="A"), net.sync("coin", actor="B"))  # now the lane is in use
         plain = net.send("coin", actor="A")
         picky = net.send("coin", actor="B", selector="actor=A")
         assert (await plain).members == (await picky).members
@@ -127,10 +125,10 @@ async def test_a_timer_ends_with_its_offer() -> None:
         for _ in range(3_000):
             one, other = (net.send("coin", actor=actor, timeout=3_600) for actor in ("A", "B"))
             assert (await one).number == (await other).number
-        assert len(net.hub._timers._heap) < 2_500
+        assert net.coordinator.fire_due_timers() == -1
 
 
-async def test_closing_tells_all_who_wait() -> None:
+async def test_closing_ends_all_waits_and_a_closed_runtime_refuses() -> None:
     threads_before = set(threading.enumerate())
     async with Syncnet() as net:
         offers = [net.send("coin", actor="VM"), net.send("choc", actor="VM", mates=2, timeout=60)]
@@ -144,17 +142,16 @@ async def test_closing_tells_all_who_wait() -> None:
     assert set(threading.enumerate()) <= threads_before
 
 
-async def test_a_full_world_says_so() -> None:
-    """A resting offer counts as any other."""
+async def test_a_full_runtime_refuses() -> None:
     async with Syncnet(Limits(pending_offers_max=2)) as net:
         await asyncio.gather(net.sync("a", actor="A"), net.sync("a", actor="B"))
-        resting = [net.send("a", actor="A"), net.send("b", actor="A")]
+        pending = [net.send("a", actor="A"), net.send("b", actor="A")]
         with pytest.raises(UnavailableError) as caught:
             await net.sync("c", actor="A")
         assert caught.value.code == "full"
         await net.sync("a", actor="B")
-        assert (await resting[0]).number == 2
-        resting[1].withdraw()
+        assert (await pending[0]).number == 2
+        pending[1].withdraw()
 
 
 async def test_asking_again_by_id_takes_the_place_of_the_one_before() -> None:
@@ -174,6 +171,7 @@ async def test_asking_again_by_id_takes_the_place_of_the_one_before() -> None:
         ({"mates": "two"}, 'mates: expected a whole number from 0 to 9999, got "two"'),
         ({"mates": -1}, "mates: expected a whole number from 0 to 9999, got -1"),
         ({"labels": ["a"]}, "labels: expected a map of texts"),
+        ({"labels": "a"}, "labels: expected"),
         ({"timeout": "soon"}, "timeout: expected a duration"),
     ],
 )
@@ -182,7 +180,7 @@ async def test_a_bad_parameter_is_named(more: dict[str, Any], message: str) -> N
         for _ in range(2):
             with pytest.raises(ParameterError, match=message):
                 await net.sync("coin", actor="VM", **more)
-        with pytest.raises(TypeError, match="no parameter 'mate'"):
+        with pytest.raises(TypeError, match="no option 'mate'"):
             net.send("coin", actor="VM", mate=1)  # type: ignore[call-arg]
 
 
@@ -199,36 +197,23 @@ async def test_handles_fill_in_the_actor() -> None:
         assert isinstance(threads.send("coin"), Offer)
 
 
-def test_g6_an_interrupt_withdraws_what_a_thread_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("options", [{}, {"timeout": 3_600}], ids=["plain", "with a timeout"])
+def test_g6_an_interrupt_withdraws_what_a_thread_waits_for(options: Any) -> None:
     with Syncnet() as net:
+        waiting = threading.main_thread().ident
+        assert waiting == threading.get_ident(), "only the main thread is interrupted"
 
-        def interrupted(_: Offer) -> Sync:
-            raise KeyboardInterrupt
+        def interrupt() -> None:
+            until(lambda: net.blocking.stats(), lambda: "VM does not wait")
+            signal.pthread_kill(waiting, signal.SIGINT)
 
-        monkeypatch.setattr(Offer, "result", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            net.blocking.sync("coin", actor="VM")
-        assert net.blocking.stats() == {}
-
-
-def test_g6_an_interrupt_withdraws_what_a_thread_waits_for_in_the_lane(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second offer of the same terms takes the short way."""
-
-    class Interrupted:
-        def acquire(self) -> None:
-            raise KeyboardInterrupt
-
-        def release(self) -> None:
-            """Who withdraws the offer wakes whoever sleeps."""
-
-    with Syncnet() as net:
-        net.send("coin", actor="VM").withdraw()
-        net.send("coin", actor="CUST")
-        net.blocking.sync("coin", actor="VM")
-        monkeypatch.setattr(api, "new_thread_sleeper", Interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            net.blocking.sync("coin", actor="VM")
-        assert net.blocking.stats() == {}
+        for _ in range(2):
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            with pytest.raises(KeyboardInterrupt):
+                net.blocking.sync("coin", actor="VM", **options)
+            thread.join(30)
+            assert net.blocking.stats() == {}
 
 
 def test_a_sync_can_be_compared_printed_and_pickled() -> None:
@@ -271,7 +256,7 @@ def test_a_cancelled_task_of_trio_makes_no_offer() -> None:
             assert scope.cancelled_caught
 
         trio.run(main)
-        assert net.hub.machine.totals("default")[1] == 0
+        assert net.coordinator.machine.totals("default")[1] == 0
 
 
 def test_a_task_of_trio_that_is_a_guest_on_a_loop_of_asyncio() -> None:
@@ -312,30 +297,35 @@ def test_neither_a_loop_nor_trio_is_said_plainly() -> None:
         assert net.blocking.stats() == {}
 
 
-def test_payloads_that_are_no_json_are_told_as_texts() -> None:
+def test_asking_again_with_a_payload_that_cannot_be_compared_needs_the_very_object() -> None:
     class Broken:
-        def __repr__(self) -> str:
-            raise ValueError
-
         def __eq__(self, other: object) -> bool:
             raise ValueError
 
         __hash__ = None  # type: ignore[assignment]
 
-    nested: list[Any] = []
-    nested.append(nested)
-    assert json_of(Held({"a": (1, None)})) == b'{"a":[1,null]}'
-    assert json_of(Held(2**70)) == str(2**70).encode()
-    assert json_of(Held(Broken())).startswith(b'"<')
-    assert json_of(Held(nested)).startswith(b'"<')
-    assert json_of(b'"x"') == b'"x"'
-    assert value_of(b'{"a":[1]}') == {"a": [1]}
-    assert Held([1]) == Held([1])
-    assert Held(Broken()) != Held(Broken())
-    assert Held("") != b""
+    with Syncnet() as net:
+        payload = Broken()
+        first = net.send("coin", actor="VM", id="v", payload=payload)
+        with pytest.raises(RefusedError) as caught:
+            net.send("coin", actor="VM", id="v", payload=Broken()).result(0)
+        assert caught.value.code == "id-reused"
+        assert not first.done()
+        again = net.send("coin", actor="VM", id="v", payload=payload)
+        net.send("coin", actor="CUST")
+        assert again.result(0).members[0].payload is payload
 
 
-def test_a_world_can_be_used_by_threads_alone() -> None:
+async def test_labels_are_given_as_a_map_or_as_a_text_as_in_a_url() -> None:
+    async with Syncnet() as net:
+        for labels in ({"tier": "gold", "zone": "a"}, "tier=gold,zone=a"):
+            waiting = net.send("coin", actor="VM", labels=labels)
+            sync = await net.sync("coin", actor="CUST", selector="tier=gold,zone in (a,b)")
+            assert sync.members[0].labels == {"actor": "VM", "tier": "gold", "zone": "a"}
+            assert (await waiting).number == sync.number
+
+
+def test_a_runtime_can_be_used_by_threads_alone() -> None:
     with Syncnet() as net, net.blocking as blocking:
         waiting = threading.Thread(target=lambda: blocking.sync("coin", actor="VM"))
         waiting.start()

@@ -1,4 +1,4 @@
-"""A thread, a task of asyncio, a task of trio and a real curl in one sync, through a server that shares their world."""
+"""A thread, a task of asyncio, a task of trio and a real curl in one sync, through a server that shares their runtime."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ class Unheard:
 
 def until_pending(net: Syncnet, offers: int) -> None:
     def pending() -> int:
-        return net.hub.machine.totals("default")[0]
+        return net.coordinator.machine.totals("default")[0]
 
     until(lambda: pending() == offers, lambda: f"{pending()} offers are pending, not {offers}")
 
@@ -54,7 +54,7 @@ def meet_all(net: Syncnet, url: str, ways: dict[str, Wait]) -> None:
 
 
 def check(syncs: dict[str, Sync], answer: Any, payload: object, order: list[str]) -> None:
-    """G7: all are told the same; inside the program the payload is the very object, to curl it is what `repr` says."""
+    """G7: all get the same; inside the program the payload is the very object, to curl it is what `repr` says."""
     assert {sync.number for sync in syncs.values()} == {answer["sync"]}
     for name, sync in syncs.items():
         assert [member.actor for member in sync.members] == order
@@ -67,7 +67,7 @@ def check(syncs: dict[str, Sync], answer: Any, payload: object, order: list[str]
 
 def test_four_kinds_meet_through_uvicorn(ways: dict[str, Wait]) -> None:
     with Syncnet() as net, socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(ASGIApp(net.hub), log_level="error"))
+        server = uvicorn.Server(uvicorn.Config(ASGIApp(net), log_level="error"))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
@@ -75,7 +75,7 @@ def test_four_kinds_meet_through_uvicorn(ways: dict[str, Wait]) -> None:
         finally:
             server.should_exit = True
             thread.join(PATIENCE_S)
-        # The world of the program lives on when the server has ended.
+        # The runtime of the program continues when the server has ended.
         assert net.blocking.sync("coin", actor="VM", mates=0).number == 4
 
 
@@ -95,14 +95,14 @@ def test_four_kinds_meet_through_granian(ways: dict[str, Wait]) -> None:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         thread = threading.Thread(target=meet)
-        assert uvloop.run(serve(net.hub, listener, thread.start)) == 0
+        assert uvloop.run(serve(net.coordinator, listener, thread.start)) == 0
         thread.join(PATIENCE_S)
         assert failed == []
 
 
-def test_curl_is_told_of_an_abort_by_a_thread_and_a_thread_of_one_by_curl() -> None:
+def test_curl_gets_the_abort_of_a_thread_and_sees_what_is_pending_in_the_program() -> None:
     with Syncnet() as net, socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(ASGIApp(net.hub), log_level="error"))
+        server = uvicorn.Server(uvicorn.Config(ASGIApp(net), log_level="error"))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -123,7 +123,7 @@ def test_curl_is_told_of_an_abort_by_a_thread_and_a_thread_of_one_by_curl() -> N
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_two_loops_a_run_of_trio_and_a_thread_in_pairs(run: Any) -> None:
-    """Tasks of the loop here meet tasks of trio in another thread, in the lane, again and again (G1)."""
+    """Tasks of the loop here meet tasks of trio in another thread, again and again (G1)."""
     with Syncnet() as net:
         seen: list[int] = []
 

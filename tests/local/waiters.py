@@ -16,7 +16,7 @@ PATIENCE_S = 30
 
 
 class Waiter(Protocol):
-    """Somebody who waits for an offer."""
+    """A task or a thread that waits for an offer."""
 
     def outcome(self) -> Sync:
         """Wait, and return or raise what the offer came to."""

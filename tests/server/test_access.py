@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from syncnet.errors import AccessError
 from syncnet.server.access import Access, Caller, parse_host, parse_origin
+from syncnet.server.request import LOOKED_AT
 from syncnet.server.tokens import new_token, parse_tokens
 
 
@@ -18,6 +19,8 @@ class FakeRequest:
     def __init__(self, headers: Mapping[str, str], method: str = "GET", scheme: str = "http") -> None:
         self.method, self.scheme = method, scheme
         self._headers = {"host": "localhost:8000", **headers}
+        self.present = LOOKED_AT.intersection(self._headers)
+        self.host = self._headers["host"]
 
     def header(self, name: str) -> str:
         return self._headers.get(name, "")

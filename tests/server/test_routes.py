@@ -77,7 +77,8 @@ def test_g8_a_member_whose_event_loop_has_closed_does_not_delay_the_others() -> 
             return {"type": "http", "method": "GET", "path": "/event", "query_string": query, "headers": []}
 
         async def receive() -> dict[str, object]:
-            return await asyncio.get_running_loop().create_future()
+            forever: dict[str, object] = await asyncio.get_running_loop().create_future()
+            return forever
 
         async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(*[app(scope(actor), receive, send) for actor in actors])
