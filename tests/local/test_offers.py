@@ -15,7 +15,6 @@ from syncnet import (
     Offer,
     ParameterError,
     RefusedError,
-    Sync,
     Syncnet,
     TimedOutError,
     UnavailableError,
