@@ -1,4 +1,4 @@
-"""docs/limits.md says what `Limits` says; `pytest tests/test_limits_page.py --rewrite` writes it anew."""
+"""docs/limits.md says what `Limits` says; `pytest tests/test_limits_page.py --rewrite` writes it again."""
 
 from dataclasses import Field, fields
 from typing import Any
@@ -13,20 +13,21 @@ PAGE = ROOT / "docs" / "limits.md"
 HEAD = """\
 # Limits
 
-Every bound that is an option. `syncnet :8000 --limit NAME=VALUE` sets one, and may be given several times:
+All limits that are options. `syncnet :8000 --limit NAME=VALUE` sets one, and may be given several times:
 
 ```
 syncnet :8000 --limit pending-per-namespace-max=1000 --limit payload-bytes-max=4096
 ```
 
-At a limit one request is refused, with the status below and a `detail` that says what was expected and what came; what
-is pending is untouched. 429 and 503 bear `Retry-After`. An offer that syncs at once is taken even where no more can
-wait, because it makes room. A payload comes in a body, so who raises `payload-bytes-max` raises `body-bytes-max` too.
-`pending-offers-max` is lowered to what the limit on open files lets wait, and the server says so.
+A request above a limit is refused with the status below and a `detail` that says what was expected and what came;
+pending offers are not affected. Responses with 429 and 503 have `Retry-After`. An offer that syncs at once is accepted
+even if no more offers can be pending, because the sync makes room. A payload is part of a body: if you raise
+`payload-bytes-max`, raise `body-bytes-max` too. `pending-offers-max` is lowered to what the limit on open files allows,
+and the server prints a message.
 
-This page is made from `src/syncnet/core/limits.py`, by `.venv/bin/pytest tests/test_limits_page.py --rewrite`.
+This page is generated from `src/syncnet/core/limits.py`, by `.venv/bin/pytest tests/test_limits_page.py --rewrite`.
 
-| limit | default | range | answer | what it bounds, and why |
+| limit | default | range | at the limit | what it limits, and why |
 | --- | --- | --- | --- | --- |
 """
 

@@ -1,6 +1,6 @@
-"""The house keeps its shape: imports point one way, files and functions stay small, the public names are pinned.
+"""The packages keep their order: imports point one way, files and functions stay small, the public names are pinned.
 
-The order of the rooms is that of docs/architecture.md.
+The order of the packages is that of docs/architecture.md.
 """
 
 import ast
@@ -35,7 +35,7 @@ FUNCTION_LINES_MAX = 60
 FILE_LINES_MAX = 500
 
 
-def room_of(module: str) -> str:
+def package_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
@@ -53,14 +53,14 @@ def imports(file: Path) -> Iterator[str]:
             yield node.module or ""
 
 
-def wrong_arrows(room: str, imported: list[str]) -> list[str]:
+def wrong_arrows(package: str, imported: list[str]) -> list[str]:
     ours = [name for name in imported if name.split(".")[0] == "syncnet"]
-    return [name for name in ours if room_of(name) not in MAY_IMPORT[room] | {room}]
+    return [name for name in ours if package_of(name) not in MAY_IMPORT[package] | {package}]
 
 
 @pytest.mark.parametrize("file", FILES, ids=module_of)
 def test_imports_point_one_way(file: Path) -> None:
-    assert wrong_arrows(room_of(module_of(file)), list(imports(file))) == []
+    assert wrong_arrows(package_of(module_of(file)), list(imports(file))) == []
 
 
 def test_a_wrong_arrow_is_seen() -> None:
@@ -71,7 +71,7 @@ def test_a_wrong_arrow_is_seen() -> None:
     assert wrong_arrows("server", ["syncnet.cli"]) == ["syncnet.cli"]
 
 
-@pytest.mark.parametrize("file", [f for f in FILES if room_of(module_of(f)) in PURE], ids=module_of)
+@pytest.mark.parametrize("file", [f for f in FILES if package_of(module_of(f)) in PURE], ids=module_of)
 def test_the_core_and_the_view_are_pure(file: Path) -> None:
     tops = {name.split(".")[0] for name in imports(file)} - {"syncnet", "__future__"}
     assert tops & FORBIDDEN_IN_CORE == set()
@@ -81,8 +81,8 @@ def test_the_core_and_the_view_are_pure(file: Path) -> None:
         assert "site-packages" not in (origin.origin or ""), f"{file.name} imports {top}"
 
 
-def test_every_room_is_in_the_plan() -> None:
-    assert {room_of(module_of(file)) for file in FILES} == set(MAY_IMPORT)
+def test_every_package_is_in_the_table() -> None:
+    assert {package_of(module_of(file)) for file in FILES} == set(MAY_IMPORT)
 
 
 @pytest.mark.parametrize("file", FILES, ids=module_of)
@@ -116,13 +116,19 @@ def test_the_public_names_are_pinned() -> None:
     assert sorted(syncnet.__all__) == [
         "ASGIApp",
         "AbortedError",
+        "ActorHandle",
         "AsyncClient",
+        "AsyncOffer",
         "Client",
-        "Coordinator",
+        "ClosedError",
         "DrainingError",
         "LabelError",
+        "Limits",
         "Member",
+        "Net",
         "Offer",
+        "OfferHandle",
+        "OfferOptions",
         "ParameterError",
         "RefusedError",
         "RetryableError",

@@ -18,6 +18,7 @@ __all__ = [
     "AbortedError",
     "AccessError",
     "BadBodyError",
+    "ClosedError",
     "DrainingError",
     "GoneError",
     "JournalError",
@@ -122,6 +123,12 @@ class AccessError(UsageError, PermissionError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ClosedError(UsageError):
+    """The call was made after the client, or the `Syncnet`, had been closed."""
+
+    code = "client-closed"
 
 
 class LabelError(UsageError, ValueError):

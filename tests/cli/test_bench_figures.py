@@ -1,4 +1,4 @@
-"""What `syncnet bench` says is what it was told: percentiles, rates, trouble."""
+"""`syncnet bench` reports percentiles, rates and errors truly."""
 
 import random
 
@@ -21,10 +21,10 @@ def test_short_times_are_exact() -> None:
 
 
 @pytest.mark.parametrize("longest_s", [1e-3, 0.1, 10.0, 3600.0])
-def test_percentiles_are_never_told_better_than_they_were(longest_s: float) -> None:
-    """Of any size, and at most a 128th worse (two microseconds where that is more)."""
-    chance = random.Random(longest_s)
-    times_s = [chance.random() * longest_s for _ in range(10_000)]
+def test_percentiles_are_never_lower_than_the_true_ones(longest_s: float) -> None:
+    """They are at most 1/128 higher, or two microseconds if that is more."""
+    generator = random.Random(longest_s)
+    times_s = [generator.random() * longest_s for _ in range(10_000)]
     found = latencies(*times_s)
     ordered_s = sorted(times_s)
     for share in (0.001, 0.5, 0.9, 0.99, 0.999, 1.0):
@@ -34,47 +34,47 @@ def test_percentiles_are_never_told_better_than_they_were(longest_s: float) -> N
 
 
 def test_the_memory_does_not_grow_with_the_times() -> None:
-    chance = random.Random(1)
-    found = latencies(*(chance.expovariate(1.0) for _ in range(50_000)))
+    generator = random.Random(1)
+    found = latencies(*(generator.expovariate(1.0) for _ in range(50_000)))
     assert len(found._counts) < 128 * 20
 
 
-def test_no_times_at_all() -> None:
+def test_without_times() -> None:
     assert latencies().at_s(0.5) == 0.0
     text = Figures(mates=1, connections=2, rate=None).text()
-    assert "from asking to the answer              -" in text
+    assert "from request to response         -" in text
     assert "0 syncs, 0.0/s" in text
 
 
-def test_a_clock_that_goes_back_counts_as_no_time() -> None:
+def test_a_negative_time_counts_as_zero() -> None:
     assert latencies(-1.0).at_s(1.0) == 0.0
 
 
-def test_rates_and_trouble() -> None:
+def test_rates_and_errors() -> None:
     figures = Figures(mates=2, connections=30, rate=900.0, syncs=600, passed_s=2.0, cores=0.95)
     for _ in range(1800):
-        figures.asking.note(0.001)
+        figures.response.note(0.001)
     for message in ("the first", "the second"):
         figures.note_error("full", message)
-    figures.not_asked, figures.withdrawn, figures.is_interrupted = 1200, 3, True
+    figures.not_sent, figures.withdrawn, figures.is_interrupted = 1200, 3, True
     text = figures.text()
     for line in (
         "2 mates, 30 connections, 900 exchanges/s wanted, 2.0 s, interrupted",
         "600 syncs, 300.0/s; 1,800 exchanges, 900.0/s",
         "errors: 2",
         "  full  2  first: the first",
-        "taken back at the end: 3 offers",
-        "the rate was not held: 1,200 exchanges were due and never asked for",
-        "the load generator was busy for 95% of a core: it may be what was measured",
+        "withdrawn at the end: 3 offers",
+        "the rate was not reached: 1,200 exchanges were due and never sent",
+        "the load generator used 95% of a core: it may be the bottleneck",
     ):
         assert line in text.splitlines()
     document = figures.document()
     assert document["errors"] == {"full": {"count": 2, "first": "the first"}}
     assert (document["syncs_per_s"], document["exchanges_per_s"]) == (300.0, 900.0)
-    assert (document["not_asked"], document["withdrawn"], document["generator_cores"]) == (1200, 3, 0.95)
+    assert (document["not_sent"], document["withdrawn"], document["generator_cores"]) == (1200, 3, 0.95)
 
 
-def test_no_trouble_is_said() -> None:
+def test_a_run_without_errors_says_so() -> None:
     figures = Figures(mates=1, connections=1, rate=None, cores=0.5)
     assert figures.text().endswith("\n\nerrors: none\n")
-    assert figures.text().startswith("1 mate, 1 connection, as fast as it goes")
+    assert figures.text().startswith("1 mate, 1 connection, as fast as possible")

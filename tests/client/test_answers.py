@@ -1,4 +1,4 @@
-"""What a server, or a proxy in front of it, can answer, as values and errors."""
+"""How the client reads the answers of a server, and those of a proxy in front of it."""
 
 import json
 from typing import Any
@@ -16,18 +16,32 @@ def problem(code: str, detail: str = "what happened", retry_after: str = "", **m
     return Answer(PROBLEMS[code].status, headers, encode_problem(code, detail, **members))
 
 
-def test_every_problem_of_the_table_becomes_an_error_of_the_contract() -> None:
+def test_every_problem_code_becomes_an_error_class() -> None:
     kinds = {code: type(failure_of(problem(code))) for code in PROBLEMS}
     assert kinds.pop("timed-out") is TimedOutError
     assert kinds.pop("aborted") is AbortedError
     assert kinds.pop("withdrawn") is WithdrawnError
-    again = {code for code, kind in kinds.items() if kind is UnavailableError}
-    assert again == {code for code in kinds if PROBLEMS[code].status in (429, 500, 503)} | {"slow-body"}
-    assert {kinds[code] for code in kinds.keys() - again} == {RefusedError}
+    unavailable = {code for code, kind in kinds.items() if kind is UnavailableError}
+    assert unavailable == {code for code in kinds if PROBLEMS[code].status in (429, 500, 503)} | {"slow-body"}
+    assert {kinds[code] for code in kinds.keys() - unavailable} == {RefusedError}
     assert all(failure_of(problem(code)).code == code for code in PROBLEMS)
 
 
-def test_who_was_missing() -> None:
+@pytest.mark.parametrize("status", [408, 410])
+def test_the_code_and_not_the_status_decides(status: int) -> None:
+    answer = problem("timed-out", waited_s=1.5)._replace(status=status)
+    assert isinstance(failure_of(answer), TimedOutError)
+
+
+def test_the_member_code_names_the_problem() -> None:
+    body = {"type": "urn:syncnet:problem:aborted", "code": "aborted", "detail": "no", "by": "A", "reason": "no"}
+    answer = Answer(410, {"content-type": "application/problem+json"}, json.dumps(body).encode())
+    error = failure_of(answer)
+    assert isinstance(error, AbortedError)
+    assert (error.by, error.reason) == ("A", "no")
+
+
+def test_a_timeout_has_the_present_and_the_missing_actors() -> None:
     members: dict[str, Any] = {"waited_s": 1.5, "present": ["BEN"], "missing": 2, "missing_actors": ["CLARA", "DORA"]}
     error = failure_of(problem("timed-out", **members))
     assert isinstance(error, TimedOutError)
@@ -35,7 +49,7 @@ def test_who_was_missing() -> None:
     assert error.missing_actors == ("CLARA", "DORA")
 
 
-def test_a_parameter_is_named_once() -> None:
+def test_a_parameter_is_named_once_in_the_message() -> None:
     error = failure_of(problem("bad-parameter", "mates: expected a number", parameter="mates"))
     assert isinstance(error, ParameterError)
     assert (str(error), error.parameter) == ("mates: expected a number", "mates")
@@ -44,15 +58,25 @@ def test_a_parameter_is_named_once() -> None:
     assert too_large.code == "too-large"
 
 
-def test_what_may_be_asked_for_again() -> None:
+def test_which_failures_are_safe_to_retry() -> None:
     draining = failure_of(problem("draining", retry_after="3"))
     assert isinstance(draining, UnavailableError)
     assert (draining.retry_safe, draining.retry_after_s) == (True, 3.0)
     assert not failure_of(problem("internal")).retry_safe
-    for status in (500, 502, 503, 504):  # of a proxy, or of a server that ended in the midst of it
-        bare = failure_of(Answer(status, {"content-type": "text/html"}, b"<h1>Bad gateway</h1>"))
-        assert isinstance(bare, UnavailableError)
-        assert bare.retry_safe
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_server_error_without_a_problem_document_is_safe_to_retry(status: int) -> None:
+    error = failure_of(Answer(status, {"content-type": "text/html"}, b"<h1>Bad gateway</h1>"))
+    assert isinstance(error, UnavailableError)
+    assert (error.retry_safe, error.code) == (True, "unavailable")
+
+
+@pytest.mark.parametrize(("status", "code"), [(408, "slow-body"), (429, "quota")])
+def test_a_proxy_that_did_not_take_the_request_is_told_apart_from_a_lost_answer(status: int, code: str) -> None:
+    error = failure_of(Answer(status, {"retry-after": "2"}, b""))
+    assert isinstance(error, UnavailableError)
+    assert (error.retry_safe, error.code, error.retry_after_s) == (True, code, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -67,14 +91,14 @@ def test_what_may_be_asked_for_again() -> None:
         (Answer(403, {"content-type": "application/problem+json"}, b'{"type": "about:blank"}'), RefusedError),
     ],
 )
-def test_what_is_no_syncnet(answer: Answer, kind: type[SyncnetError]) -> None:
+def test_an_answer_of_another_server_is_not_retried(answer: Answer, kind: type[SyncnetError]) -> None:
     with pytest.raises(kind) as caught:
         read_sync(answer)
     assert not caught.value.retry_safe
 
 
 @pytest.mark.parametrize("number", ["1e400", "123456789012345678901234567890", "-0.5"])
-def test_any_number_may_come(number: str) -> None:
+def test_a_payload_can_be_any_json_number(number: str) -> None:
     member = f'{{"id":"1","actor":"A","labels":{{"actor":"A"}},"payload":{number}}}'
     body = f'{{"event":"e","sync":3,"payloads":{{"A":{number}}},"members":[{member}]}}'
     sync = read_sync(Answer(200, {"syncnet-rank": "0"}, body.encode()))
@@ -83,6 +107,6 @@ def test_any_number_may_come(number: str) -> None:
     assert (sync.event, sync.number, sync.rank) == ("e", 3, 0)
 
 
-def test_an_answer_that_is_no_json() -> None:
+def test_an_answer_that_is_not_json() -> None:
     with pytest.raises(UnavailableError, match="expected an answer of syncnet, got 4 bytes of no content type"):
         read_document(Answer(200, {}, b"what"))

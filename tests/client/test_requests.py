@@ -1,13 +1,14 @@
-"""What a client asks for, and as whom."""
+"""The requests that a client makes of its parameters."""
 
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from syncnet import AsyncClient, Client, ParameterError
-from syncnet.client.requests import Request, Target, make_id, make_offer
+from syncnet import AsyncClient, Client, OfferOptions, ParameterError
+from syncnet.client.requests import Request, Target, make_id, make_offer, make_withdrawal
 
 
 @pytest.mark.parametrize(
@@ -19,11 +20,11 @@ from syncnet.client.requests import Request, Target, make_id, make_offer
         ("http://[::1]:80/a/b%20c", "::1", 80, "/a/b%20c/event", "[::1]:80"),
     ],
 )
-def test_where_a_server_is(url: str, host: str, port: int, path: str, header: str) -> None:
+def test_a_url_gives_host_port_path_and_header(url: str, host: str, port: int, path: str, header: str) -> None:
     target = Target(url)
     assert (target.host, target.port) == (host, port)
-    asked, headers = target.head(Request("GET", "/event", b""))
-    assert asked == path
+    request_target, headers = target.head(Request("GET", "/event", b""))
+    assert request_target == path
     assert ("Host", header) in headers
 
 
@@ -42,7 +43,7 @@ def test_where_a_server_is(url: str, host: str, port: int, path: str, header: st
         "http://x y",
     ],
 )
-def test_what_is_no_url(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(ParameterError, match=r"^url: expected a URL such as http://localhost:8000, got ") as caught:
         AsyncClient(url)
     assert caught.value.parameter == "url"
@@ -57,10 +58,10 @@ def test_secrets_are_not_shown() -> None:
     assert "s3cret" not in str(caught.value)
     client = Client("http://localhost", token="s3cret")
     assert "s3cret" not in repr(client)
-    assert ("Authorization", "Bearer s3cret") in client._target.head(Request("GET", "/stats", b""))[1]
+    assert ("Authorization", "Bearer s3cret") in client._caller.target.head(Request("GET", "/stats", b""))[1]
 
 
-def test_files_of_certificates_that_are_none(tmp_path: Path) -> None:
+def test_a_certificate_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "no.pem").write_text("no")
     given: list[dict[str, Any]] = [{"ca": tmp_path / "no.pem"}, {"cert": tmp_path / "missing.pem"}]
     for options in given:
@@ -68,32 +69,60 @@ def test_files_of_certificates_that_are_none(tmp_path: Path) -> None:
             Target("https://localhost", **options).tls()
 
 
-def test_an_offer_says_what_was_said_and_has_an_id() -> None:
-    offer = make_offer(("coin",), "VM", {"mates": 2, "timeout": "1m30s", "labels": None, "payload": None})
-    said = json.loads(offer.request.body)
-    assert said == {
-        "event": ["coin"], "actor": "VM", "mates": 2, "timeout": "1m30s", "payload": None, "id": offer.id
-    }  # fmt: skip
+def test_an_offer_has_the_given_options_and_an_id() -> None:
+    offer = make_offer(("coin",), "VM", None, {"mates": 2, "timeout": "1m30s", "labels": None, "selector": ""})
+    assert offer.request.path == "/event"
+    assert json.loads(offer.request.body) == {
+        "event": ["coin"],
+        "actor": "VM",
+        "payload": None,
+        "mates": 2,
+        "timeout": "1m30s",
+        "selector": "",
+        "id": offer.id,
+    }
     assert offer.timeout_s == 90
     assert len({make_id() for _ in range(100)}) == 100
 
 
+def test_labels_as_a_text_are_sent_in_the_query() -> None:
+    """The server reads the text there, so that its syntax and its errors are those of a URL."""
+    offer = make_offer(("coin",), "VM", "", {"labels": "tier=gold, zone=ä"})
+    assert parse_qs(urlsplit(offer.request.path).query) == {"labels": ["tier=gold, zone=ä"]}
+    assert "labels" not in json.loads(offer.request.body)
+
+
+def test_a_roster_can_be_a_text_or_any_iterable() -> None:
+    for expect in ("BEN, CLARA", ["BEN", "CLARA"], (name for name in ("BEN", "CLARA"))):
+        assert make_offer(("start",), "ANNA", "", {"expect": expect}).other_actors == ("BEN", "CLARA")
+
+
 @pytest.mark.parametrize(
-    ("parameter", "options"),
+    ("parameter", "payload", "options"),
     [
-        ("payload", {"payload": {1, 2}}),
-        ("payload", {"payload": float("nan")}),
-        ("payload", {"payload": "\ud800"}),
-        ("timeout", {"timeout": "soon"}),
-        ("timeout", {"timeout": True}),
+        ("payload", {1, 2}, {}),
+        ("payload", float("nan"), {}),
+        ("payload", "\ud800", {}),
+        ("labels", "", {"labels": "k=\ud800"}),
+        ("labels", "", {"labels": {1, 2}}),
+        ("timeout", "", {"timeout": "soon"}),
+        ("timeout", "", {"timeout": True}),
     ],
 )
-def test_what_cannot_be_asked_for(parameter: str, options: dict[str, Any]) -> None:
+def test_a_value_without_a_json_form_is_refused(parameter: str, payload: Any, options: OfferOptions) -> None:
     with pytest.raises(ParameterError) as caught:
-        make_offer(("coin",), "VM", options)
+        make_offer(("coin",), "VM", payload, options)
     assert caught.value.parameter == parameter
 
 
-def test_an_option_that_there_is_not() -> None:
-    with pytest.raises(TypeError, match=r"expected options out of payload, mates, .*, got mate$"):
-        make_offer(("coin",), "VM", {"mate": 1})
+def test_an_id_that_utf8_cannot_encode_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"^id: expected a text that UTF-8 can encode"):
+        make_withdrawal("\ud800", None)
+
+
+def test_an_unknown_option_is_a_type_error() -> None:
+    with Client("http://localhost") as client:
+        with pytest.raises(TypeError, match="unexpected keyword argument 'mate'"):
+            client.sync("coin", actor="VM", mate=1)  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match="unexpected keyword argument 'mate'"):
+            client.actor("VM").sync("coin", mate=1)  # type: ignore[call-arg]

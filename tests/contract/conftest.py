@@ -1,11 +1,11 @@
-"""Every test of the contract runs over every door."""
+"""Every contract test runs over every front end."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.front_ends import DOORS, Door
-from tests.contract.network_front_ends import NETWORK_DOORS
+from tests.contract.front_ends import FRONT_ENDS, FrontEnd
+from tests.contract.network_front_ends import NETWORK_FRONT_ENDS
 from tests.end_to_end.running import Server, running
 
 
@@ -15,12 +15,12 @@ def contract_server() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=[*DOORS, *NETWORK_DOORS])
-def door(request: pytest.FixtureRequest) -> Iterator[Door]:
-    if request.param in DOORS:
-        with DOORS[request.param]() as door:
-            yield door
+@pytest.fixture(params=[*FRONT_ENDS, *NETWORK_FRONT_ENDS])
+def front_end(request: pytest.FixtureRequest) -> Iterator[FrontEnd]:
+    if request.param in FRONT_ENDS:
+        with FRONT_ENDS[request.param]() as front_end:
+            yield front_end
     else:
         server = request.getfixturevalue("contract_server")
-        with NETWORK_DOORS[request.param](server.url) as door:
-            yield door
+        with NETWORK_FRONT_ENDS[request.param](server.url) as front_end:
+            yield front_end

@@ -1,8 +1,8 @@
-"""The doors through which a program comes to syncnet, as the contract tests use them.
+"""The front ends of syncnet inside one process, with one interface for the contract tests.
 
-A test is an ordinary function: it lets parties begin, each an offer of its own that waits in the background in the
-manner of its door (a task, a thread, a process), and asks each for its outcome. To add a door, write a class with the
-methods of `Door` and name it in `DOORS`.
+A test is an ordinary function. It starts parties: each makes one offer and waits in the background, in a task, a thread
+or a process, as its front end does. Then the test reads the outcome of each party. To add a front end, write a class
+with the methods of `FrontEnd` and add it to `FRONT_ENDS`.
 """
 
 import asyncio
@@ -18,54 +18,54 @@ import uvloop
 from syncnet import Sync, Syncnet
 from tests.end_to_end.running import until
 
-__all__ = ["DOORS", "Door", "Party"]
+__all__ = ["FRONT_ENDS", "FrontEnd", "Party"]
 
 T = TypeVar("T")
 
 PATIENCE_S = 30
-"""No outcome takes so long; a test that waits longer has failed."""
+"""A test that waits longer for an outcome has failed."""
 
 
 class Party(Protocol):
-    """One who made an offer, and waits for it in the background."""
+    """An actor that has made an offer and waits for its outcome in the background."""
 
     def outcome(self) -> Sync:
-        """Wait, and return the sync; or raise the error of syncnet that ended the offer, or that refused it."""
+        """Wait and return the sync, or raise the error that ended or refused the offer."""
 
     def cancel(self) -> None:
-        """Let it wait no longer, as parties of its kind are ended from outside: the offer is withdrawn by that."""
+        """Cancel the task, thread or process that waits; this withdraws the offer."""
 
 
-class Door(Protocol):
-    """One way to a world that is new, and that this door alone comes to."""
+class FrontEnd(Protocol):
+    """One front end, with namespaces that no other test uses."""
 
     def begin(self, *events: str, actor: str, **offer: Any) -> Party:
-        """Let a party make an offer; `offer` has the parameters of `syncnet.Syncnet.send`. Returns at once."""
+        """Start a party that makes an offer, and return at once; `offer` are options of `syncnet.Net.sync`."""
 
     def stats(self, namespace: str = "default") -> dict[str, Any]:
-        """Return the pending offers, as `GET /stats` tells them."""
+        """Return the pending offers, in the format of `GET /stats`."""
 
     def withdraw(self, id: str) -> bool:
-        """Withdraw the offer of that id; return whether it was pending."""
+        """Withdraw the offer with this id; return whether it is withdrawn."""
 
     def abort(self, **what: Any) -> int:
-        """Abort by `event`, `actor` or `id`, with `reason` and `by`; return how many offers it ended."""
+        """End offers by `event`, `actor` or `id`, with `reason` and `by`; return how many."""
 
 
-def until_pending(door: Door, offers: int) -> None:
-    """Wait until so many offers are pending in the default namespace."""
+def until_pending(front_end: FrontEnd, offers: int) -> None:
+    """Wait until this many offers are pending in the default namespace."""
 
     def pending() -> int:
-        return len({id for actors in door.stats().values() for ids in actors.values() for id in ids})
+        return len({id for actors in front_end.stats().values() for ids in actors.values() for id in ids})
 
     until(lambda: pending() == offers, lambda: f"{pending()} offers are pending, not {offers}")
 
 
-# --- inside a program --------------------------------------------------------------------------------------
+# --- in one process ----------------------------------------------------------------------------------------
 
 
 class _FutureParty:
-    """A party behind a future of another thread; cancelling the future ends it."""
+    """A party that another thread runs; cancelling the future cancels it."""
 
     def __init__(self, future: concurrent.futures.Future[Sync], ended: threading.Event) -> None:
         self._future, self._ended = future, ended
@@ -78,8 +78,8 @@ class _FutureParty:
         assert self._ended.wait(PATIENCE_S)
 
 
-class AsyncioDoor:
-    """Tasks of asyncio, on a loop in a thread of its own."""
+class AsyncioFrontEnd:
+    """Tasks of asyncio, on an event loop in a thread of its own."""
 
     def __init__(self, net: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._net, self._loop = net, loop
@@ -90,10 +90,10 @@ class AsyncioDoor:
         async def party() -> Sync:
             try:
                 if len(events) == 1:
-                    told: Sync = await self._net.sync(events[0], actor=actor, **offer)
+                    result: Sync = await self._net.sync(events[0], actor=actor, **offer)
                 else:
-                    told = await self._net.choose(*events, actor=actor, **offer)
-                return told
+                    result = await self._net.choose(*events, actor=actor, **offer)
+                return result
             finally:
                 ended.set()
 
@@ -103,34 +103,34 @@ class AsyncioDoor:
         return self._run(lambda: self._net.stats(namespace))
 
     def withdraw(self, id: str) -> bool:
-        told: bool = self._run(lambda: self._net.withdraw(id))
-        return told
+        result: bool = self._run(lambda: self._net.withdraw(id))
+        return result
 
     def abort(self, **what: Any) -> int:
-        told: int = self._run(lambda: self._net.abort(**what))
-        return told
+        result: int = self._run(lambda: self._net.abort(**what))
+        return result
 
     def _run(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result(PATIENCE_S)
 
 
 @contextlib.contextmanager
-def asyncio_door(net: Any, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> Iterator[Door]:
+def asyncio_front_end(net: Any, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> Iterator[FrontEnd]:
     loop = new_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    door = AsyncioDoor(net, loop)
+    front_end = AsyncioFrontEnd(net, loop)
     try:
-        yield door
+        yield front_end
     finally:
-        door._run(net.aclose) if hasattr(net, "aclose") else net.close()
+        front_end._run(net.aclose) if hasattr(net, "aclose") else net.close()
         loop.call_soon_threadsafe(loop.stop)
         thread.join(PATIENCE_S)
         loop.close()
 
 
-class TrioDoor:
-    """Tasks of trio, in a run in a thread of its own."""
+class TrioFrontEnd:
+    """Tasks of trio, in a thread of their own."""
 
     def __init__(self, net: Any, token: trio.lowlevel.TrioToken, nursery: trio.Nursery) -> None:
         self._net, self._token, self._nursery = net, token, nursery
@@ -159,12 +159,12 @@ class TrioDoor:
         return trio.from_thread.run(self._net.stats, namespace, trio_token=self._token)
 
     def withdraw(self, id: str) -> bool:
-        told: bool = trio.from_thread.run(self._net.withdraw, id, trio_token=self._token)
-        return told
+        result: bool = trio.from_thread.run(self._net.withdraw, id, trio_token=self._token)
+        return result
 
     def abort(self, **what: Any) -> int:
-        told: int = trio.from_thread.run(lambda: self._net.abort(**what), trio_token=self._token)
-        return told
+        result: int = trio.from_thread.run(lambda: self._net.abort(**what), trio_token=self._token)
+        return result
 
 
 class _TrioParty(_FutureParty):
@@ -180,34 +180,34 @@ class _TrioParty(_FutureParty):
 
 
 @contextlib.contextmanager
-def trio_door(net: Any) -> Iterator[Door]:
-    doors: concurrent.futures.Future[TrioDoor] = concurrent.futures.Future()
+def trio_front_end(net: Any) -> Iterator[FrontEnd]:
+    front_ends: concurrent.futures.Future[TrioFrontEnd] = concurrent.futures.Future()
 
     async def run() -> None:
         async with trio.open_nursery() as nursery:
-            doors.set_result(TrioDoor(net, trio.lowlevel.current_trio_token(), nursery))
+            front_ends.set_result(TrioFrontEnd(net, trio.lowlevel.current_trio_token(), nursery))
             await trio.sleep_forever()
 
-    token_and_scope: list[trio.CancelScope] = []
+    scopes: list[trio.CancelScope] = []
 
     async def run_in_scope() -> None:
         with trio.CancelScope() as scope:
-            token_and_scope.append(scope)
+            scopes.append(scope)
             await run()
 
     thread = threading.Thread(target=trio.run, args=(run_in_scope,))
     thread.start()
-    door = doors.result(PATIENCE_S)
+    front_end = front_ends.result(PATIENCE_S)
     try:
-        yield door
+        yield front_end
     finally:
-        trio.from_thread.run(net.aclose, trio_token=door._token) if hasattr(net, "aclose") else net.close()
-        door._token.run_sync_soon(token_and_scope[0].cancel)
+        trio.from_thread.run(net.aclose, trio_token=front_end._token) if hasattr(net, "aclose") else net.close()
+        front_end._token.run_sync_soon(scopes[0].cancel)
         thread.join(PATIENCE_S)
 
 
-class ThreadDoor:
-    """Threads, one to each party."""
+class ThreadFrontEnd:
+    """Threads, one for each party."""
 
     def __init__(self, net: Any) -> None:
         self._net = net
@@ -220,16 +220,16 @@ class ThreadDoor:
         return _ThreadParty(made)
 
     def stats(self, namespace: str = "default") -> dict[str, Any]:
-        told: dict[str, Any] = self._net.stats(namespace)
-        return told
+        result: dict[str, Any] = self._net.stats(namespace)
+        return result
 
     def withdraw(self, id: str) -> bool:
-        told: bool = self._net.withdraw(id)
-        return told
+        result: bool = self._net.withdraw(id)
+        return result
 
     def abort(self, **what: Any) -> int:
-        told: int = self._net.abort(**what)
-        return told
+        result: int = self._net.abort(**what)
+        return result
 
 
 class _ThreadParty:
@@ -254,7 +254,7 @@ class _ThreadParty:
 
 
 class _Refused:
-    """A party whose offer was never made."""
+    """A party whose offer was refused at once."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -267,15 +267,15 @@ class _Refused:
 
 
 @contextlib.contextmanager
-def thread_door() -> Iterator[Door]:
+def thread_front_end() -> Iterator[FrontEnd]:
     with Syncnet() as net:
-        yield ThreadDoor(net.blocking)
+        yield ThreadFrontEnd(net.blocking)
 
 
-DOORS: dict[str, Callable[[], contextlib.AbstractContextManager[Door]]] = {
-    "asyncio": lambda: asyncio_door(Syncnet(), asyncio.new_event_loop),
-    "uvloop": lambda: asyncio_door(Syncnet(), uvloop.new_event_loop),
-    "trio": lambda: trio_door(Syncnet()),
-    "threads": thread_door,
+FRONT_ENDS: dict[str, Callable[[], contextlib.AbstractContextManager[FrontEnd]]] = {
+    "asyncio": lambda: asyncio_front_end(Syncnet(), asyncio.new_event_loop),
+    "uvloop": lambda: asyncio_front_end(Syncnet(), uvloop.new_event_loop),
+    "trio": lambda: trio_front_end(Syncnet()),
+    "threads": thread_front_end,
 }
-"""Every door, by name. A context manager opens it on a fresh world, and closes both."""
+"""The front ends by name. Each is a context manager that makes a new `Syncnet` and closes it."""

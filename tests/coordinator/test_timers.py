@@ -44,7 +44,7 @@ def wheel() -> Wheel:
 
 
 def test_a_timer_fires_once_never_early_and_at_most_a_slot_late() -> None:
-    print(f"SYNCNET_SEED={SEED}")  # noqa: T201
+    print(f"SYNCNET_SEED={SEED}")
     chance = random.Random(SEED)
     wheel = Wheel()
     due: dict[str, int] = {}
@@ -140,7 +140,7 @@ def test_timers_that_were_removed_take_no_memory(wheel: Wheel, step_ns: int) -> 
 
 def test_a_model_of_plain_lists_fires_the_same() -> None:
     """Timers are added and removed at random, enough of them that emptied slots are forgotten again and again."""
-    print(f"SYNCNET_SEED={SEED}")  # noqa: T201
+    print(f"SYNCNET_SEED={SEED}")
     chance = random.Random(SEED)
     wheel = Wheel()
     live: dict[str, int] = {}

@@ -357,7 +357,7 @@ class Life:
 
 
 def test_random_sequences_of_events_follow_the_table() -> None:
-    print(f"SYNCNET_SEED={SEED}")  # noqa: T201
+    print(f"SYNCNET_SEED={SEED}")
     chance = random.Random(SEED)
     seen: set[tuple[State, Event]] = set()
     for _ in range(400):
@@ -370,7 +370,7 @@ def test_random_sequences_of_events_follow_the_table() -> None:
                 if life.state is State.ENDED:
                     break
         except AssertionError:
-            print([event.value for event in life.events])  # noqa: T201
+            print([event.value for event in life.events])
             raise
         if life.state is State.ENDED:
             assert life.server.coordinator.fire_due_timers() == -1

@@ -7,29 +7,11 @@ from collections.abc import Iterable, Mapping
 from itertools import combinations
 
 from syncnet.core.commands import Offer
+from tests.core import plain_selectors
 
 
 def selects(offer: Offer, labels: Mapping[str, str]) -> bool:
-    for requirement in offer.selector.requirements:
-        value = labels.get(requirement.key)
-        match requirement.operator:
-            case "=" | "in":
-                matches = value is not None and value in requirement.values
-            case "!=" | "notin":
-                matches = value is None or value not in requirement.values
-            case "exists":
-                matches = value is not None
-            case "!":
-                matches = value is None
-            case ">":
-                matches = value is not None and value.isdecimal() and int(value) > int(requirement.values[0])
-            case "<":
-                matches = value is not None and value.isdecimal() and int(value) < int(requirement.values[0])
-            case other:
-                raise AssertionError(other)
-        if not matches:
-            return False
-    return True
+    return plain_selectors.selects(str(offer.selector), labels)
 
 
 def compatible(a: Offer, b: Offer, event: str) -> bool:

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 
 from syncnet.core.commands import Offer
+from tests.core.counted import CountedKey
 from tests.core.offers import offer
 
 
@@ -16,7 +17,7 @@ def random_graph(offers: int, mates: int, density: float, seed: int) -> Iterator
     rng = random.Random(seed)
     for number in range(offers):
         forbidden = [f"!n{other}" for other in range(number) if rng.random() > density]
-        labels = {f"n{number}": ""}
+        labels: dict[str, str] = {CountedKey(f"n{number}"): ""}
         yield offer(f"A{number}", labels=labels, mates=mates, selector=",".join(forbidden))
 
 
@@ -25,4 +26,4 @@ def many_mates(offers: int, seed: int) -> Iterator[Offer]:
     rng = random.Random(seed)
     for number, one in enumerate(random_graph(offers, 1, 0.5, seed)):
         mates = rng.randint(5, offers)
-        yield offer(f"A{number}", labels={f"n{number}": ""}, mates=mates, selector=str(one.selector))
+        yield offer(f"M{number}", labels={CountedKey(f"n{number}"): ""}, mates=mates, selector=str(one.selector))

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from syncnet.core.commands import Offer
-from syncnet.core.effects import Effect, Synced
+from syncnet.core.effects import Effect, Replayed, SearchExhausted, Synced, TimedOut, offers_of
+from syncnet.core.machine import Machine
 from syncnet.core.selectors import parse_selector
 from syncnet.core.validation import make_offer
 
@@ -46,3 +47,38 @@ def offer(
 def synced(effects: Iterable[Effect]) -> list[list[str]]:
     """The syncs among effects, each as the ids of its members by arrival."""
     return [[member.id for member in effect.members] for effect in effects if isinstance(effect, Synced)]
+
+
+def described(effect: Effect) -> list[object]:
+    """All that an effect says, as plain values: unlike `==` it compares arrival numbers and weights too."""
+    said: list[object] = [type(effect).__name__]
+    match effect:
+        case Synced():
+            said += [effect.at_ns, effect.namespace, effect.event, effect.sync]
+        case TimedOut():
+            said += [effect.at_ns, effect.present, effect.missing, effect.missing_actors]
+        case SearchExhausted():
+            said += [effect.at_ns, effect.event, effect.steps]
+        case Replayed():
+            said += described(effect.outcome)
+        case _:
+            said += [
+                getattr(effect, name) for name in ("at_ns", "code", "cause", "by", "reason") if hasattr(effect, name)
+            ]
+    offers = offers_of(effect) if isinstance(effect, Synced) else (effect.offer,)
+    return [*said, *map(fields_of, offers)]
+
+
+def fields_of(offer: Offer) -> list[object]:
+    """All fields of an offer, without its waiter and its timer."""
+    spec = offer.spec
+    return [
+        *(offer.id, offer.arrival, offer.at_ns, offer.named, offer.payload, offer.payload_bytes, offer.weight_bytes),
+        *(spec.namespace, spec.events, spec.actor, spec.mates, spec.roster, list(spec.labels.items())),
+        *(str(spec.selector), spec.timeout_ns, spec.linger_ns, spec.owner, spec.steps, spec.weight_bytes),
+    ]
+
+
+def steps_used(machine: Machine) -> int:
+    """The steps of the search for the offer that arrived last."""
+    return machine.limits.search_steps_max - machine._search._steps.left

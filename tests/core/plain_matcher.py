@@ -6,10 +6,11 @@ It makes the same search as `syncnet.core.matching` without optimizations, so it
 from collections.abc import Iterable
 
 from syncnet.core.commands import Offer
+from tests.core.plain_selectors import selects
 
 
 def compatible(one: Offer, other: Offer) -> bool:
-    if not (one.selector.matches(other.labels) and other.selector.matches(one.labels)):
+    if not (selects(str(one.selector), other.labels) and selects(str(other.selector), one.labels)):
         return False
     for first, second in ((one, other), (other, one)):
         if first.roster and (second.actor == first.actor or second.actor not in first.roster):

@@ -1,4 +1,4 @@
-"""What an offer may be: the defaults of semantics.md, and what is refused, with which words."""
+"""Which offers are valid: the defaults of semantics.md, and the messages for invalid values."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def test_labels_are_added_to_the_default_and_may_set_actor() -> None:
     assert make(labels={"actor": "X"}).labels == {"actor": "X"}
 
 
-def test_a_roster_stands_for_mates_and_selector() -> None:
+def test_a_roster_replaces_mates_and_selector() -> None:
     offer = make(expect=["B", "A"])
     assert (offer.roster, offer.mates, str(offer.selector)) == (("A", "B", "VM"), 2, "")
     assert make(expect=["VM", "B", "A"]).roster == offer.roster
@@ -64,7 +64,9 @@ def test_a_roster_stands_for_mates_and_selector() -> None:
         ({"namespace": "a/b"}, "namespace", 'got "a/b"'),
     ],
 )
-def test_what_is_refused(given: dict[str, Any], parameter: str, message: str) -> None:
+def test_an_invalid_value_raises_an_error_that_names_the_parameter(
+    given: dict[str, Any], parameter: str, message: str
+) -> None:
     with pytest.raises(ParameterError) as caught:
         make(**given)
     assert caught.value.parameter == parameter

@@ -1,4 +1,4 @@
-"""Why an offer still waits, said for each other offer of its events."""
+"""Why an offer is still pending, with a reason for each other offer of its events."""
 
 import pytest
 
@@ -10,10 +10,10 @@ from tests.core.offers import offer
 
 
 def reasons(one: Offer, *others: Offer) -> list[tuple[str, str]]:
-    """What is said of each other offer, after all have arrived and none has synced."""
+    """The reason for each other offer, after all have arrived and none has synced."""
     machine = Machine()
     for each in (*others, one):
-        assert len(machine.apply(each)) == 1, "nobody syncs in this story"
+        assert len(machine.apply(each)) == 1, "no offer syncs in these examples"
     return [(relation.other.id, relation.reason) for relation in explain(one, machine.pending("default")).relations]
 
 
@@ -21,7 +21,7 @@ CUST = offer("CUST")
 GOLD = offer("VM", labels={"tier": "gold"})
 OTHER_A = offer("A", id="2", selector="")
 
-STORIES: list[tuple[Offer, Offer, str]] = [
+EXAMPLES: list[tuple[Offer, Offer, str]] = [
     (CUST, offer("VM", selector="actor=BOB"), "its selector actor=BOB rejects your label actor=CUST"),
     (CUST, offer("VM", selector="tier=gold,actor"), "its selector tier=gold rejects your label (no tier)"),
     (offer("CUST", selector="!tier"), GOLD, "your selector !tier rejects its label tier=gold"),
@@ -38,12 +38,12 @@ STORIES: list[tuple[Offer, Offer, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("one", "other", "reason"), STORIES, ids=[story[2] for story in STORIES])
-def test_why_two_are_not_together(one: Offer, other: Offer, reason: str) -> None:
+@pytest.mark.parametrize(("one", "other", "reason"), EXAMPLES, ids=[example[2] for example in EXAMPLES])
+def test_the_reason_why_two_offers_have_not_synced(one: Offer, other: Offer, reason: str) -> None:
     assert reasons(one, other) == [(other.id, reason)]
 
 
-def test_those_who_are_compatible_with_it_but_not_with_each_other() -> None:
+def test_offers_that_are_compatible_with_it_but_not_with_each_other() -> None:
     waiting = reasons(offer("A", mates=2), offer("B", mates=2, selector="actor!=C"), offer("C", mates=2))
     assert waiting == [("B", "compatible; 1 of 2 mates present"), ("C", "compatible; 1 of 2 mates present")]
 
@@ -56,7 +56,7 @@ def test_a_choice_is_explained_under_each_of_its_events() -> None:
     assert said == [("tea", "T", True), ("tea", "M", True), ("milk", "M", True)]
 
 
-def test_near_misses_of_the_events_name() -> None:
+def test_events_with_a_similar_name_are_listed() -> None:
     explanation = explain(
         CUST, [CUST, offer("VM", "coins"), offer("X", "chocolate"), offer("Y", "Coin"), offer("Z", "conin")]
     )
@@ -64,7 +64,7 @@ def test_near_misses_of_the_events_name() -> None:
     assert set(explanation.near_events) == {"coins", "Coin", "conin"}
 
 
-def test_it_is_bounded() -> None:
+def test_the_number_of_reported_offers_is_limited() -> None:
     others = [offer(f"A{n}", selector="actor=X") for n in range(EXPLAINED_OFFERS_MAX + 7)]
     explanation = explain(CUST, others)
     assert len(explanation.relations) == EXPLAINED_OFFERS_MAX

@@ -1,6 +1,6 @@
-"""The machine against every subset: small worlds, all that can be said in an offer (G1, G2, G3, G5, G6).
+"""The machine against every subset: few offers, all that can be said in an offer (G1, G2, G3, G5, G6).
 
-Worlds have up to 8 pending offers, 3 events, 0 to 4 mates, mixed selectors, rosters and choices.
+Up to 8 pending offers, 3 events, 0 to 4 mates, mixed selectors, rosters and choices.
 """
 
 import os
@@ -38,7 +38,7 @@ SELECTORS = st.none() | st.sampled_from(
 )
 
 
-class World(RuleBasedStateMachine):
+class MachineAndBruteForce(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.pending: list[Offer] = []
@@ -83,7 +83,7 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: self.ended)
     @rule(data=st.data())
     def end_what_has_ended(self, data: st.DataObject) -> None:
-        """G6: nothing happens to an offer that is over."""
+        """G6: nothing happens to an offer that has ended."""
         gone = data.draw(st.sampled_from(sorted(self.ended)))
         assert self.machine.apply(Withdraw(1, "default", gone, Cause.WITHDRAWN)) == ()
         assert self.machine.apply(Expire(1, "default", gone)) == ()
@@ -107,6 +107,7 @@ class World(RuleBasedStateMachine):
         first, *more = self.machine.apply(newcomer)
         assert isinstance(first, Pending)
         assert first.offer == newcomer
+        assert newcomer.arrival > max([each.arrival for each in self.pending], default=0)
         self.pending.append(newcomer)
         wanted: list[Effect] = []
         if expected is not None:
@@ -117,18 +118,18 @@ class World(RuleBasedStateMachine):
         assert more == wanted
 
     def end(self, offers: list[Offer]) -> None:
-        """G1: whoever has ended once is in no later sync, because `arrive` never sees it again."""
+        """G1: an offer that has ended is in no later sync, because `arrive` never sees it again."""
         for each in offers:
             assert each.id not in self.ended
             self.ended.add(each.id)
             self.pending.remove(each)
 
 
-World.TestCase.settings = settings(
+MachineAndBruteForce.TestCase.settings = settings(
     max_examples=int(os.environ.get("SYNCNET_EXAMPLES", "250")),
     stateful_step_count=40,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-TestWorld = World.TestCase
+TestMachineAndBruteForce = MachineAndBruteForce.TestCase

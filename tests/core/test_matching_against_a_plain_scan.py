@@ -1,8 +1,8 @@
-"""The indexed matcher against a plain scan of the same rules: thousands of random offers and withdrawals.
+"""The machine against a plain search by the same rules: thousands of random offers and withdrawals.
 
-A world has a style of its own: how many events, actors and labels there are, which selectors are in fashion, how often
-a roster or a choice is made, how many offers ask for no more than the defaults. `SYNCNET_WORLDS` says how many worlds;
-`make sim` runs many. A world is named by its seed, and `SYNCNET_SEED` is that of the first.
+Each run has a style: how many events, actors and labels there are, which selectors are used, how often an offer has a
+roster or a choice, how many offers have the defaults. `SYNCNET_WORLDS` is the number of runs; `make sim` makes many. A
+run is named by its seed, and `SYNCNET_SEED` is the seed of the first.
 """
 
 import os

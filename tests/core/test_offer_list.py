@@ -1,4 +1,4 @@
-"""Few pending offers of an event are scanned, many are indexed; the results are the same, and only the number decides."""
+"""Few pending offers of an event are scanned, many are indexed. The results are the same; only the number decides."""
 
 import random
 
@@ -8,7 +8,7 @@ from syncnet.core.commands import Abort, Cause, Expire, Withdraw
 from syncnet.core.effects import Aborted, SearchExhausted, TimedOut
 from syncnet.core.limits import SCANNED_OFFERS_MAX, Limits
 from syncnet.core.machine import Machine
-from syncnet.core.matching import Steps, _IndexWalk, _scan
+from syncnet.core.matching import Steps, _IndexWalk, _scan, compatible_offers
 from syncnet.core.offer_list import OfferList
 from tests.core.offers import offer, synced
 from tests.core.test_matching_against_a_plain_scan import FIRST_SEED, WORLDS, Style
@@ -48,18 +48,27 @@ def test_an_index_is_made_of_many_offers_and_dropped_when_none_is_pending() -> N
         assert offers.index is None
         offers.add(one)
     assert offers.index is not None
-    assert offers.is_long
     offers.remove(made[0])
-    assert not offers.is_long
+    assert offers.index is not None, "it is kept until no offer is pending"
+    assert list(offers.offers.values()) == made[1:]
     machine = Machine()
     for one in made:
         machine.apply(offer("A", id=one.id))
     machine.apply(Abort(0, "default", "coin", "", "", "ops", "because"))
     assert machine.pending_total == 0
     assert machine._namespaces == {}
+    for one in made:
+        machine.apply(offer("A", id=one.id))
+    lists = machine._namespaces["default"].lists
+    assert lists["coin"].index is not None
+    machine.apply(offer("B", "tea", id="tea"))
+    machine.apply(Abort(0, "default", "coin", "", "", "ops", "because"))
+    assert list(lists) == ["tea"], "the list is dropped with its index"
+    machine.apply(offer("A", id="1"))
+    assert lists["coin"].index is None
 
 
-def test_g5_the_oldest_offer_goes_first_whether_the_list_is_short_or_long() -> None:
+def test_g5_the_oldest_offer_syncs_first_whether_the_list_is_short_or_long() -> None:
     for length in (4, SCANNED_OFFERS_MAX + 4):
         machine = Machine()
         for number in range(1, length + 1):
@@ -73,7 +82,7 @@ def test_g5_the_oldest_offer_goes_first_whether_the_list_is_short_or_long() -> N
         assert machine.pending_total == length - 4
 
 
-def test_a_timeout_among_offers_of_the_same_actor_reports_nobody_present() -> None:
+def test_a_timeout_among_offers_of_the_same_actor_reports_no_actor_as_present() -> None:
     for length in (2, SCANNED_OFFERS_MAX + 2):
         machine = Machine()
         for number in range(1, length + 1):
@@ -100,3 +109,24 @@ def test_g3_offers_of_an_exhausted_search_are_found_by_a_restored_machine_too() 
         effects = machine.apply(offer(actor, id=f"{actor}2"))
         assert synced(effects) == [[mate, f"{actor}2"]]
         assert restored.apply(offer(actor, id=f"{actor}2")) == effects
+
+
+def test_g4_the_present_offers_do_not_depend_on_history_even_where_the_steps_are_used_up() -> None:
+    """Two lists of the same offers: in one a class is listed early, because an offer of it was there before."""
+    made = []
+    for number in range(1, 61):
+        one = offer(f"A{number % 50}", id=str(number), selector="")
+        one.arrival = number
+        made.append(one)
+    grown, restored = OfferList(), OfferList()
+    for one in made:
+        grown.add(one)
+    for one in made[:10]:
+        grown.remove(one)
+    for one in made[10:]:
+        restored.add(one)
+    for steps in (10, 25, 50, 100, 10_000):
+        found = [compatible_offers(offers, made[-1], 30, Steps(steps)) for offers in (grown, restored)]
+        assert found[0] == found[1]
+        assert found[0] == sorted(found[0], key=lambda one: one.arrival)
+    assert len(found[0]) == 30

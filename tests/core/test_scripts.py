@@ -68,8 +68,8 @@ def command(line: str) -> Command:
 
 def written(effect: Effect) -> str:
     match effect:
-        case Pending(offer, arrival):
-            return f"pending {arrival} {offer.id}"
+        case Pending(offer):
+            return f"pending {offer.arrival} {offer.id}"
         case Synced():
             return f"synced {effect.sync} {effect.event}: {' '.join(member.id for member in effect.members)}"
         case Withdrawn(_, offer, cause):
@@ -87,7 +87,7 @@ def written(effect: Effect) -> str:
         case Attached(offer):
             return f"attached {offer.id}"
         case Replayed(offer, outcome):
-            return f"retold {offer.id}: {written(outcome)}"
+            return f"replayed {offer.id}: {written(outcome)}"
         case Refused(offer, code, _):
             return f"refused {offer.id} {code}"
 
@@ -100,7 +100,7 @@ def run(script: str) -> str:
     expecting = False
     for line in [*script.splitlines(), ""]:
         if expecting and line:
-            continue  # an expected effect of before
+            continue  # an effect that was expected before
         if expecting:
             out += effects
             effects, expecting = [], False

@@ -25,7 +25,7 @@ def test_g9_a_killed_server_loses_no_outcome_that_a_client_got() -> None:
         processes.end_clients()
         processes.read_trace(all_syncs=True)
         summary = processes.check()
-    print(processes.kills, "kills:", summary)  # noqa: T201 - shown if the test fails, or with -s
+    print(processes.kills, "kills:", summary)
     assert summary["syncs"] > 10 * KILLS
     assert summary["larger_syncs"] > KILLS
     assert summary["repeated_after_outcome"] > 10 * KILLS
@@ -54,7 +54,7 @@ def test_g7_clients_get_the_same_outcomes_when_connections_are_cut_and_clients_k
         processes.read_trace(all_syncs=True)
         cuts = processes.end_proxy()
         summary = processes.check()
-    print(processes.kills, "kills:", cuts, summary)  # noqa: T201 - shown if the test fails, or with -s
+    print(processes.kills, "kills:", cuts, summary)
     assert min(cuts[each] for each in ("cut", "half-close", "reset", "end", "pause")) > KILLS
     assert summary["syncs"] > 10 * KILLS
     assert summary["abandoned"] > 0

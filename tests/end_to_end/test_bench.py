@@ -1,4 +1,4 @@
-"""`syncnet bench`: a load on a real server, and what it says where that goes wrong."""
+"""`syncnet bench`: a load on a real server, and its reports of errors."""
 
 import asyncio
 import contextlib
@@ -48,26 +48,26 @@ def syncs(server: Server, namespace: str) -> int:
     return int(server.client.get("/stats", params={"namespace": namespace}).headers["syncnet-syncs"])
 
 
-def until_it_meets(server: Server, namespace: str, process: "subprocess.Popen[str]") -> None:
-    """Wait until the load goes; the first sync is that of the offer made alone before it."""
+def until_it_syncs(server: Server, namespace: str, process: "subprocess.Popen[str]") -> None:
+    """Wait until the load has begun; the first sync is that of the one offer before it."""
     until(lambda: syncs(server, namespace) > 20, lambda: f"no syncs; the bench has ended with {process.poll()}")
 
 
 def test_the_table(server: Server) -> None:
     status, out, err = run(server.url, "--duration", "300ms", "--concurrency", "8")
-    assert (status, err) == (0, "")  # standard error is a pipe: no bar
-    head, second, _, columns, common, last_arrival, _, errors = out.splitlines()
+    assert (status, err) == (0, "")  # standard error is a pipe, so there is no progress bar
+    head, second, _, columns, response, last_arrival, _, errors = out.splitlines()
     match = re.fullmatch(
-        rf"{server.url}, namespace (bench-[0-9a-f]{{8}}): 1 mate, 8 connections, as fast as it goes, [0-9.]+ s", head
+        rf"{server.url}, namespace (bench-[0-9a-f]{{8}}): 1 mate, 8 connections, as fast as possible, [0-9.]+ s", head
     )
     assert match is not None
-    met = int(second.split()[0].replace(",", ""))
-    assert met > 0
+    synced = int(second.split()[0].replace(",", ""))
+    assert synced > 0
     assert columns.split() == ["ms", "p50", "p90", "p99", "p99.9", "max", "count"]
-    assert common.split()[-1] == f"{2 * met:,}"
-    assert last_arrival.split()[-1] == f"{met:,}"
+    assert response.split()[-1] == f"{2 * synced:,}"
+    assert last_arrival.split()[-1] == f"{synced:,}"
     assert errors == "errors: none"
-    assert syncs(server, match[1]) == met + 1  # and the one alone
+    assert syncs(server, match[1]) == synced + 1  # one offer is made before the load
     assert server.pending(match[1]) == 0
 
 
@@ -77,21 +77,23 @@ def test_json_for_scripts(server: Server, words: list[str], request: pytest.Fixt
     given = ["--duration", "300ms", "--namespace", namespace, "--concurrency", "6", "--output", "json"]
     status, out, err = run(server.url, *given, *(words or ["--mates", "2"]))
     assert (status, err) == (0, "")
-    said = json.loads(out)
-    assert said["url"] == server.url
-    assert said["namespace"] == namespace
-    assert said["syncs"] == syncs(server, namespace) - 1 > 0
-    assert said["exchanges"] == said["syncs"] * (said["mates"] + 1) == said["latency_ms"]["asking_to_answer"]["count"]
-    assert said["syncs"] == said["latency_ms"]["last_arrival_to_answer"]["count"]
-    assert (said["errors"], said["withdrawn"], said["is_interrupted"]) == ({}, 0, False)
+    document = json.loads(out)
+    assert document["url"] == server.url
+    assert document["namespace"] == namespace
+    assert document["syncs"] == syncs(server, namespace) - 1 > 0
+    latency_ms = document["latency_ms"]
+    assert document["exchanges"] == document["syncs"] * (document["mates"] + 1)
+    assert document["exchanges"] == latency_ms["request_to_response"]["count"]
+    assert document["syncs"] == latency_ms["last_arrival_to_response"]["count"]
+    assert (document["errors"], document["withdrawn"], document["is_interrupted"]) == ({}, 0, False)
     if words == ["--rate", "200"]:
-        assert said["exchanges"] + said["not_asked"] == 60
+        assert document["exchanges"] + document["not_sent"] == 60
     page = DOCUMENT.read_text()
-    for name in (*said, *said["latency_ms"], *said["latency_ms"]["asking_to_answer"]):
+    for name in (*document, *latency_ms, *latency_ms["request_to_response"]):
         assert f"`{name}`" in page
 
 
-def test_the_bar_on_a_terminal(server: Server) -> None:
+def test_the_progress_bar_on_a_terminal(server: Server) -> None:
     ours, theirs = pty.openpty()
     process = start(server.url, "--duration", "1s", "--concurrency", "2", stderr=theirs)
     os.close(theirs)
@@ -106,7 +108,7 @@ def test_the_bar_on_a_terminal(server: Server) -> None:
     assert re.search(rb"\[#+\] +100% +[0-9,]+ syncs, 0 errors", shown)
 
 
-def test_wrong_words(server: Server) -> None:
+def test_wrong_arguments(server: Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"
     for words, status, said in (
@@ -125,7 +127,7 @@ def test_wrong_words(server: Server) -> None:
         assert said in err
 
 
-def test_more_connections_than_files_may_be_open(server: Server) -> None:
+def test_more_connections_than_open_files_are_allowed(server: Server) -> None:
     script = f"ulimit -n 200; exec {sys.executable} -m syncnet bench {server.url} --concurrency 1000"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 2
@@ -139,38 +141,38 @@ def test_more_connections_than_files_may_be_open(server: Server) -> None:
         (signal.SIGTERM, {"connection-lost", "unreachable", "mate-failed", "draining"}),
     ],
 )
-def test_a_server_that_ends_in_the_middle(signum: int, kinds: set[str]) -> None:
+def test_a_server_that_stops_during_the_run(signum: int, kinds: set[str]) -> None:
     with running("--log-format", "none") as server:
         process = start(server.url, "--duration", "3s", "--namespace", "n", "--output", "json")
-        until_it_meets(server, "n", process)
+        until_it_syncs(server, "n", process)
         server.process.send_signal(signum)
         status, out, err = finished(process)
     assert (status, err) == (7, "")
-    said = json.loads(out)
-    assert said["syncs"] > 0
-    assert set(said["errors"]) <= kinds
-    assert said["errors"]["unreachable"]["first"]
-    assert said["duration_s"] >= 3
+    document = json.loads(out)
+    assert document["syncs"] > 0
+    assert set(document["errors"]) <= kinds
+    assert document["errors"]["unreachable"]["first"]
+    assert document["duration_s"] >= 3
 
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_g6_who_is_interrupted_shows_what_there_is_and_leaves_nothing(signum: int, status: int) -> None:
-    """The server stands still when the signal comes: offers are on their way, and must be gone when it goes on."""
+def test_g6_an_interrupted_run_prints_its_figures_and_leaves_no_offer_pending(signum: int, status: int) -> None:
+    """The server is stopped when the signal comes, so offers are in flight; none may be pending when it continues."""
     with running("--log-format", "none") as server:
         words = ["--duration", "10m", "--timeout", "10m", "--namespace", "n", "--output", "json"]
         process = start(server.url, *words)
-        until_it_meets(server, "n", process)
+        until_it_syncs(server, "n", process)
         server.process.send_signal(signal.SIGSTOP)
         process.send_signal(signum)
         found, out, err = finished(process)
         server.process.send_signal(signal.SIGCONT)
         server.until_pending(0, "n")
     assert (found, err) == (status, "")
-    said = json.loads(out)
-    assert said["is_interrupted"] is True
-    assert said["syncs"] > 20
-    assert said["withdrawn"] > 0
-    assert said["errors"] == {}
+    document = json.loads(out)
+    assert document["is_interrupted"] is True
+    assert document["syncs"] > 20
+    assert document["withdrawn"] > 0
+    assert document["errors"] == {}
 
 
 def load_of(server: Server, **plan: Any) -> Load:
@@ -180,7 +182,7 @@ def load_of(server: Server, **plan: Any) -> Load:
 
 @pytest.mark.anyio
 async def test_times_count_from_the_intended_moment(fresh_server: Server) -> None:
-    """The server stands still for half a second: whoever was due meanwhile has waited since they were due."""
+    """The server is stopped for half a second; exchanges that were due in it count from when they were due."""
     load = load_of(fresh_server, rate=100.0, duration_s=1.0, timeout_s=30.0)
     fresh_server.process.send_signal(signal.SIGSTOP)
     running_load = asyncio.create_task(load.run())
@@ -188,15 +190,15 @@ async def test_times_count_from_the_intended_moment(fresh_server: Server) -> Non
         await asyncio.sleep(0.001)
     fresh_server.process.send_signal(signal.SIGCONT)
     figures = await running_load
-    assert figures.asking.total + figures.not_asked == 100
-    # Due in the first 300 ms were 30 exchanges; those of them that were asked for have waited for 200 ms or more.
-    slow = max(1, 30 - figures.not_asked)
-    assert figures.asking.at_s((figures.common.total - slow + 1) / figures.common.total) >= 0.2
+    assert figures.response.total + figures.not_sent == 100
+    # 30 exchanges were due in the first 300 ms; those of them that were sent have waited for 200 ms or more.
+    slow = max(1, 30 - figures.not_sent)
+    assert figures.response.at_s((figures.response.total - slow + 1) / figures.response.total) >= 0.2
     assert not figures.errors
 
 
 @pytest.mark.anyio
-async def test_what_was_due_and_not_asked_for_is_told(fresh_server: Server) -> None:
+async def test_exchanges_that_were_due_and_never_sent_are_counted(fresh_server: Server) -> None:
     load = load_of(fresh_server, rate=100.0, duration_s=0.5, timeout_s=30.0)
     fresh_server.process.send_signal(signal.SIGSTOP)
     running_load = asyncio.create_task(load.run())
@@ -204,23 +206,23 @@ async def test_what_was_due_and_not_asked_for_is_told(fresh_server: Server) -> N
         await asyncio.sleep(0.001)
     fresh_server.process.send_signal(signal.SIGCONT)
     figures = await running_load
-    assert (figures.syncs, figures.not_asked) == (1, 48)
-    assert figures.asking.at_s(0.01) >= 0.5
+    assert (figures.syncs, figures.not_sent) == (1, 48)
+    assert figures.response.at_s(0.01) >= 0.5
 
 
 @pytest.mark.anyio
-async def test_a_server_that_never_answers(fresh_server: Server) -> None:
+async def test_a_server_that_never_responds(fresh_server: Server) -> None:
     load = load_of(fresh_server, groups=3, duration_s=0.1, timeout_s=0.05)
     fresh_server.process.send_signal(signal.SIGSTOP)
     figures = await load.run()
     fresh_server.process.send_signal(signal.SIGCONT)
-    assert dict(figures.errors) == {"no-answer": 6}
+    assert dict(figures.errors) == {"no-response": 6}
     fresh_server.until_pending(0, "n")
 
 
 @pytest.mark.anyio
-async def test_g6_mates_of_one_that_fails_are_taken_back(fresh_server: Server) -> None:
-    """A member without an actor's name that does is refused; nobody else is there for its mates, which leave."""
+async def test_g6_offers_are_withdrawn_when_a_mate_fails(fresh_server: Server) -> None:
+    """A member with an invalid actor is refused, so its mates can never sync and are withdrawn."""
     load = load_of(fresh_server, mates=2, duration_s=0.3, timeout_s=20.0)
     before, after = load._requests[1]
     load._requests[1] = (before.replace(b"actor=bench-1", b"actor="), after)
@@ -242,7 +244,7 @@ async def test_errors_are_counted_by_kind() -> None:
         server.until_pending(0, "n")
 
 
-class _Elsewhere(BaseHTTPRequestHandler):
+class _OtherServer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     status = 200
 
@@ -253,12 +255,12 @@ class _Elsewhere(BaseHTTPRequestHandler):
         self.wfile.write(b"hi")
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture(params=[200, 502])
-def elsewhere(request: pytest.FixtureRequest) -> Iterator[HTTPServer]:
-    handler = type("Elsewhere", (_Elsewhere,), {"status": request.param})
+def other_server(request: pytest.FixtureRequest) -> Iterator[HTTPServer]:
+    handler = type("OtherServer", (_OtherServer,), {"status": request.param})
     with HTTPServer(("127.0.0.1", 0), handler) as http:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -268,12 +270,12 @@ def elsewhere(request: pytest.FixtureRequest) -> Iterator[HTTPServer]:
 
 
 @pytest.mark.anyio
-async def test_answers_that_are_not_of_syncnet_are_errors(elsewhere: HTTPServer) -> None:
+async def test_responses_of_other_servers_are_errors(other_server: HTTPServer) -> None:
     plan = Plan("run", "n", mates=0, groups=1, rate=None, duration_s=0.2, timeout_s=1.0, payload_bytes=0)
-    figures = await Load(Target(f"http://127.0.0.1:{elsewhere.server_port}"), plan).run()
+    figures = await Load(Target(f"http://127.0.0.1:{other_server.server_port}"), plan).run()
     assert figures.syncs == 0
     (kind,) = figures.errors
-    assert kind == {200: "no-syncnet", 502: "status-502"}[elsewhere.RequestHandlerClass.status]  # type: ignore[attr-defined]
+    assert kind == {200: "not-syncnet", 502: "status-502"}[other_server.RequestHandlerClass.status]  # type: ignore[attr-defined]
 
 
 def test_https_with_a_token_that_may_only_sync(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def shell(server: Server, request: pytest.FixtureRequest) -> Iterator[Shell]:
 
 
 def test_two_commands_sync(shell: Shell) -> None:
-    vm = shell.event("coin", "card", "--actor", "VM", "--payload", "choc, please")
+    vm = shell.event("coin", "--or", "card", "--actor", "VM", "--payload", "choc, please")
     cust = shell.event("coin", "--actor", "CUST", "--json", "--payload", '{"n": [1]}', "--label", "tier=gold")
     (status, out, err), other = finished(vm), finished(cust)
     assert (status, err) == (0, "")
@@ -161,13 +161,13 @@ def test_g6_an_interrupted_command_withdraws_its_offer(shell: Shell, server: Ser
 
 
 def test_stats_and_abort(shell: Shell, server: Server) -> None:
-    assert shell.run("stats", "--namespace", shell.namespace) == (0, "", "nobody waits\n")
+    assert shell.run("stats", "--namespace", shell.namespace) == (0, "", "no pending offers\n")
     process = shell.event("coin", environment={"SYNCNET_ACTOR": "VM"})
     server.until_pending(1, shell.namespace)
     status, out, err = shell.run("stats", "--namespace", shell.namespace)
     head, row = out.splitlines()
     assert (status, err) == (0, "")
-    assert head.split() == ["EVENT", "ACTOR", "WITH", "SINCE", "ID"]
+    assert head.split() == ["EVENT", "ACTOR", "MATES", "SINCE", "ID"]
     assert row.split()[:3] == ["coin", "VM", "1"]
     documents = shell.run("stats", "--namespace", shell.namespace, "--output", "json")
     assert json.loads(documents[1])["coin"]["VM"]
@@ -198,7 +198,7 @@ def test_the_token_is_never_shown(shell: Shell) -> None:
 def test_the_live_line_on_a_terminal(shell: Shell) -> None:
     """Standard error is a real terminal: a line shows the pending offer, and is erased at the end."""
     ours, theirs = pty.openpty()
-    process = shell.event("coin", "card", "--actor", "VM", "--expect", "CUST, VM,BANK", stderr=theirs)
+    process = shell.event("coin", "--or", "card", "--actor", "VM", "--expect", "CUST, VM,BANK", stderr=theirs)
     os.close(theirs)
     shown = b""
     while b"0:01" not in shown:

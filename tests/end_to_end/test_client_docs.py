@@ -1,4 +1,4 @@
-"""What docs/clients.md and docs/command-line.md show is run, and their table of exit statuses is that of the code."""
+"""The examples of docs/clients.md run, and the tables of docs/command-line.md agree with the code."""
 
 import os
 import re
@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 import pytest
 
-from syncnet.cli import common, event
+from syncnet.cli import event
 from syncnet.cli.bench import command as bench
+from syncnet.cli.exit_statuses import ExitStatus
 from tests.end_to_end.running import Server
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -18,9 +19,9 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", (DOCS / "clients.md").read_text()
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_the_examples_run(server: Server, number: int) -> None:
+def test_the_examples_of_the_documentation_run(server: Server, number: int) -> None:
     assert len(BLOCKS) == 4
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-W", "error", "-c", BLOCKS[number]],
         env={**os.environ, "SYNCNET_URL": server.url},
         capture_output=True,
@@ -28,17 +29,17 @@ def test_the_examples_run(server: Server, number: int) -> None:
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (completed.returncode, completed.stderr) == (0, "")
 
 
-def test_the_exit_statuses_are_those_of_the_code() -> None:
+def test_the_documented_exit_statuses_are_those_of_the_code() -> None:
     section = (DOCS / "command-line.md").read_text().partition("## Exit statuses")[2].partition("\n## ")[0]
     listed = {int(status) for status in re.findall(r"^\| ([0-9]+) \|", section, re.MULTILINE)}
-    of_errors = {common.REFUSED, common.UNREACHABLE, common.ABORTED, common.WITHDRAWN, common.TIMED_OUT}
-    assert listed == of_errors | {0, 2, event._NOT_RUN, event._NOT_FOUND, bench._SOME_FAILED, 129, 130, 143}
+    assert listed == {0, *(int(status) for status in ExitStatus), 129, 130, 143}
 
 
 @pytest.mark.parametrize("command", [event.event, bench.bench], ids=["event", "bench"])
-def test_every_option_is_listed(command: click.Command) -> None:
+def test_every_option_is_documented(command: click.Command) -> None:
     text = (DOCS / "command-line.md").read_text()
-    assert [word for param in command.params for word in param.opts if word.startswith("--") and word not in text] == []
+    names = [name for param in command.params for name in param.opts if name.startswith("--")]
+    assert [name for name in names if name not in text] == []

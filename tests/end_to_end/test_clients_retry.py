@@ -1,17 +1,18 @@
-"""Clients ride through a server that is killed and started again, and through connections that are cut (G7, G1).
+"""Clients continue through killed servers and lost connections (G7, G1).
 
-What is ridden through must not be noticed: no party sees an error, every party of an event is told the same sync, and
-no event happens twice.
+No party may notice: none gets an error, all parties of an event get the same sync, and no event happens twice.
 
-Without a journal a server that is killed forgets who waited, and whom it had told already. So it is killed only while
-nobody is between the two: some parties of every event wait, the last one of each has not come yet. With a journal the
-last ones come at the same time as the kill.
+A server without a journal forgets its offers and their outcomes when it is killed. So these tests kill it only while
+some parties of every event wait and the last one has not arrived. With a journal, the last ones arrive at the same
+time as the kill.
 """
 
 import asyncio
 import contextlib
 import json
+import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -31,8 +32,8 @@ KILLS = {"memory": 4, "journal": 20}
 PATIENCE_S = 60
 
 
-class Told(NamedTuple):
-    """What a party was told."""
+class Outcome(NamedTuple):
+    """The sync that a party got."""
 
     event: str
     number: int
@@ -40,11 +41,11 @@ class Told(NamedTuple):
     rank: int
 
 
-def told(sync: Sync) -> Told:
-    return Told(sync.event, sync.number, tuple(member.id for member in sync.members), sync.rank)
+def outcome_of(sync: Sync) -> Outcome:
+    return Outcome(sync.event, sync.number, tuple(member.id for member in sync.members), sync.rank)
 
 
-class Restarted:
+class RestartableServer:
     """A server that can be killed and started again on the same port."""
 
     def __init__(self, log: str, folder: Path) -> None:
@@ -63,12 +64,12 @@ class Restarted:
 
 
 @pytest.fixture(params=["memory", "journal"])
-def restarted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Restarted]:
-    restarted = Restarted(request.param, tmp_path)
+def restartable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RestartableServer]:
+    restartable = RestartableServer(request.param, tmp_path)
     try:
-        yield restarted
+        yield restartable
     finally:
-        restarted.server.close()
+        restartable.server.close()
 
 
 @contextlib.contextmanager
@@ -84,16 +85,16 @@ def loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
         loop.close()
 
 
-class Crowd:
-    """Pairs of tasks, triples of threads and pairs of commands, all at the same server."""
+class Parties:
+    """Pairs of tasks, triples of threads and pairs of commands, all with the same server."""
 
     def __init__(self, url: str, loop: asyncio.AbstractEventLoop, pool: ThreadPoolExecutor) -> None:
         self._url, self._loop, self._pool = url, loop, pool
         self.tasks = AsyncClient(url)
         self.threads = Client(url)
 
-    def groups(self, turn: int) -> list[tuple[str, list[Callable[[], "Future[Told]"]]]]:
-        """Return the events of a turn, and for each of them how its parties begin."""
+    def groups(self, turn: int) -> list[tuple[str, list[Callable[[], "Future[Outcome]"]]]]:
+        """Return the events of a turn, each with functions that start its parties."""
         kinds = [("pair", self._task, 2), ("triple", self._thread, 3), ("command", self._command, 2)]
         return [
             (
@@ -105,27 +106,32 @@ class Crowd:
         ]
 
     @staticmethod
-    def _beginning(begin: Any, event: str, actor: str, mates: int) -> Callable[[], "Future[Told]"]:
+    def _beginning(begin: Any, event: str, actor: str, mates: int) -> Callable[[], "Future[Outcome]"]:
         return lambda: begin(event, actor, mates)
 
-    def _task(self, event: str, actor: str, mates: int) -> "Future[Told]":
-        async def party() -> Told:
-            return told(await self.tasks.sync(event, actor=actor, mates=mates, timeout=PATIENCE_S))
+    def _task(self, event: str, actor: str, mates: int) -> "Future[Outcome]":
+        async def party() -> Outcome:
+            return outcome_of(await self.tasks.sync(event, actor=actor, mates=mates, timeout=PATIENCE_S))
 
         return asyncio.run_coroutine_threadsafe(party(), self._loop)
 
-    def _thread(self, event: str, actor: str, mates: int) -> "Future[Told]":
-        return self._pool.submit(lambda: told(self.threads.sync(event, actor=actor, mates=mates)))
+    def _thread(self, event: str, actor: str, mates: int) -> "Future[Outcome]":
+        return self._pool.submit(lambda: outcome_of(self.threads.sync(event, actor=actor, mates=mates)))
 
-    def _command(self, event: str, actor: str, mates: int) -> "Future[Told]":
+    def _command(self, event: str, actor: str, mates: int) -> "Future[Outcome]":
         words = [event, "--actor", actor, "--mates", str(mates), "--url", self._url]
 
-        def party() -> Told:
+        def party() -> Outcome:
             command = [sys.executable, "-m", "syncnet", "event", *words]
             done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
             assert (done.returncode, done.stderr) == (0, "")
-            said = json.loads(done.stdout)
-            return Told(said["event"], said["sync"], tuple(member["id"] for member in said["members"]), said["rank"])
+            document = json.loads(done.stdout)
+            return Outcome(
+                document["event"],
+                document["sync"],
+                tuple(member["id"] for member in document["members"]),
+                document["rank"],
+            )
 
         return self._pool.submit(party)
 
@@ -138,40 +144,40 @@ def trace_events(server: Server) -> list[str]:
     return [sync["event"] for sync in server.client.get("/trace").json()["syncs"]]
 
 
-def test_g1_g7_g9_a_server_that_is_killed_again_and_again_is_not_noticed(restarted: Restarted) -> None:
+def test_g1_g7_g9_clients_continue_when_their_server_is_killed_repeatedly(restartable: RestartableServer) -> None:
     happened: list[str] = []
     with loop_in_a_thread() as loop, ThreadPoolExecutor(64) as pool:
-        crowd = Crowd(restarted.server.url, loop, pool)
+        all_parties = Parties(restartable.server.url, loop, pool)
         try:
-            for turn in range(KILLS[restarted.log]):
-                groups = crowd.groups(turn)
+            for turn in range(KILLS[restartable.log]):
+                groups = all_parties.groups(turn)
                 waiting = {event: [begin() for begin in parties[:-1]] for event, parties in groups}
-                restarted.server.until_pending(sum(map(len, waiting.values())))
-                if restarted.is_durable:
+                restartable.server.until_pending(sum(map(len, waiting.values())))
+                if restartable.is_durable:
                     late = {event: parties[-1]() for event, parties in groups}
-                    restarted.kill()
+                    restartable.kill()
                 else:
-                    restarted.kill()
+                    restartable.kill()
                     late = {event: parties[-1]() for event, parties in groups}
-                restarted.start()
+                restartable.start()
                 for event, parties in waiting.items():
                     seen = [future.result(PATIENCE_S) for future in (*parties, late[event])]
                     assert {each.event for each in seen} == {event}
                     assert len({(each.number, each.ids) for each in seen}) == 1
                     assert sorted(each.rank for each in seen) == list(range(len(seen)))
                 happened += [event for event, _ in groups]
-                expected = happened if restarted.is_durable else [event for event, _ in groups]
-                assert sorted(trace_events(restarted.server)) == sorted(expected)
-                restarted.server.until_pending(0)
+                expected = happened if restartable.is_durable else [event for event, _ in groups]
+                assert sorted(trace_events(restartable.server)) == sorted(expected)
+                restartable.server.until_pending(0)
         finally:
-            crowd.close()
+            all_parties.close()
 
 
 # --- cut connections ---------------------------------------------------------------------------------------
 
 
 class Proxy:
-    """Passes bytes on between clients and a server, and cuts connections when it is told."""
+    """Passes bytes on between clients and a server; `cut` ends all connections."""
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -213,7 +219,7 @@ class Proxy:
                 each.shutdown(socket.SHUT_RDWR)
 
     def cut(self) -> int:
-        """Cut every connection; return how many there were."""
+        """End every connection; return how many there were."""
         with self._lock:
             pairs, self._pairs = self._pairs, []
         for pair in pairs:
@@ -237,8 +243,8 @@ def proxy(server: Server) -> Iterator[Proxy]:
     proxy.close()
 
 
-def test_g7_cut_connections_are_not_noticed(server: Server, proxy: Proxy) -> None:
-    """Both a task and a thread wait, their connections are cut six times, and each time they ask again by their ids."""
+def test_g7_clients_continue_when_their_connections_are_cut(server: Server, proxy: Proxy) -> None:
+    """Three offers wait, their connections are cut six times, and each time they are sent again with their ids."""
     namespace = "cut"
     url = f"http://127.0.0.1:{proxy.port}"
     with Client(url) as net, Client(server.url) as uncut:
@@ -247,7 +253,7 @@ def test_g7_cut_connections_are_not_noticed(server: Server, proxy: Proxy) -> Non
         for _ in range(6):
             before = proxy.connections_total
             proxy.cut()
-            until(lambda at=before: proxy.connections_total >= at + 3, lambda: "nobody came back")
+            until(lambda at=before: proxy.connections_total >= at + 3, lambda: "the clients did not connect again")
         server.until_pending(3, namespace)
         sync = uncut.sync("start", actor="LAST", mates=3, namespace=namespace)
         assert [offer.result(PATIENCE_S).number for offer in offers] == [sync.number] * 3
@@ -255,11 +261,11 @@ def test_g7_cut_connections_are_not_noticed(server: Server, proxy: Proxy) -> Non
         assert len(server.client.get("/trace", params={"namespace": namespace}).json()["syncs"]) == 1
 
 
-def test_g7_an_answer_that_was_lost_is_told_again(server: Server) -> None:
-    """The proxy swallows the answer to a sync: the client asks again, and is told the sync that happened."""
+def test_g7_a_lost_answer_is_sent_again(server: Server) -> None:
+    """The proxy drops the answer to a sync: the client sends its request again and gets the sync that happened."""
     listener = socket.create_server(("127.0.0.1", 0))
 
-    def swallow_one_then_pass_on() -> None:
+    def drop_one_answer_then_pass_on() -> None:
         for turn in range(2):
             client, _ = listener.accept()
             with client, socket.create_connection(("127.0.0.1", server.port)) as onward:
@@ -268,21 +274,21 @@ def test_g7_an_answer_that_was_lost_is_told_again(server: Server) -> None:
                 if turn == 1:
                     client.sendall(answer)
 
-    swallower = threading.Thread(target=swallow_one_then_pass_on)
-    swallower.start()
+    dropper = threading.Thread(target=drop_one_answer_then_pass_on)
+    dropper.start()
     with listener, Client(f"http://127.0.0.1:{listener.getsockname()[1]}") as net:
-        sync = net.sync("alone", actor="A", mates=0, namespace="swallowed")
-        swallower.join(PATIENCE_S)
+        sync = net.sync("alone", actor="A", mates=0, namespace="dropped")
+        dropper.join(PATIENCE_S)
     assert sync.number == 1
-    assert len(server.client.get("/trace", params={"namespace": "swallowed"}).json()["syncs"]) == 1
+    assert len(server.client.get("/trace", params={"namespace": "dropped"}).json()["syncs"]) == 1
 
 
-def test_an_abort_whose_answer_was_lost_is_not_done_again(server: Server) -> None:
-    """Those who came after it would be ended too."""
+def test_an_abort_whose_answer_was_lost_is_not_repeated(server: Server) -> None:
+    """A second abort would also end the offers that were made after the first."""
     listener = socket.create_server(("127.0.0.1", 0))
     ended: list[str] = []
 
-    def swallow_all_answers() -> None:
+    def drop_all_answers() -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = listener.accept()
@@ -290,56 +296,107 @@ def test_an_abort_whose_answer_was_lost_is_not_done_again(server: Server) -> Non
                     onward.sendall(client.recv(65_536))
                     ended.append(onward.recv(65_536).decode().rpartition("\r\n\r\n")[2])
 
-    swallower = threading.Thread(target=swallow_all_answers)
-    swallower.start()
+    dropper = threading.Thread(target=drop_all_answers)
+    dropper.start()
     with Client(server.url) as there:
-        waiting = there.send("e", actor="A", namespace="swallowed-abort")
-        server.until_pending(1, "swallowed-abort")
+        waiting = there.send("e", actor="A", namespace="dropped-abort")
+        server.until_pending(1, "dropped-abort")
         with listener, Client(f"http://127.0.0.1:{listener.getsockname()[1]}", reconnect_s=1) as net:
             with pytest.raises(UnavailableError) as raised:
-                net.abort(event="e", reason="over", namespace="swallowed-abort")
+                net.abort(event="e", reason="over", namespace="dropped-abort")
             with pytest.raises(AbortedError):
                 waiting.result(PATIENCE_S)
             assert (ended, raised.value.retry_safe) == (['{"aborted":1}\n'], False)
             with pytest.raises(UnavailableError):
-                net.abort(id="none", reason="over", namespace="swallowed-abort")
-            assert len(ended) > 2, "by its id one can be ended once only"
+                net.abort(id="none", reason="over", namespace="dropped-abort")
+            assert len(ended) > 2, "an abort by id can be repeated, because it ends one offer only"
             listener.shutdown(socket.SHUT_RDWR)
-        swallower.join(PATIENCE_S)
+        dropper.join(PATIENCE_S)
 
 
-def test_a_server_that_is_not_there_yet() -> None:
-    """Who comes before the server waits for it."""
+def test_a_client_waits_for_a_server_that_starts_later() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     tried = threading.Event()
-    away: list[UnavailableError | None] = []
+    reported: list[UnavailableError | None] = []
 
     def note(error: UnavailableError | None) -> None:
-        away.append(error)
+        reported.append(error)
         tried.set()
 
-    with Client(f"http://127.0.0.1:{port}", on_away=note) as net:
+    with Client(f"http://127.0.0.1:{port}", on_retry=note) as net:
         offer = net.send("coin", actor="VM", mates=0)
         assert tried.wait(PATIENCE_S)
         with running("--log-format", "none", address=f"127.0.0.1:{port}"):
             assert offer.result(PATIENCE_S).number == 1
-    assert isinstance(away[0], UnavailableError)
-    assert away[-1] is None
+    assert isinstance(reported[0], UnavailableError)
+    assert reported[-1] is None
 
 
-def test_a_server_that_drains_sends_its_clients_to_the_next_one(restarted: Restarted) -> None:
-    """SIGTERM: those who wait get 503, and ask again."""
-    with Client(restarted.server.url) as net:
+def test_retries_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    tried = threading.Event()
+    with caplog.at_level(logging.INFO, "syncnet.client"), Client(url, on_retry=lambda _: tried.set()) as net:
+        offer = net.send("coin", actor="VM", mates=0, id="vm-1")
+        assert tried.wait(PATIENCE_S)
+        with running("--log-format", "none", address=url.partition("//")[2]):
+            assert offer.result(PATIENCE_S).number == 1
+    first, *_, last = [record for record in caplog.records if record.name == "syncnet.client"]
+    expected = rf"offer vm-1 of VM:coin failed \(attempt 1\): no answer from {url}: .*; next attempt in 0\.0\d* s"
+    assert re.fullmatch(expected, first.getMessage())
+    assert first.levelno == logging.WARNING
+    assert re.fullmatch(r"offer vm-1 of VM:coin was sent again after \d+ failed attempts", last.getMessage())
+    assert last.levelno == logging.INFO
+
+
+def test_a_program_without_logging_prints_no_retries() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    code = f"""
+import contextlib, syncnet
+with contextlib.suppress(syncnet.UnavailableError):
+    syncnet.Client({url!r}, reconnect_s=0.05).stats()
+"""
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert completed.stdout + completed.stderr == ""
+
+
+def test_a_request_that_a_proxy_answers_with_408_is_sent_again(server: Server) -> None:
+    """Proxies close an idle connection with 408. The request was not processed, so even an abort is repeated."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer_408_then_pass_on() -> None:
+        for turn in range(2):
+            client, _ = listener.accept()
+            with client:
+                request = client.recv(65_536)
+                if turn == 0:
+                    client.sendall(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                    continue
+                with socket.create_connection(("127.0.0.1", server.port)) as onward:
+                    onward.sendall(request)
+                    client.sendall(onward.recv(65_536))
+
+    proxy = threading.Thread(target=answer_408_then_pass_on)
+    proxy.start()
+    with listener, Client(f"http://127.0.0.1:{listener.getsockname()[1]}") as net:
+        assert net.abort(event="e", reason="over", namespace="proxied") == 0
+        proxy.join(PATIENCE_S)
+
+
+def test_offers_of_a_draining_server_are_made_again_at_the_next_one(restartable: RestartableServer) -> None:
+    """After SIGTERM pending requests get 503, and the clients send them again."""
+    with Client(restartable.server.url) as net:
         offer = net.send("coin", actor="VM")
-        restarted.server.until_pending(1)
-        restarted.server.stop(signal.SIGTERM)
-        restarted.start()
+        restartable.server.until_pending(1)
+        restartable.server.stop(signal.SIGTERM)
+        restartable.start()
         assert net.sync("coin", actor="CUST").payloads == {"VM": "", "CUST": ""}
         assert offer.result(PATIENCE_S).rank in (0, 1)
 
 
-def test_for_how_long_a_server_may_be_away() -> None:
+def test_a_client_gives_up_after_reconnect_s_or_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     with Client(url, reconnect_s=0.05) as net:
@@ -349,39 +406,39 @@ def test_for_how_long_a_server_may_be_away() -> None:
         with pytest.raises(UnavailableError):
             net.stats()
     with Client(url) as net, pytest.raises(UnavailableError):
-        net.sync("coin", actor="VM", timeout=0.05)  # its own time is shorter than that for which a server may be away
+        net.sync("coin", actor="VM", timeout=0.05)  # the timeout is shorter than reconnect_s
     with Client(url) as net, pytest.raises(UnavailableError):
         net.sync("coin", actor="VM", timeout=0)
 
 
-def test_g6_a_timeout_that_passes_while_the_world_is_another_one(restarted: Restarted) -> None:
-    """A server may not have heard of the time that the offer waited before: then the client withdraws it."""
-    with Client(restarted.server.url) as net:
+def test_g6_a_timeout_holds_across_a_restart_of_the_server(restartable: RestartableServer) -> None:
+    """A restarted server may count the timeout from the restart. Then the client withdraws the offer itself."""
+    with Client(restartable.server.url) as net:
         offer = net.send("start", actor="ANNA", expect=["BEN", "CLARA"], timeout=1.5)
-        restarted.server.until_pending(1)
-        restarted.kill()
-        restarted.start()
+        restartable.server.until_pending(1)
+        restartable.kill()
+        restartable.start()
         with pytest.raises(TimedOutError) as caught:
             offer.result(PATIENCE_S)
         assert caught.value.missing_actors == ("BEN", "CLARA")
-        restarted.server.until_pending(0)
+        restartable.server.until_pending(0)
 
 
-def test_one_can_take_back_what_waits_for_a_server(restarted: Restarted) -> None:
-    with Client(restarted.server.url) as net:
+def test_an_offer_can_be_withdrawn_while_its_server_is_restarted(restartable: RestartableServer) -> None:
+    with Client(restartable.server.url) as net:
         offer = net.send("coin", actor="VM")
-        restarted.server.until_pending(1)
-        restarted.kill()
+        restartable.server.until_pending(1)
+        restartable.kill()
         withdrawing = threading.Thread(target=offer.withdraw)
         withdrawing.start()
-        restarted.start()
+        restartable.start()
         with pytest.raises(WithdrawnError):
             offer.result(PATIENCE_S)
         withdrawing.join(PATIENCE_S)
-        restarted.server.until_pending(0)
+        restartable.server.until_pending(0)
 
 
-def test_who_closes_without_a_server_does_not_wait_for_it_once_for_each_offer() -> None:
+def test_closing_without_a_server_waits_once_and_not_for_each_offer() -> None:
     with running("--log-format", "none") as server:
         net = Client(server.url)
         offers = [net.send("coin", actor="VM") for _ in range(40)]
@@ -396,8 +453,7 @@ def test_who_closes_without_a_server_does_not_wait_for_it_once_for_each_offer() 
             offer.result(PATIENCE_S)
 
 
-def test_a_command_that_is_killed_leaves_its_offer_for_its_linger_only(server: Server) -> None:
-    """G6."""
+def test_g6_the_offer_of_a_killed_command_ends_after_its_linger(server: Server) -> None:
     command = [sys.executable, "-m", "syncnet", "event", "coin", "--actor", "VM", "--linger", "0", "--namespace", "k9"]
     with subprocess.Popen(command, env={**os.environ, "SYNCNET_URL": server.url}) as process:
         server.until_pending(1, "k9")

@@ -1,25 +1,34 @@
-"""The command line as people type it."""
+"""The command line as users type it."""
 
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import syncnet
+from syncnet.cli.exit_statuses import ExitStatus
+from syncnet.cli.version import build
 from syncnet.server.address import Address, AddressError, parse_address
 from tests.end_to_end.running import running
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "syncnet", *arguments], capture_output=True, text=True, timeout=30, check=False
-    )
+def start(*arguments: str, folder: Path | None = None) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "syncnet", *arguments]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_help_teaches() -> None:
+def run(*arguments: str, folder: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    process = start(*arguments, folder=folder)
+    out, err = process.communicate(timeout=30)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def test_the_help_has_examples() -> None:
     shown = run("--help").stdout
     for needed in ("syncnet :8000", "curl 'localhost:8000/event?event=coin&actor=VM'", "expect=A,B,C", "timeout=5s"):
         assert needed in shown
@@ -27,7 +36,7 @@ def test_help_teaches() -> None:
 
 
 def test_version() -> None:
-    assert run("--version").stdout.strip() == f"syncnet, version {syncnet.__version__}"
+    assert run("--version").stdout.strip() == f"syncnet, version {syncnet.__version__} ({build()})"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", ":0", "localhost:0"])
@@ -37,8 +46,10 @@ def test_addresses_to_serve_on(address: str) -> None:
         assert server.stop() == 0
 
 
-@pytest.mark.parametrize("words", [["serve", "127.0.0.1:0"], ["--log-format=none", "127.0.0.1:0"]])
-def test_serve_may_be_said_and_options_come_first(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words", [["serve", "127.0.0.1:0"], ["--log-format=none", "127.0.0.1:0"], ["127.0.0.1:0", "--log-format", "none"]]
+)
+def test_serve_is_the_default_and_options_may_come_first(words: list[str]) -> None:
     first, *others = words
     with running(*others, address=first) as server:
         assert server.client.get("/healthz").status_code == 200
@@ -51,28 +62,67 @@ def test_a_closed_standard_output() -> None:
         assert "Traceback" not in server.stderr
 
 
-def test_a_port_that_is_taken() -> None:
+def test_a_taken_port_has_an_exit_status_of_its_own() -> None:
     with running() as server:
         second = run(f"127.0.0.1:{server.port}")
-        assert second.returncode == 1
+        assert second.returncode == ExitStatus.PORT_TAKEN
         assert second.stderr == f"Error: cannot listen on 127.0.0.1:{server.port}: address already in use\n"
         assert server.client.get("/healthz").status_code == 200
 
 
-def test_a_host_that_is_not_ours() -> None:
-    second = run("192.0.2.1:0")
-    assert second.returncode == 1
-    assert second.stderr.startswith("Error: cannot listen on 192.0.2.1:0: ")
+def test_a_host_that_is_not_of_this_machine() -> None:
+    refused = run("192.0.2.1:0")
+    assert refused.returncode == ExitStatus.FAILED
+    assert refused.stderr.startswith("Error: cannot listen on 192.0.2.1:0: ")
 
 
 @pytest.mark.parametrize(
-    "arguments", [(":99999",), ("serve", "nonsense"), ("127.0.0.1:http",), (":0", "--log-format", "xml")]
+    ("arguments", "message"),
+    [
+        ((":99999",), "expected an address such as :8000 or 127.0.0.1:8000, got ':99999'"),
+        (("8000",), "expected an address such as :8000 or 127.0.0.1:8000, got '8000'"),
+        (("serve", "nonsense"), "expected an address such as :8000 or 127.0.0.1:8000, got 'nonsense'"),
+        (("127.0.0.1:http",), "expected an address such as :8000 or 127.0.0.1:8000, got '127.0.0.1:http'"),
+        ((":0", "--log-format", "xml"), "Invalid value for '--log-format'"),
+        ((":0", "--journal", ""), "expected the name of a folder, got an empty text"),
+        (("evnt", "coin"), 'expected a subcommand or an address such as :8000, got "evnt"; did you mean event?'),
+        (("localhost",), 'got "localhost"; the subcommands are abort, bench, completion, event, serve, stats, token'),
+        (("event",), "Missing argument 'EVENT'"),
+        (
+            ("event", "start", "pytest", "tests"),
+            "expected one EVENT, got also pytest tests; "
+            "a command to run comes after --, as in: syncnet event start -- pytest tests; "
+            "a choice of events is --or, as in: syncnet event start --or pytest",
+        ),
+        (
+            ("event", "coin", "note", "--", "true"),
+            "expected one EVENT, got also note; a choice is --or note",
+        ),
+    ],
 )
-def test_arguments_that_do_not_do(arguments: tuple[str, ...]) -> None:
-    second = run(*arguments)
-    assert second.returncode == 2
-    assert "Error: " in second.stderr
-    assert "Traceback" not in second.stderr
+def test_wrong_arguments(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    refused = run(*arguments, folder=tmp_path)
+    assert refused.returncode == ExitStatus.USAGE
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_choice_of_events() -> None:
+    with running() as server:
+        words = ("event", "--url", server.url, "--namespace", "n", "--output", "json")
+        waiting = start(*words, "coin", "--or", "card", "--or", "note", "--actor", "VM")
+        server.until_pending(1, "n")
+        other = run(*words, "note", "--actor", "CUST")
+        assert (other.returncode, json.loads(other.stdout)["event"]) == (0, "note")
+        out, _ = waiting.communicate(timeout=30)
+        assert (waiting.returncode, json.loads(out)["event"]) == (0, "note")
+
+
+def test_a_timeout_has_an_exit_status_of_its_own() -> None:
+    with running() as server:
+        ended = run("event", "coin", "--url", server.url, "--timeout", "50ms")
+        assert ended.returncode == ExitStatus.TIMED_OUT
 
 
 @pytest.mark.parametrize(
@@ -89,12 +139,12 @@ def test_addresses(text: str, address: Address) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "8000", "a", "a:b", "::1:80", "[::1]", "a b:1", ":65536", "http://x:1"])
-def test_no_addresses(text: str) -> None:
+def test_texts_that_are_no_addresses(text: str) -> None:
     with pytest.raises(AddressError, match=re.escape("expected an address such as :8000 or 127.0.0.1:8000, got ")):
         parse_address(text)
 
 
-def test_no_host_means_all_addresses_of_both_kinds() -> None:
+def test_an_address_without_host_is_all_addresses_of_ipv4_and_ipv6() -> None:
     with running(address=":0") as server:
         for host in ["127.0.0.1", "::1"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]:
             with socket.create_connection((host, server.port), timeout=30) as connection:

@@ -161,7 +161,7 @@ def test_after_the_drain_pending_requests_get_503() -> None:
         assert server.stop() == 0
         status, body = response(vm)
         assert status == 503
-        assert b"the server is about to end" in body
+        assert b"the server is shutting down" in body
 
 
 def test_g9_a_journal_keeps_offers_with_ids_when_the_server_is_killed(tmp_path: object) -> None:

@@ -109,10 +109,10 @@ def test_a_body_at_all_limits_is_accepted(small: Server) -> None:
 
 
 FULL = [
-    ({"pending-offers-max": 1}, "other", 503, "1 offers are pending, and no more can be"),
-    ({"pending-bytes-max": 1_000}, "other", 503, "and this one is too large to wait"),
+    ({"pending-offers-max": 1}, "other", 503, "1 offers are pending, which is the limit"),
+    ({"pending-bytes-max": 1_000}, "other", 503, "and this one is too large to be added"),
     ({"namespaces-max": 1}, "other", 503, "offers are pending in 1 namespaces"),
-    ({"pending-per-namespace-max": 1}, "first", 429, "1 offers are pending in this namespace, and no more can be"),
+    ({"pending-per-namespace-max": 1}, "first", 429, "1 offers are pending in this namespace, which is the limit"),
 ]
 
 
@@ -165,7 +165,7 @@ def test_outcomes_and_trace_are_limited_by_number() -> None:
 
 
 def test_outcomes_and_trace_are_limited_by_size() -> None:
-    with running(*options({"trace-bytes-max": 1_500, "outcomes-bytes-max": 1_500})) as server:
+    with running(*options({"trace-bytes-max": 1_000, "outcomes-bytes-max": 1_500})) as server:
         for number in (1, 2):
             body = {"event": "e", "actor": "A", "mates": 0, "id": str(number), "payload": "x" * 900}
             assert server.client.post("/event", json=body).json()["sync"] == number

@@ -8,9 +8,8 @@ import pytest
 
 from syncnet.cli import terminal
 from syncnet.cli.terminal import TerminalLog
-from syncnet.core.effects import Pending
+from syncnet.core.effects import Effect, Pending
 from syncnet.core.machine import Machine
-from syncnet.core.terms import Seen
 from syncnet.view.graph_log import GraphLog
 from tests.core.offers import offer
 from tests.end_to_end.running import until
@@ -25,7 +24,7 @@ def test_lines_that_a_slow_reader_missed_are_counted_and_the_graph_restarts(monk
     def make_lines() -> terminal.LinesOf:
         graph = GraphLog()
 
-        def lines(effect: Seen) -> Iterable[str]:
+        def lines(effect: Effect) -> Iterable[str]:
             started.set()
             gate.wait()
             return graph.lines(effect)
@@ -48,7 +47,7 @@ def test_lines_that_a_slow_reader_missed_are_counted_and_the_graph_restarts(monk
     with os.fdopen(reading) as pipe:
         lines = pipe.read().splitlines()
     assert "┌─ FIRST:x" in lines
-    (marker,) = [number for number, line in enumerate(lines) if "10 happenings left out" in line]
+    (marker,) = [number for number, line in enumerate(lines) if "10 events left out" in line]
     after = lines[marker + 1 :]
     assert after[-1].endswith(" AFTER:new")
     assert not any("FIRST" in line for line in after)
@@ -58,7 +57,7 @@ def test_without_a_reader_no_effects_are_queued() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     log = TerminalLog(lambda: lambda _: ["line"], writing)
-    effect = Pending(offer("A", payload=b"x" * 1_000), 1)
+    effect = Pending(offer("A", payload=b"x" * 1_000))
     log(effect)
     log._thread.join(30)
     for _ in range(1_000):
@@ -72,13 +71,13 @@ def test_the_size_of_payloads_in_the_queue_is_limited(monkeypatch: pytest.Monkey
     monkeypatch.setattr(terminal, "_QUEUED_PAYLOAD_BYTES_MAX", 10_000)
     gate = threading.Event()
 
-    def wait(_: Seen) -> list[str]:
+    def wait(_: Effect) -> list[str]:
         gate.wait()
         return []
 
     log = TerminalLog(lambda: wait, 1)
-    for number in range(100):
-        log(Pending(offer("A", payload=b"x" * 1_000), number))
+    for _ in range(100):
+        log(Pending(offer("A", payload=b"x" * 1_000)))
     assert len(log._queue) <= 11
     gate.set()
     log.close()

@@ -7,20 +7,20 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from syncnet.core.commands import Command, Offer
-from syncnet.core.effects import Effect
+from syncnet.core.commands import Cause, Command, Offer, Withdraw
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import JournalError, RetryableError
 from syncnet.log.journal import Journal
 from syncnet.log.journal_file import FILE_NAME
+from syncnet.log.records import outcomes_from_record, trace_from_record
 from tests.core.offers import offer
 from tests.core.test_matching_against_a_plain_scan import FIRST_SEED
 from tests.core.test_snapshot import commands
@@ -33,6 +33,7 @@ class Kept:
 
     def __init__(self, folder: Path, limits: Limits = LIMITS, snapshot_commands: int = 20) -> None:
         self.machine = Machine(limits)
+        self.lock = threading.RLock()
         self.delivered: list[Command] = []
         self.refused: list[tuple[Command, RetryableError]] = []
         self._handed: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -53,12 +54,12 @@ class Kept:
     def snapshot(self) -> Snapshot:
         return self.machine.snapshot()
 
-    def replay(self, command: Command) -> tuple[Effect, ...]:
-        return self.machine.apply(command)
+    def replay(self, command: Command) -> None:
+        self.machine.apply(command)
 
-    def deliver(self, command: Command) -> tuple[Effect, ...]:
+    def deliver(self, command: Command) -> None:
         self.delivered.append(command)
-        return self.machine.apply(command)
+        self.machine.apply(command)
 
     def refuse(self, command: Command, error: RetryableError) -> None:
         self.refused.append((command, error))
@@ -165,8 +166,26 @@ def test_the_file_stays_small(folder: Path) -> None:
             vm = offer("VM", id=f"vm-{id}", named=True, payload=b'"%s"' % (b"x" * 1_000))
             kept.append(vm, offer("CUST", id=f"cust-{id}"))
         sizes.append((folder / FILE_NAME).stat().st_size)
-        rows = kept.journal._file._database.execute("SELECT count(*) FROM ended").fetchone()[0]
-        assert rows < 50 + 3 * 100 + 50
+        database = kept.journal._file._database
+        for table, decode in (("outcome", outcomes_from_record), ("trace", trace_from_record)):
+            records = database.execute(f"SELECT record FROM {table}").fetchall()
+            assert sum(len(decode(record)) for (record,) in records) < 50 + 3 * 100, table
+        assert database.execute("SELECT count(*) FROM command").fetchone()[0] < 3 * 100
+    assert sizes[-1] <= 1.3 * sizes[1], sizes
+    kept.close()
+
+
+def test_the_file_stays_small_where_offers_end_without_a_sync(folder: Path) -> None:
+    """The trace keeps one old sync; the commands of all that was withdrawn since are not kept with it."""
+    kept = Kept(folder, snapshot_commands=100)
+    kept.append(offer("A", id="a", mates=0))
+    sizes = []
+    for wave in range(6):
+        for number in range(250):
+            id = f"{wave}-{number}"
+            one = offer("VM", id=id, payload=b'"%s"' % (b"x" * 1_000))
+            kept.append(one, Withdraw(0, "default", id, Cause.DISCONNECTED))
+        sizes.append((folder / FILE_NAME).stat().st_size)
     assert sizes[-1] <= 1.3 * sizes[1], sizes
     kept.close()
 
@@ -199,12 +218,13 @@ def test_a_second_server_on_the_same_folder_is_refused(folder: Path) -> None:
     kept = Kept(folder)
     kept.append(offer("A"))
     program = (
-        "import sys, pathlib; from syncnet.log.journal import Journal; from syncnet.coordinator.coordinator import Coordinator\n"
+        "import sys, pathlib; from syncnet.log.journal import Journal\n"
+        "from syncnet.coordinator.coordinator import Coordinator\n"
         "Coordinator(Journal(pathlib.Path(sys.argv[1]), print))"
     )
     second = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True)
     assert second.returncode == 1
-    assert "is in use by another server; two on one journal would be two worlds" in second.stderr
+    assert "is in use by another server; a journal can have one server only" in second.stderr
     kept.append(offer("B"))
     assert kept.refused == []
     kept.close()
@@ -213,10 +233,10 @@ def test_a_second_server_on_the_same_folder_is_refused(folder: Path) -> None:
 def test_a_journal_of_a_newer_version_is_refused_and_left_as_it_was(folder: Path) -> None:
     filled(folder)
     database = sqlite3.connect(folder / FILE_NAME)
-    database.execute("PRAGMA user_version=2")
+    database.execute("PRAGMA user_version=3")
     database.close()
     before = (folder / FILE_NAME).read_bytes()
-    assert "is of a newer version (2) than this syncnet reads (1)" in refusal(folder)
+    assert "is of a newer version (3) than this syncnet reads (2)" in refusal(folder)
     assert (folder / FILE_NAME).read_bytes() == before
 
 
@@ -241,16 +261,19 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(folder: Path) 
     ("change", "message"),
     [
         ("DELETE FROM command WHERE position = 70", "expected the command 70, got 71"),
-        ("UPDATE command SET record = x'4f80' WHERE position = 70", "a record cannot be read"),
-        ("UPDATE snapshot SET record = zeroblob(9) WHERE part = 1", "its snapshot cannot be read"),
+        ("UPDATE command SET record = x'4380' WHERE position = 70", "a record cannot be read"),
+        ("UPDATE snapshot SET record = zeroblob(9) WHERE part = 0", "a record cannot be read"),
+        ("UPDATE snapshot SET record = zeroblob(9) WHERE part = 1", "a record cannot be read"),
         ("DELETE FROM snapshot WHERE part = 1", "does not have the digest"),
-        ("DELETE FROM ended", "outcomes that belong to its snapshot are not there"),
+        ("DELETE FROM outcome", "outcomes that belong to its snapshot are not there"),
+        ("DELETE FROM trace", "outcomes that belong to its snapshot are not there"),
     ],
 )
 def test_a_damaged_file_is_refused(folder: Path, change: str, message: str) -> None:
     kept = Kept(folder, snapshot_commands=60)
     kept.append(*commands(5)[:60])
-    kept.append(*commands(5)[60:100])
+    for command in commands(5)[60:100]:
+        kept.append(command)
     kept.close()
     database = sqlite3.connect(folder / FILE_NAME)
     database.execute(change)
@@ -333,8 +356,53 @@ def test_a_trace_as_long_as_wished_is_there_after_a_restart(folder: Path) -> Non
     again = Kept(folder, Limits(trace_syncs_max=5))
     assert [synced.sync for synced in again.machine.trace("default", 0, 100)] == [4, 5, 6, 7, 8]
     assert [synced.sync for synced in again.machine.trace("default", 6, 1)] == [7]
-    again.append(replace(offer("A"), id="next", mates=0))
+    again.append(offer("A", id="next", mates=0))
     assert again.machine.totals("default") == (0, 9, 0)
+
+
+def test_commands_are_undelivered_until_they_are_delivered_or_refused(folder: Path) -> None:
+    kept = Kept(folder)
+    made = [offer("A", f"e{number}", id=str(number)) for number in range(3)]
+    for one in made:
+        kept.journal.append(one)
+    assert kept.journal.undelivered() == made
+    kept.until(3)
+    assert kept.journal.undelivered() == []
+    kept.close()
+
+
+def test_a_snapshot_is_as_it_was_taken_whatever_happens_while_it_is_written(folder: Path) -> None:
+    """G9: how often an offer was asked for again decides whether a withdrawal means it, also after a restart."""
+    kept = Kept(folder, snapshot_commands=4)
+    named = offer("A", "named", id="a", named=True, linger_s=5)
+    kept.append(named, offer("B", id="b", mates=0), offer("C", "c", id="c"), named_again())
+    for number in range(4):  # each commit writes one part of the snapshot, and changes what is pending
+        kept.append(named_again(), offer("S", id=f"s{number}", mates=0))
+        path = image(folder, folder.parent / f"image-{number}")
+        again = Kept(path, snapshot_commands=4)
+        assert [one.asked for one in again.machine.pending("default")] == [number + 2, 0]
+        assert [one.arrival for one in again.machine.pending("default")] == [1, 3]
+        again.append(Withdraw(9, "default", "a", Cause.DISCONNECTED, 0, None, number + 2))
+        assert again.machine.totals("default")[0] == 1
+    kept.close()
+
+
+def named_again() -> Offer:
+    return offer("A", "named", id="a", named=True, linger_s=5, at_ns=1)
+
+
+def test_a_snapshot_that_was_not_completed_is_replaced_by_the_next(folder: Path) -> None:
+    kept = Kept(folder, snapshot_commands=50)
+    work = commands(9)
+    kept.append(*work[:50])
+    kept.append(work[50])  # its first part is on disk
+    kept.crash()
+    kept = Kept(folder, snapshot_commands=20)
+    for command in work[51:200]:
+        kept.append(command)
+    last = kept.snapshot()
+    kept.crash()
+    assert Kept(folder).snapshot() == last
 
 
 def test_an_offer_is_delivered_as_the_very_object_that_was_appended(folder: Path) -> None:

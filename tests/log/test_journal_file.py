@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from syncnet.core.machine import Machine
-from syncnet.log.journal_file import JournalFile
+from syncnet.log.journal_file import JournalFile, Saving
 from tests.core.offers import offer
 
 
@@ -14,9 +14,9 @@ def test_g9_a_write_that_fails_for_any_reason_leaves_the_file_as_it_was(tmp_path
     """Half of it is in the transaction already; nothing of it may get into the next one."""
     no_snapshot = cast(Any, "no snapshot")
     file = JournalFile(tmp_path)
-    file.write([offer("A")], (), (0, Machine().snapshot()))
+    file.write([offer("A")], Saving(0, Machine().snapshot()))
     with pytest.raises(AttributeError):
-        file.write([offer("LOST")], (), (1, no_snapshot))
+        file.write([offer("LOST")], no_snapshot)
     file.write([offer("B")])
     assert file.position == 2
     file.close()

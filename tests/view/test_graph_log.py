@@ -107,7 +107,7 @@ def test_other_namespaces_are_named() -> None:
 def test_a_search_that_reached_its_limit_is_a_line() -> None:
     offers = [offer(f"A{n}", mates=6) for n in range(6)]
     *_, last = drawn(*offers, offer("B", mates=6), machine=Machine(Limits(search_steps_max=5))).splitlines()
-    assert last == "│││││││ B:coin searched up to the bound; a group may have been missed"
+    assert last == "│││││││ B:coin searched up to the bound; a set that can sync may not have been found"
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=60))

@@ -1,24 +1,25 @@
-"""The command line: `syncnet :8000`, `syncnet event coin`. One file per subcommand; nothing imports this room.
+"""The command line: `syncnet :8000`, `syncnet event coin`. One file per subcommand; no other package imports this one.
 
-A subcommand is loaded when it is called, because an event should be asked for at once, and a server takes its time.
+A subcommand is imported when it is called, so that `syncnet event` need not wait for the imports of the server.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Final
+import re
+from typing import Final, NoReturn
 
 import click
 
-import syncnet
+from syncnet.cli.version import version_option
 
 __all__ = ["main"]
 
 _HELP = """\
-The place where processes meet.
+Synchronous events between processes, over HTTP.
 
-A process says over HTTP "I am VM, I am ready for coin, together with one other", and its request blocks until the
-others are there; then all of them go on at the same moment, each with everybody's payload.
+A process sends "I am VM, I am ready for coin, together with one other". Its request blocks until the others have sent
+theirs; then all of them are answered at the same moment, each with the payloads of all.
 
 \b
 Start a server:
@@ -29,30 +30,32 @@ In a second terminal, the vending machine waits for a coin:
   curl 'localhost:8000/event?event=coin&actor=VM'
 
 \b
-In a third, a customer inserts one, and both go on:
+In a third, a customer inserts one, and both requests are answered:
   curl 'localhost:8000/event?event=coin&actor=CUST'
 
 \b
-The same without curl, riding through restarts of the server:
+The same without curl; it retries while the server restarts:
   syncnet event coin --actor CUST
 
 \b
-More to ask for, added to the URL with &:
+More parameters, added to the URL with &:
   mates=2                three parties instead of two
   expect=A,B,C           exactly these actors
-  event=coin&event=note  whichever can happen first
+  event=coin&event=note  a choice: the first that can happen
   labels=tier=gold       Kubernetes labels of this offer
-  selector=tier=gold     which labels the others must have
-  payload=hello          handed to every member
+  selector=tier=gold     the labels that the others must have
+  payload=hello          sent to every member
   timeout=5s             give up after that long
 
-Keep strangers out: syncnet token --help, and --token-file of syncnet serve --help
+To require tokens: syncnet token --help, and --token-file in syncnet serve --help
 
-Who waits for whom: curl localhost:8000/stats
+To list the pending offers: curl localhost:8000/stats
 """
 
 
 _OWN_OPTIONS = ("-h", "--help", "--version")
+_COMMAND_NAME: Final = re.compile(r"[A-Za-z_-]+")
+"""What can be meant as the name of a subcommand. An address has a colon or a digit in it."""
 
 _SUBCOMMANDS: Final = {
     "abort": "syncnet.cli.abort",
@@ -67,7 +70,7 @@ _SUBCOMMANDS: Final = {
 
 
 class _LazyGroup(click.Group):
-    """Loads a subcommand when it is called, and takes `syncnet …` for `syncnet serve …` where it names no other."""
+    """Imports a subcommand when it is called, and reads `syncnet ADDRESS …` as `syncnet serve ADDRESS …`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *_SUBCOMMANDS})
@@ -79,12 +82,21 @@ class _LazyGroup(click.Group):
         return super().get_command(ctx, cmd_name)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in self.list_commands(ctx) and args[0] not in _OWN_OPTIONS:
+        if args and args[0] not in _SUBCOMMANDS and args[0] not in _OWN_OPTIONS:
+            if _COMMAND_NAME.fullmatch(args[0]) and not args[0].startswith("-"):
+                self._refuse(ctx, args[0])
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 
+    def _refuse(self, ctx: click.Context, name: str) -> NoReturn:
+        from difflib import get_close_matches  # only an error needs it
+
+        nearest = get_close_matches(name, _SUBCOMMANDS, n=1)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"the subcommands are {', '.join(_SUBCOMMANDS)}"
+        ctx.fail(f'expected a subcommand or an address such as :8000, got "{name}"; {hint}')
+
 
 @click.group(cls=_LazyGroup, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(syncnet.__version__, prog_name="syncnet")
+@version_option
 def main() -> None:
-    """Start here; see `_HELP`."""
+    """Run a subcommand; `_HELP` is the help text."""

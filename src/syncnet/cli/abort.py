@@ -1,4 +1,4 @@
-"""`syncnet abort`: end what waits, for all of them at once."""
+"""`syncnet abort`: end the pending offers of an event, of an actor or of one id."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 import click
 
-from syncnet.cli.common import asking, client_options, make_client, namespace_option
+from syncnet.cli.common import client_options, exit_on_error, make_client, namespace_option
 
 __all__ = ["abort"]
 
 
 @click.command()
-@click.option("--event", help="End every offer of this event,")
-@click.option("--actor", help="of this actor,")
-@click.option("--id", help="or of this id.")
-@click.option("--reason", required=True, help="Why; those who wait are told.")
-@click.option("--by", help="Who does it; they are told that too.")
+@click.option("--event", help="End all offers of this event.")
+@click.option("--actor", help="End all offers of this actor.")
+@click.option("--id", help="End the offer of this id.")
+@click.option("--reason", required=True, help="The reason, which the clients of these offers get.")
+@click.option("--by", help="The name of the one who aborts, which the clients get too.")
 @namespace_option
 @client_options
 def abort(
@@ -28,8 +28,8 @@ def abort(
     namespace: str | None,
     **options: Any,
 ) -> None:
-    """End what waits, all at once, and print how many offers that were."""
+    """End pending offers, all at once, and print how many there were."""
     if [event, actor, id].count(None) != 2:
         raise click.UsageError("expected one of --event, --actor and --id")
-    with asking(), make_client(options) as net:
-        click.echo(net.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace))
+    with exit_on_error(), make_client(options) as client:
+        click.echo(client.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace))

@@ -1,7 +1,4 @@
-"""What the subcommands that ask a server have in common: where it is, who asks, exit statuses, formats.
-
-An exit status tells how it ended, so that a script need not read what was printed; docs/command-line.md has the table.
-"""
+"""What the client subcommands share: options for the server and the identity, exit statuses, output formats."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import click
 
 from syncnet.cli.durations import DURATION
+from syncnet.cli.exit_statuses import ExitStatus
 from syncnet.client.threads.client import Client
 from syncnet.errors import (
     AbortedError,
@@ -29,29 +27,25 @@ from syncnet.errors import (
 )
 
 __all__ = [
-    "asking",
     "client_options",
     "default_actor",
-    "fail",
+    "exit_on_error",
+    "exit_with",
+    "formatted",
     "identity_options",
     "make_client",
     "namespace_option",
-    "printed",
 ]
 
-REFUSED: Final = 3
-UNREACHABLE: Final = 4
-ABORTED: Final = 5
-WITHDRAWN: Final = 6
-TIMED_OUT: Final = 124
-_BY_SIGNAL: Final = 128
+_SIGNALED: Final = 128
+"""The exit status of a command that a signal ended, less the number of the signal."""
 
-_STATUSES: Final[tuple[tuple[type[SyncnetError], int], ...]] = (
-    (TimedOutError, TIMED_OUT),
-    (AbortedError, ABORTED),
-    (WithdrawnError, WITHDRAWN),
-    (UnavailableError, UNREACHABLE),
-    (UsageError, REFUSED),
+_STATUSES: Final[tuple[tuple[type[SyncnetError], ExitStatus], ...]] = (
+    (TimedOutError, ExitStatus.TIMED_OUT),
+    (AbortedError, ExitStatus.ABORTED),
+    (WithdrawnError, ExitStatus.WITHDRAWN),
+    (UnavailableError, ExitStatus.UNREACHABLE),
+    (UsageError, ExitStatus.REFUSED),
 )
 
 _NAME_CHARACTERS_MAX: Final = 63
@@ -61,15 +55,15 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def identity_options(command: _F) -> _F:
-    """Add the options that say as whom to ask, and whom to trust."""
+    """Add the options for the token and the certificates."""
     file = click.Path(exists=True, dir_okay=False)
     for option in reversed(
         (
             click.option(
-                "--token", envvar="SYNCNET_TOKEN", show_envvar=True, help="Who asks, where the server wants it."
+                "--token", envvar="SYNCNET_TOKEN", show_envvar=True, help="The token, where the server requires one."
             ),
             click.option("--ca", type=file, help="Authorities to trust for https, as PEM, instead of the system's."),
-            click.option("--cert", type=file, help="A certificate of ours with its key, as PEM."),
+            click.option("--cert", type=file, help="A client certificate with its key, as PEM."),
             click.option("--insecure", is_flag=True, help="Do not check the certificate of the server."),
         )
     ):
@@ -78,13 +72,13 @@ def identity_options(command: _F) -> _F:
 
 
 def client_options(command: _F) -> _F:
-    """Add the options that say which server, and as whom."""
+    """Add the options for the server's address, retries and identity."""
     command = click.option(
         "--reconnect",
         type=DURATION,
         default="30s",
         show_default=True,
-        help="For how long at a stretch the server may be away.",
+        help="How long to retry while the server cannot be reached.",
     )(command)
     return click.option(
         "--url",
@@ -92,15 +86,18 @@ def client_options(command: _F) -> _F:
         default="http://localhost:8000",
         show_default=True,
         show_envvar=True,
-        help="Where the server is.",
+        help="The URL of the server.",
     )(identity_options(command))
 
 
-namespace_option: Final = click.option("--namespace", help="A world of events of its own.  [default: default]")
+namespace_option: Final = click.option("--namespace", help="The namespace of the event.  [default: default]")
 
 
 def make_client(options: dict[str, Any], **more: Any) -> Client:
-    """Take the options of `client_options` out of `options`, and return a client made of them."""
+    """Take the options of `client_options` out of `options`, and return a client that uses them.
+
+    `more` are further arguments of `Client`.
+    """
     return Client(
         options.pop("url"),
         token=options.pop("token"),
@@ -113,33 +110,33 @@ def make_client(options: dict[str, Any], **more: Any) -> Client:
 
 
 @contextlib.contextmanager
-def asking() -> Iterator[None]:
-    """Turn how it ended into an exit status: errors of the contract, Ctrl-C, and being told to end.
+def exit_on_error() -> Iterator[None]:
+    """Turn errors of the contract, Ctrl-C, SIGTERM and SIGHUP into exit statuses.
 
-    A terminal that is closed tells it to end too: killed by that signal, it would leave its offer standing for its
-    linger, to be counted without anybody behind it. Under nohup the signal stays ignored.
+    SIGHUP (the terminal was closed) is handled because a process that is killed by it could not withdraw its offer,
+    which would stay pending for its linger. Under nohup the signal stays ignored.
     """
     names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {signum: signal.getsignal(signum) for signum in map(signal.Signals.__getitem__, names)}
-    for signum, was in before.items():
-        if was is not signal.SIG_IGN:
-            signal.signal(signum, _end)
+    for signum, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(signum, _exit_on_signal)
     try:
         yield
     except SyncnetError as error:
-        fail(error)
+        exit_with(error)
     except KeyboardInterrupt:
-        raise SystemExit(_BY_SIGNAL + signal.SIGINT) from None
+        raise SystemExit(ExitStatus.INTERRUPTED) from None
     finally:
-        for signum, was in before.items():
-            signal.signal(signum, was)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
-def fail(error: SyncnetError) -> NoReturn:
-    """Say what went wrong, and end with the status for it."""
+def exit_with(error: SyncnetError) -> NoReturn:
+    """Print the error to standard error, and exit with its status."""
     code = f" ({error.code})" if isinstance(error, RefusedError) else ""
     click.echo(f"Error: {error}{code}", err=True)
-    raise SystemExit(next((status for kind, status in _STATUSES if isinstance(error, kind)), 1))
+    raise SystemExit(next((status for kind, status in _STATUSES if isinstance(error, kind)), ExitStatus.FAILED))
 
 
 def default_actor() -> str:
@@ -149,8 +146,8 @@ def default_actor() -> str:
     return (host or "host") + number
 
 
-def printed(document: Any, output: str) -> str:
-    """Return a document as `json` or `yaml`, without a line end after it."""
+def formatted(document: Any, output: str) -> str:
+    """Return a document as `json` or `yaml`, without a newline at its end."""
     if output == "yaml":
         import yaml  # slow to import
 
@@ -159,5 +156,5 @@ def printed(document: Any, output: str) -> str:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
-def _end(signum: int, _: object) -> NoReturn:
-    raise SystemExit(_BY_SIGNAL + signum)
+def _exit_on_signal(signum: int, _: object) -> NoReturn:
+    raise SystemExit(_SIGNALED + signum)

@@ -1,4 +1,4 @@
-"""`syncnet completion bash`: what a shell must be told to complete the words of this command line."""
+"""`syncnet completion bash`: the script with which a shell completes this command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from click.shell_completion import get_completion_class
 __all__ = ["completion"]
 
 _HELP = """\
-Print what SHELL must be told to complete the words of this command line. To switch it on for good:
+Print the script with which SHELL completes this command line. To install it:
 
 \b
 bash:  syncnet completion bash > ~/.local/share/bash-completion/completions/syncnet
@@ -21,7 +21,7 @@ fish:  syncnet completion fish > ~/.config/fish/completions/syncnet.fish
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print it; see `_HELP`."""
+    """Print the script; `_HELP` is the help text."""
     make = get_completion_class(shell)
     assert make is not None  # noqa: S101 - click has those three
     click.echo(make(ctx.find_root().command, {}, "syncnet", "_SYNCNET_COMPLETE").source())

@@ -1,4 +1,4 @@
-"""Options that are durations, written as everywhere else: `250ms`, `5s`, `2m`, or a number of seconds."""
+"""Options that are durations: `250ms`, `5s`, `2m`, or a number of seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["DURATION"]
 
 
 class _Duration(click.ParamType[float]):
-    """Seconds."""
+    """A duration, converted to seconds."""
 
     name = "duration"
 

@@ -1,7 +1,7 @@
 """Limits as options: `--limit NAME=VALUE`, and the two that have an option of their own.
 
-The names are those of the fields of `Limits`, with hyphens. What a limit is for, its default and its range stand there,
-and in docs/limits.md, which is made of it. This module owns how they are said on a command line, and no limit.
+The names are those of the fields of `Limits`, with hyphens. `Limits` has the meaning, default and range of each, and
+docs/limits.md is generated from it. This module owns only how the limits are written on a command line.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class _WholeSeconds(click.ParamType[int]):
 
 
 def limit_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options `--limit`, `--trace-keep` and `--outcome-ttl`, as `limits_of` takes them."""
+    """Add the options `--limit`, `--trace-keep` and `--outcome-ttl`; `limits_of` takes their values."""
     decorators = (
         click.option(
             "--limit",
@@ -78,7 +78,7 @@ def limit_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--outcome-ttl",
             type=_WholeSeconds(),
-            help=f"For how long the outcome of an offer with an id is told again.  [default: {LIMITS.outcome_ttl_s}s]",
+            help=f"How long the outcome of an offer with an id is kept.  [default: {LIMITS.outcome_ttl_s}s]",
         ),
     )
     for decorate in reversed(decorators):
@@ -87,7 +87,7 @@ def limit_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def limits_of(limits: Iterable[_Limit], trace_keep: int | None, outcome_ttl: int | None) -> Limits:
-    """Return the limits that the options say.
+    """Return the limits that the options set.
 
     :raises click.UsageError: one limit was set twice.
     """

@@ -1,4 +1,4 @@
-"""The options of `syncnet serve` that say who may come in, and what they mean for a listening socket."""
+"""The options of `syncnet serve` for tokens, hosts, origins and TLS, and what they mean for a listening socket."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Security:
-    """What the options say, read and checked.
+    """The values of the options, with their files read and checked.
 
-    :raises click.ClickException: (when it is made) options that do not go together, or a file that does not do.
+    :raises click.ClickException: (by the constructor) options contradict each other, or a file is invalid.
     """
 
     token_file: Path | None = None
@@ -64,36 +64,36 @@ class Security:
 
     @property
     def keepalive_s(self) -> int:
-        """How long a client may be silent, in seconds, before its connection is taken for lost."""
+        """How long a client may be silent, in seconds, before its connection counts as lost."""
         return self.keepalive
 
     @property
     def scheme(self) -> str:
-        """What URLs of this server begin with."""
+        """The scheme of the URLs of this server."""
         return "http" if self.tls is None else "https"
 
     def of(self, listener: socket.socket) -> dict[str, Any]:
-        """Return what `syncnet.server.serve.serve` is to be told of a server on `listener`."""
+        """Return keyword arguments of `syncnet.server.serve.serve` for a server on `listener`."""
         checks_hosts = is_loopback(listener) or self.allow_host
         access = Access(self.tokens, origins=self.cors_origin, hosts=self.allow_host if checks_hosts else None)
         on_hangup = None if self.token_file is None else functools.partial(_reload, access, self.token_file)
         return {"access": access, "tls": self.tls, "on_hangup": on_hangup}
 
     def warnings(self, listener: socket.socket) -> Iterator[str]:
-        """Yield lines that say what strangers can do, where they can reach `listener` and do something."""
+        """Yield warnings, if clients of other machines can reach `listener` and are not authenticated or encrypted."""
         if is_loopback(listener):
             return
         host, port = listener.getsockname()[:2]
         where = "all addresses of this machine" if host in ("::", "0.0.0.0") else host  # noqa: S104 - compared
         if self.tokens is None and self.tls_client_ca is None:
-            yield f"WARNING: whoever reaches port {port} may do everything: it listens on {where} and wants no token."
-            yield "WARNING:   to serve this machine only:   syncnet 127.0.0.1:" + str(port)
-            yield "WARNING:   to serve those with a token:  syncnet token NAME >> tokens.yaml"
-            yield f"WARNING:                                 syncnet :{port} --token-file tokens.yaml"
+            yield f"WARNING: port {port} gives full access to all clients: it listens on {where} and requires no token."
+            yield "WARNING:   to serve this machine only:  syncnet 127.0.0.1:" + str(port)
+            yield "WARNING:   to require tokens:           syncnet token NAME >> tokens.yaml"
+            yield f"WARNING:                                syncnet :{port} --token-file tokens.yaml"
         elif self.tokens is not None and self.tls is None:
             yield (
-                f"WARNING: tokens come in clear over the network to {where}; "
-                "--tls-cert and --tls-key, or a proxy that speaks TLS, keep them secret"
+                f"WARNING: tokens are sent unencrypted over the network to {where}; "
+                "use --tls-cert and --tls-key, or a proxy that speaks TLS"
             )
 
 
@@ -101,14 +101,14 @@ def _reload(access: Access, token_file: Path) -> None:
     try:
         tokens = load_tokens(token_file)
     except TokenFileError as error:
-        click.echo(f"syncnet: the tokens stay as they were: {error}", err=True)
+        click.echo(f"syncnet: the tokens were not reloaded: {error}", err=True)
         return
     access.tokens = tokens
     click.echo(f"syncnet: {len(tokens)} {'token' if len(tokens) == 1 else 'tokens'} read from {token_file}", err=True)
 
 
 class _Parsed(click.ParamType[_T], Generic[_T]):
-    """An option that is read by a function which raises `ValueError` for what does not do."""
+    """An option that is parsed by a function which raises `ValueError` for an invalid value."""
 
     def __init__(self, name: str, parse: Callable[[str], _T]) -> None:
         self.name = name
@@ -131,7 +131,7 @@ def _parse_keepalive(text: str) -> int:
         raise ValueError(str(error)) from None
     if not KEEPALIVE_S_MIN <= seconds <= KEEPALIVE_S_MAX:
         raise ValueError(f"expected {KEEPALIVE_S_MIN}s to {KEEPALIVE_S_MAX // 3600}h, got {text}")
-    return int(seconds)  # TCP counts seconds; never later than was asked for
+    return int(seconds)  # TCP counts whole seconds; rounded down
 
 
 _FILE: Final = click.Path(path_type=Path)
@@ -140,21 +140,21 @@ _OPTIONS: Final = (
         "--token-file",
         metavar="FILE",
         type=_FILE,
-        help="Who may do what: tokens that `syncnet token` made. Read again at SIGHUP. Default: everybody everything.",
+        help="Require a token of this file, made by `syncnet token`. Read again at SIGHUP. Default: no token needed.",
     ),
     click.option(
         "--cors-origin",
         metavar="ORIGIN",
         type=_Parsed("origin", parse_origin),
         multiple=True,
-        help="Let web pages of this origin ask, or of any: *. May be given several times. Default: none but its own.",
+        help="Allow web pages of this origin, or of any: *. May be repeated. Default: only those of the server itself.",
     ),
     click.option(
         "--allow-host",
         metavar="NAME",
         type=_Parsed("host", parse_host),
         multiple=True,
-        help="A name by which it may be asked, beside localhost. Checked where this is given, and on loopback.",
+        help="A host name of this server, besides localhost. Checked if given, and always on loopback.",
     ),
     click.option("--tls-cert", metavar="FILE", type=_FILE, help="Serve HTTPS: certificate and chain, as PEM."),
     click.option(
@@ -164,7 +164,7 @@ _OPTIONS: Final = (
         "--tls-client-ca",
         metavar="FILE",
         type=_FILE,
-        help="Let in only clients with a certificate of these authorities, as PEM.",
+        help="Accept only clients with a certificate of these authorities, as PEM.",
     ),
     click.option(
         "--keepalive",
@@ -172,13 +172,13 @@ _OPTIONS: Final = (
         type=_Parsed("duration", _parse_keepalive),
         default=f"{KEEPALIVE_S}s",
         show_default=True,
-        help="How soon a client whose machine or network vanished without a word is taken for gone.",
+        help="How long a client may be silent, because its machine or network failed, until it counts as disconnected.",
     ),
 )
 
 
 def security_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options, and hand them to it as one `Security` in the parameter `security`."""
+    """Add the options to a command, which gets their values as one `Security` in the parameter `security`."""
 
     @functools.wraps(command)
     def collected(**values: Any) -> None:

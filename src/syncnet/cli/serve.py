@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -19,6 +20,8 @@ import uvloop
 
 import syncnet
 from syncnet.cli.durations import DURATION
+from syncnet.cli.exit_statuses import ExitStatus
+from syncnet.cli.folders import FOLDER
 from syncnet.cli.limits import limit_options, limits_of
 from syncnet.cli.security import Security, security_options
 from syncnet.cli.terminal import TerminalLog
@@ -83,9 +86,9 @@ class _AddressType(click.ParamType[Address]):
 )
 @click.option(
     "--journal",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
-    help="Keep all in this folder, on disk before anybody is answered: a crash or a restart loses nothing.",
+    help="Write every command to this folder before it is answered; a crash or a restart loses nothing.",
 )
 @click.option(
     "--drain",
@@ -108,7 +111,7 @@ def serve(
     try:
         listener = listen(address, security.keepalive_s)
     except AddressError as error:
-        raise click.ClickException(str(error)) from None
+        raise _listen_failure(error) from None
     limits = replace(limits, pending_offers_max=_within_open_files(limits.pending_offers_max))
     make_lines = _LOG_FORMATS[log_format]
     log = TerminalLog(make_lines, sys.stdout.fileno()) if make_lines and sys.stdout else None
@@ -144,6 +147,17 @@ def serve(
             log.close()
     if waiting:
         _say(f"ended; {waiting} waiting {'client was' if waiting == 1 else 'clients were'} sent away with 503")
+
+
+class _PortTakenError(click.ClickException):
+    exit_code = ExitStatus.PORT_TAKEN
+
+
+def _listen_failure(error: AddressError) -> click.ClickException:
+    """Return the error to exit with; a taken port has an exit status of its own."""
+    cause = error.__context__
+    is_taken = isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE
+    return (_PortTakenError if is_taken else click.ClickException)(str(error))
 
 
 def _journal(folder: Path, hand_over: Callable[[Callable[[], None]], object], limits: Limits) -> Journal:

@@ -1,4 +1,4 @@
-"""`syncnet stats`: who waits for what."""
+"""`syncnet stats`: list the pending offers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from syncnet.cli.common import asking, client_options, make_client, namespace_option, printed
+from syncnet.cli.common import client_options, exit_on_error, formatted, make_client, namespace_option
 
 __all__ = ["stats"]
 
@@ -16,30 +16,31 @@ __all__ = ["stats"]
 @click.option("--output", type=click.Choice(["json", "yaml", "text"]), default="text", show_default=True)
 @client_options
 def stats(namespace: str | None, output: str, **options: Any) -> None:
-    """Show who waits for what, and since when."""
-    with asking(), make_client(options) as net:
-        pending = net.stats(namespace)
+    """List the pending offers: event, actor, wanted mates, time of arrival and id."""
+    with exit_on_error(), make_client(options) as client:
+        pending = client.stats(namespace)
     if output == "text":
         _print_table(pending)
     else:
-        click.echo(printed(pending, output))
+        click.echo(formatted(pending, output))
 
 
 def _print_table(pending: dict[str, Any]) -> None:
     rows = [
-        (event, actor, _others(entry["params"]), entry["created_at"], id)
+        (event, actor, _mates(entry["params"]), entry["created_at"], id)
         for event, by_actor in pending.items()
         for actor, by_id in by_actor.items()
         for id, entry in by_id.items()
     ]
     if not rows:
-        click.echo("nobody waits", err=True)
+        click.echo("no pending offers", err=True)
         return
-    rows.insert(0, ("EVENT", "ACTOR", "WITH", "SINCE", "ID"))
+    rows.insert(0, ("EVENT", "ACTOR", "MATES", "SINCE", "ID"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _others(params: dict[str, Any]) -> str:
+def _mates(params: dict[str, Any]) -> str:
+    """Return the roster, or else the number of mates."""
     return ",".join(params["expect"]) if "expect" in params else str(params["mates"])

@@ -1,8 +1,8 @@
 """Writes the log to standard output, from a thread of its own.
 
-A terminal that is paused, or a pipe that nobody reads, must not hold up the hub (G8). So the hub only puts
-effects into a queue; the thread makes lines of them and writes. Where the reader is slower than the happenings for
-so long that the queue is full, happenings are left out, their number is said, and the picture begins anew.
+A terminal that is paused, or a pipe that is not read, must not block the coordinator (G8). So the coordinator only puts
+effects into a queue; the thread formats them as lines and writes these. If the reader is so slow that the queue becomes
+full, effects are left out, the log says how many, and the picture begins anew.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from syncnet.core.effects import Effect, Synced
 __all__ = ["LinesOf", "TerminalLog"]
 
 LinesOf: TypeAlias = Callable[[Effect], Iterable[str]]
-"""What makes lines of what the hub let be seen, fed one thing after the other."""
+"""Formats effects as lines; it is called with one effect after the other."""
 
 _QUEUED_EFFECTS_MAX: Final = 100_000
 _QUEUED_PAYLOAD_BYTES_MAX: Final = 67_108_864
@@ -28,18 +28,18 @@ _CLOSE_S: Final = 2.0
 
 
 class TerminalLog:
-    """An observer of a hub that writes what `make_lines()` makes of each effect to the file descriptor `fd`.
+    """An observer of a coordinator that writes each effect, formatted by `make_lines()`, to the file descriptor `fd`.
 
-    The thread wakes at most once in `_PACE_S`, however many effects there are: to wake it for each would cost the hub
-    more than the lines themselves, because the two take turns in running Python.
+    The thread wakes at most once in `_PACE_S`, however many effects there are. Waking it for each effect would cost the
+    coordinator more than the lines themselves, because only one of the two threads can run Python at a time.
     """
 
     def __init__(self, make_lines: Callable[[], LinesOf], fd: int) -> None:
         self._make_lines = make_lines
         self._fd = fd
         self._queue: deque[Effect] = deque()
-        self._bytes_put = 0  # counted under the hub's lock,
-        self._bytes_taken = 0  # and this one by the other, so that neither needs a lock
+        self._bytes_put = 0  # written by the coordinator, under its lock
+        self._bytes_taken = 0  # written by the thread, so that it needs no lock
         self._left_out = 0
         self._is_idle = False
         self._has_ended = False
@@ -49,7 +49,7 @@ class TerminalLog:
         self._thread.start()
 
     def __call__(self, effect: Effect) -> None:
-        """Queue one effect; never waits."""
+        """Queue one effect; never blocks."""
         if self._has_ended:
             return
         if len(self._queue) < _QUEUED_EFFECTS_MAX and self._bytes_put - self._bytes_taken < _QUEUED_PAYLOAD_BYTES_MAX:
@@ -61,7 +61,7 @@ class TerminalLog:
             self._left_out += 1
 
     def close(self) -> None:
-        """Write what is queued and end, within two seconds: a reader who does not read is left behind."""
+        """Write what is queued and end, but wait for the reader at most two seconds."""
         self._closing.set()
         self._wake.set()
         self._thread.join(_CLOSE_S)
@@ -74,23 +74,25 @@ class TerminalLog:
                     self._write("\n".join([*lines, ""]).encode())
                 self._closing.wait(_PACE_S)
         except OSError:
-            pass  # nobody reads any more (a closed pipe, a full disk); the server goes on without a log
+            pass  # the reader has gone (a closed pipe) or the disk is full; the server goes on without a log
         finally:
             self._has_ended = True
             self._queue.clear()
 
     def _wait_for_effects(self) -> bool:
-        """Return when there is something to write; return whether there is, and not merely an end."""
+        """Block until there are effects or the log is closed; return whether there are effects."""
         while not self._queue and not self._closing.is_set():
             self._wake.clear()
             self._is_idle = True
-            if not self._queue and not self._closing.is_set():  # what came since has not woken us
+            if (
+                not self._queue and not self._closing.is_set()
+            ):  # an effect that came before _is_idle was set did not set _wake
                 self._wake.wait()
             self._is_idle = False
         return bool(self._queue)
 
     def _next_lines(self, picture: _Picture) -> list[str]:
-        """Return the lines of the next effects; an empty list where there are no more effects."""
+        """Return the lines of the next effects; an empty list if there are none."""
         lines: list[str] = []
         queue = self._queue
         while queue and len(lines) < _LINES_AT_ONCE:
@@ -107,7 +109,7 @@ class TerminalLog:
 
 
 class _Picture:
-    """What makes the lines, and how many happenings it was told that it lacks."""
+    """The formatter of the lines, and how many effects are reported as left out so far."""
 
     def __init__(self, make_lines: Callable[[], LinesOf]) -> None:
         self._make_lines = make_lines
@@ -115,9 +117,9 @@ class _Picture:
         self.left_out = 0
 
     def begin_anew(self, left_out: int) -> str:
-        said, self.left_out = self.left_out, left_out
+        reported, self.left_out = self.left_out, left_out
         self.lines_of = self._make_lines()
-        return f"… {left_out - said} happenings left out: the reader of this log was too slow"
+        return f"… {left_out - reported} events left out: the reader of this log was too slow"
 
 
 def _payload_bytes(effect: Effect) -> int:

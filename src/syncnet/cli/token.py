@@ -12,9 +12,10 @@ __all__ = ["token"]
 
 
 _HELP: Final = """\
-Make a new token called NAME, and the entry of the token file that knows it.
+Make a new token called NAME, and its entry for the token file.
 
-The entry, which has only the token's hash, goes to standard output; the token itself is shown once, on standard error:
+The entry, which holds only a hash of the token, goes to standard output. The token itself is shown once, on standard
+error:
 
 \b
   syncnet token ci-runner --namespace 'ci-*' >> tokens.yaml
@@ -32,7 +33,7 @@ The entry, which has only the token's hash, goes to standard output; the token i
     multiple=True,
     default=["*"],
     show_default=True,
-    help="A namespace in which it counts; * stands for any characters. May be given several times.",
+    help="A namespace in which the token is valid; * matches any characters. May be repeated.",
 )
 @click.option(
     "--role",
@@ -41,10 +42,10 @@ The entry, which has only the token's hash, goes to standard output; the token i
     multiple=True,
     default=["sync"],
     show_default=True,
-    help="sync: make offers; observe: /stats and the like; admin: everything. May be given several times.",
+    help="sync: make offers; observe: read /stats and the like; admin: everything. May be repeated.",
 )
 def token(name: str, namespaces: tuple[str, ...], roles: tuple[str, ...]) -> None:
-    """Make a new token; `_HELP` teaches how."""
+    """Make a new token; `_HELP` is the help text."""
     try:
         secret, entry = new_token(name, namespaces, roles)
     except TokenFileError as error:

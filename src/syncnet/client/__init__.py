@@ -1,9 +1,8 @@
-"""The clients: the methods of a world over HTTP, for tasks (`aio`) and for threads (`threads`).
+"""The HTTP clients: `aio` for tasks of asyncio and trio, `threads` for threads.
 
-`aio/client.py` and `aio/http.py` are the one written source. `scripts/unasync.py` makes their twins in `threads/` of
-them, and a test refuses twins that differ. Only `net.py` is written twice: what a task and a thread do differently, to
-connect, to wait, to begin something beside. What needs neither stands here: `requests`, `answers` and `ride`.
+`aio` is the source. `scripts/unasync.py` generates the modules of `threads` from it; a test fails if they differ. Only
+`net.py` is written twice: it holds what differs between tasks and threads, such as connections, waiting and
+background work. Code without input and output is shared: `requests`, `answers` and `retry`.
 
-A client knows HTTP and the words of the contract. Who may meet whom it does not know, and it checks no parameter that
-the server checks.
+The clients do not know the matching rules. They leave the validation of parameters to the server.
 """

@@ -1,7 +1,8 @@
-"""What a server answered, as the values and errors of the contract.
+"""The answers of a server as values and errors.
 
-Pure. Every status that docs/http.md lists, and those that a proxy in between may give, come to one of three things: a
-value, an error for the caller, or an `UnavailableError` that says whether it may help to ask again.
+These are pure functions. An answer becomes a value, an error for the caller, or an `UnavailableError` whose
+`retry_safe` says whether the same request may be sent again. The code of a problem document decides, not the status:
+a status without such a document comes from a proxy, or from a server that is ending.
 """
 
 from __future__ import annotations
@@ -26,21 +27,23 @@ from syncnet.wire.results import Happened, Member, Sync
 __all__ = ["Answer", "failure_of", "read_document", "read_sync"]
 
 _TYPE_PREFIX: Final = "urn:syncnet:problem:"
-_ASK_AGAIN_STATUSES: Final = (429, 502, 503, 504)
+_RETRY_STATUSES: Final = (429, 502, 503, 504)
+_CODES_OF_REJECTIONS: Final = {408: "slow-body", 429: "quota"}
+"""The codes for statuses which say that a request was not processed, when a proxy gives no code."""
 
 
-class _Told(msgspec.Struct):
+class _SyncDocument(msgspec.Struct):
     event: str
     sync: int
     payloads: dict[str, Any]
     members: tuple[Member, ...]
 
 
-_told: Final = msgspec.json.Decoder(_Told)
+_sync_decoder: Final = msgspec.json.Decoder(_SyncDocument)
 
 
 class Answer(NamedTuple):
-    """Status, headers (names in small letters) and body of an answer."""
+    """Status, headers (names in lower case) and body of an answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -48,22 +51,22 @@ class Answer(NamedTuple):
 
 
 def read_sync(answer: Answer) -> Sync:
-    """Return the sync that the answer to an offer tells of.
+    """Return the sync in the answer to an offer.
 
-    :raises SyncnetError: it tells of something else.
+    :raises SyncnetError: the answer is not a sync.
     """
     if answer.status != 200:
         raise failure_of(answer)
     try:
         rank = int(answer.headers["syncnet-rank"])
-        told = _told.decode(answer.body)
-        return Sync(Happened(told.event, told.sync, told.payloads, told.members), rank)
+        document = _sync_decoder.decode(answer.body)
+        return Sync(Happened(document.event, document.sync, document.payloads, document.members), rank)
     except (KeyError, ValueError, msgspec.MsgspecError):
         return _read_sync_slowly(answer)
 
 
 def _read_sync_slowly(answer: Answer) -> Sync:
-    """Read one that has a number in it which the fast decoder does not take, such as 1e400."""
+    """Read a sync that the fast decoder rejects, for instance because of the number 1e400."""
     document = read_document(answer)
     try:
         members = tuple(
@@ -72,32 +75,34 @@ def _read_sync_slowly(answer: Answer) -> Sync:
         rank = int(answer.headers["syncnet-rank"])
         return Sync(Happened(document["event"], document["sync"], document["payloads"], members), rank)
     except (KeyError, TypeError, ValueError):
-        raise _no_syncnet(answer) from None
+        raise _not_from_syncnet(answer) from None
 
 
 def read_document(answer: Answer) -> Any:
-    """Return what the body of a good answer says.
+    """Return the JSON document in an answer with status 200.
 
-    :raises SyncnetError: the answer is not a good one, or not JSON.
+    :raises SyncnetError: the answer has another status, or is not JSON.
     """
     if answer.status != 200:
         raise failure_of(answer)
     try:
         return json.loads(answer.body)
     except ValueError:
-        raise _no_syncnet(answer) from None
+        raise _not_from_syncnet(answer) from None
 
 
 def failure_of(answer: Answer) -> SyncnetError:
-    """Return the error that an answer other than 200 tells of."""
+    """Return the error for an answer with another status than 200."""
     problem = _problem(answer)
-    code = str(problem.get("type", "")).removeprefix(_TYPE_PREFIX)
+    code = str(problem.get("code") or str(problem.get("type", "")).removeprefix(_TYPE_PREFIX))
     detail = str(problem.get("detail") or f"the server answered with status {answer.status}")
-    match answer.status, code:
-        case (400 | 413, "bad-parameter" | "too-large") if "parameter" in problem:
+    match code:
+        case "":
+            return _failure_without_code(answer, detail)
+        case "bad-parameter" | "too-large" if "parameter" in problem:
             parameter = str(problem["parameter"])
             return ParameterError(parameter, detail.removeprefix(f"{parameter}: "), code)
-        case _, "timed-out":
+        case "timed-out":
             return TimedOutError(
                 detail,
                 waited_s=float(problem.get("waited_s", 0)),
@@ -105,17 +110,24 @@ def failure_of(answer: Answer) -> SyncnetError:
                 missing=int(problem.get("missing", 1)),
                 missing_actors=tuple(problem.get("missing_actors", ())),
             )
-        case _, "aborted":
+        case "aborted":
             return AbortedError(detail, by=str(problem.get("by", "")), reason=str(problem.get("reason", "")))
-        case _, "withdrawn":
+        case "withdrawn":
             return WithdrawnError(detail)
-        case (status, "") if status >= 500:  # of a proxy, or of a server that ended in the midst of it
-            return UnavailableError(detail, retry_after_s=_retry_after_s(answer))
-        case (status, _) if status in _ASK_AGAIN_STATUSES or code == "slow-body":
-            return UnavailableError(detail, code, _retry_after_s(answer))
-        case (status, _) if status >= 500:
-            return _not_again(UnavailableError(detail, code))
-    return RefusedError(detail, code or "refused")
+    if answer.status in _RETRY_STATUSES or code == "slow-body":
+        return UnavailableError(detail, code, _retry_after_s(answer))
+    if answer.status >= 500:
+        return _without_retry(UnavailableError(detail, code))
+    return RefusedError(detail, code)
+
+
+def _failure_without_code(answer: Answer, detail: str) -> SyncnetError:
+    """Return the error for an answer that has no problem document of syncnet."""
+    if code := _CODES_OF_REJECTIONS.get(answer.status):
+        return UnavailableError(detail, code, _retry_after_s(answer))
+    if answer.status >= 500:
+        return UnavailableError(detail, retry_after_s=_retry_after_s(answer))
+    return RefusedError(detail, "refused")
 
 
 def _problem(answer: Answer) -> dict[str, Any]:
@@ -134,11 +146,11 @@ def _retry_after_s(answer: Answer) -> float | None:
     return float(text) if text.isascii() and text.isdigit() else None
 
 
-def _no_syncnet(answer: Answer) -> UnavailableError:
+def _not_from_syncnet(answer: Answer) -> UnavailableError:
     kind = answer.headers.get("content-type", "no content type")
-    return _not_again(UnavailableError(f"expected an answer of syncnet, got {len(answer.body)} bytes of {kind}"))
+    return _without_retry(UnavailableError(f"expected an answer of syncnet, got {len(answer.body)} bytes of {kind}"))
 
 
-def _not_again(error: UnavailableError) -> UnavailableError:
+def _without_retry(error: UnavailableError) -> UnavailableError:
     error.retry_safe = False
     return error

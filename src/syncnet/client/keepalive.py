@@ -1,4 +1,4 @@
-"""The options of a socket that waits for long: a server whose machine is gone is noticed within half a minute."""
+"""The socket options for long waits: a client notices within half a minute that the server's machine has vanished."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Final
 
 __all__ = ["keep_alive"]
 
-# After 15 s of silence the kernel asks, 3 times 5 s apart: what the server does on its side.
+# The first probe follows 15 s of silence; three missed probes, 5 s apart, end the connection. The server does the same.
 _OPTIONS: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 
 def keep_alive(connection: socket.socket) -> None:
-    """Let the kernel ask whether the other end is still there, and send small requests at once."""
+    """Switch on TCP keep-alive, and send small requests without delay."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _OPTIONS.items():
         if hasattr(socket, name):

@@ -1,6 +1,6 @@
-"""What a client asks for, as HTTP: where the server is, who asks, and the requests for each thing that can be asked.
+"""The requests of a client as HTTP: the address of the server, the credentials, and one function for each request.
 
-Pure: nothing here talks to anybody.
+These are pure functions: nothing here does input or output.
 """
 
 from __future__ import annotations
@@ -8,74 +8,72 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
-from urllib.parse import quote, urlencode, urlsplit
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from syncnet.errors import ParameterError
+from syncnet.wire.api import OfferOptions
 from syncnet.wire.durations import parse_duration_s
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["OfferDocument", "OfferOptions", "Request", "Target", "make_id", "make_offer", "without_nones"]
+__all__ = [
+    "CertificateFiles",
+    "FilePath",
+    "OfferDocument",
+    "Request",
+    "Target",
+    "make_abort",
+    "make_id",
+    "make_offer",
+    "make_stats",
+    "make_withdrawal",
+    "without_nones",
+]
+
+FilePath: TypeAlias = str | os.PathLike[str]
+CertificateFiles: TypeAlias = FilePath | tuple[FilePath, FilePath]
+"""A file with a certificate and its key, or one file for each."""
 
 _PORTS: Final = {"http": 80, "https": 443}
 _ID_BYTES: Final = 12
 
 
-class OfferOptions(TypedDict, total=False):
-    """What an offer can say beside its events and its actor; what is left out, or None, has the server's default.
-
-    `timeout` and `linger` are seconds, or a text such as `"250ms"` or `"2m"`. `expect` is a roster: actors, or a text
-    `"a,b,c"`. `labels` are added to `actor=<actor>`. `payload` is any JSON value. `id` is the client's own name for the
-    offer; one is made up where none is given.
-    """
-
-    payload: Any
-    mates: int | None
-    expect: Iterable[str] | str | None
-    labels: Mapping[str, str] | None
-    selector: str | None
-    timeout: float | str | None
-    id: str | None
-    linger: float | str | None
-    namespace: str | None
-
-
 class Request(NamedTuple):
-    """One request. `path` is below the URL of the server, with its query.
+    """One request. `path` is relative to the URL of the server and includes the query.
 
-    `is_repeatable` tells whether it does no more when it is asked for twice.
+    `is_idempotent` says whether sending the request twice has the same effect as sending it once.
     """
 
     method: str
     path: str
     body: bytes
-    is_repeatable: bool = True
+    is_idempotent: bool = True
 
 
 class OfferDocument(NamedTuple):
-    """An offer as it is asked for, and what its client must know of it: the same request every time that it asks."""
+    """The request that makes an offer, the same for every attempt, and the parameters that the client itself needs."""
 
     id: str
     events: tuple[str, ...]
     actor: str
     namespace: str | None
     timeout_s: float | None
-    parties: tuple[str, ...]
+    other_actors: tuple[str, ...]
     mates: int
     request: Request
 
 
 class Target:
-    """Where a server is, and as whom to ask it.
+    """The address of a server, and the credentials for it.
 
-    `url` is `http://host:port` or `https://host:port`, perhaps with a path below which the server is. `token` goes
-    along with every request, and is never shown. For https, `verify` tells whether to check the server's certificate,
-    `ca` is a file with the authorities to trust instead of the system's, and `cert` the client's own certificate: a
-    file, or a pair of files, certificate and key.
+    `url` is `http://host:port` or `https://host:port`, with the path under which the server is mounted if there is one.
+    `token` is sent with every request and never shown. For https: `verify` says whether to check the certificate of the
+    server, `ca` is a file of authorities to trust instead of those of the system, and `cert` is the client's own
+    certificate: one file, or a pair of files (certificate, key).
 
-    :raises ParameterError: one of them does not do.
+    :raises ParameterError: the URL or the token is invalid.
     """
 
     def __init__(
@@ -84,13 +82,13 @@ class Target:
         *,
         token: str | None = None,
         verify: bool = True,
-        ca: str | os.PathLike[str] | None = None,
-        cert: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
+        ca: FilePath | None = None,
+        cert: CertificateFiles | None = None,
     ) -> None:
-        self.url = url.rstrip("/") if isinstance(url, str) else str(url)
+        self.url: str = url.rstrip("/") if isinstance(url, str) else str(url)
         parts = _split(url)
         self.host: str = parts.hostname or ""
-        self.is_tls = parts.scheme == "https"
+        self.is_tls: bool = parts.scheme == "https"
         self.port: int = parts.port or _PORTS[parts.scheme]
         self._prefix = quote(parts.path.rstrip("/"), safe="/%~!$&'()*+,;=:@")
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -116,9 +114,9 @@ class Target:
         return self._prefix + request.path, headers
 
     def tls(self) -> ssl.SSLContext | None:
-        """Return the TLS context; None for http.
+        """Return the TLS context, or None for http.
 
-        :raises ParameterError: a file of certificates cannot be read.
+        :raises ParameterError: a certificate file cannot be read.
         """
         if self.is_tls and self._tls is None:
             self._tls = _tls_context(*self._tls_files)
@@ -126,67 +124,82 @@ class Target:
 
 
 def make_id() -> str:
-    """Return an id that nobody else has and nobody can guess."""
+    """Return a new id that is unique and cannot be guessed."""
     return os.urandom(_ID_BYTES).hex()
 
 
-def make_offer(events: tuple[str, ...], actor: str, options: Mapping[str, Any]) -> OfferDocument:
-    """Return the offer that a caller's words make.
+def make_offer(events: tuple[str, ...], actor: str, payload: Any, options: OfferOptions) -> OfferDocument:
+    """Return the request for an offer.
 
-    :raises ParameterError: the payload is no JSON value, or a time is none. All else is for the server to judge.
+    A text of labels is sent in the query, because the server reads it there as `k1=v1,k2=v2`.
+
+    :raises ParameterError: a value has no JSON form, or the timeout is not a duration. The server checks the rest.
     """
-    unknown = set(options) - OfferOptions.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"expected options out of {', '.join(OfferOptions.__annotations__)}, got {min(unknown)}")
     given = without_nones(options)
     offer_id = given.setdefault("id", make_id())
-    expect = given.get("expect")
-    if expect is not None and not isinstance(expect, str):
-        given["expect"] = list(expect)
-    if "labels" in given:
-        given["labels"] = dict(given["labels"])
+    labels, expect, mates = given.get("labels"), given.get("expect"), given.get("mates", 1)
+    path = "/event"
+    if isinstance(labels, str):
+        path += _query({"labels": given.pop("labels")})
+    elif isinstance(labels, Mapping):
+        given["labels"] = dict(labels)
+    if isinstance(expect, Iterable) and not isinstance(expect, str):
+        given["expect"] = expect = list(expect)
     timeout_s = _seconds("timeout", given["timeout"]) if "timeout" in given else None
-    parties = [name.strip() for name in expect.split(",")] if isinstance(expect, str) else given.get("expect", [])
-    mates = given.get("mates", 1)
+    document = {"event": list(events), "actor": actor, "payload": payload, **given}
     return OfferDocument(
         id=offer_id,
         events=events,
         actor=actor,
         namespace=given.get("namespace"),
         timeout_s=timeout_s,
-        parties=tuple(name for name in parties if name != actor),
+        other_actors=tuple(name for name in _roster(expect) if name != actor),
         mates=mates if isinstance(mates, int) else 1,
-        request=Request("POST", "/event", _json({"event": list(events), "actor": actor, **given})),
+        request=Request("POST", path, _json(document)),
     )
 
 
 def make_withdrawal(id: str, namespace: str | None) -> Request:
-    """Return the request that takes back the offer `id`."""
-    return Request("DELETE", "/event?" + urlencode(without_nones({"id": id, "namespace": namespace})), b"")
+    """Return the request that withdraws the offer `id`."""
+    return Request("DELETE", "/event" + _query(without_nones({"id": id, "namespace": namespace})), b"")
 
 
 def make_abort(**options: str | None) -> Request:
     """Return the request that ends the offers of an event, an actor or an id."""
     given = without_nones(options)
-    return Request("POST", "/abort", _json(given), is_repeatable="id" in given)
+    return Request("POST", "/abort", _json(given), is_idempotent="id" in given)
 
 
 def make_stats(namespace: str | None) -> Request:
-    """Return the request for what is pending."""
-    return Request("GET", "/stats" + (f"?{urlencode({'namespace': namespace})}" if namespace else ""), b"")
+    """Return the request for the pending offers of a namespace."""
+    return Request("GET", "/stats" + (_query({"namespace": namespace}) if namespace else ""), b"")
 
 
 def without_nones(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was given; a payload may be None, because JSON has a null."""
-    return {name: value for name, value in options.items() if value is not None or name == "payload"}
+    """Return the options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _roster(expect: Any) -> list[str]:
+    if isinstance(expect, str):
+        return [name.strip() for name in expect.split(",")]
+    return expect if isinstance(expect, list) else []
+
+
+def _query(parameters: Mapping[str, Any]) -> str:
+    try:
+        return "?" + urlencode(parameters)
+    except UnicodeEncodeError as error:  # a lone surrogate
+        parameter = next((name for name, value in parameters.items() if value == error.object), "id")
+        raise ParameterError(parameter, f"expected a text that UTF-8 can encode, but: {error}") from None
 
 
 def _json(document: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:  # a lone surrogate is a ValueError too
-        culprit = next((name for name, value in document.items() if not _is_json(value)), "payload")
-        raise ParameterError(culprit, f"expected a JSON value, but: {error}") from None
+        parameter = next((name for name, value in document.items() if not _is_json(value)), "payload")
+        raise ParameterError(parameter, f"expected a JSON value, but: {error}") from None
 
 
 def _is_json(value: object) -> bool:
@@ -207,7 +220,7 @@ def _seconds(parameter: str, given: float | str) -> float:
     return given
 
 
-def _split(url: str) -> Any:
+def _split(url: str) -> SplitResult:
     wanted = "expected a URL such as http://localhost:8000"
     try:
         parts = urlsplit(url)
@@ -215,7 +228,7 @@ def _split(url: str) -> Any:
     except (ValueError, AttributeError):
         raise ParameterError("url", f"{wanted}, got {url!r}") from None
     if parts.username is not None or parts.password is not None:
-        raise ParameterError("url", f"{wanted}, got one with a name or a password (not shown); use a token")
+        raise ParameterError("url", f"{wanted}, got one with a user name or a password (not shown); use a token")
     is_readable = url.isprintable() and " " not in url
     if (
         not is_readable
@@ -229,8 +242,8 @@ def _split(url: str) -> Any:
     return parts
 
 
-def _tls_context(verify: bool, ca: Any, cert: Any) -> ssl.SSLContext:
-    import ssl  # not needed for http, and slow to import
+def _tls_context(verify: bool, ca: FilePath | None, cert: CertificateFiles | None) -> ssl.SSLContext:
+    import ssl  # slow to import, and not needed for http
 
     parameter = "ca"
     try:
@@ -240,7 +253,8 @@ def _tls_context(verify: bool, ca: Any, cert: Any) -> ssl.SSLContext:
             context.verify_mode = ssl.CERT_NONE
         parameter = "cert"
         if cert is not None:
-            context.load_cert_chain(*(cert if isinstance(cert, tuple) else (cert,)))
+            certificate, key = cert if isinstance(cert, tuple) else (cert, None)
+            context.load_cert_chain(certificate, key)
     except OSError as error:
         raise ParameterError(parameter, f"expected a file of certificates as PEM, but: {error}") from None
     context.set_alpn_protocols(["http/1.1"])

@@ -1,15 +1,15 @@
-"""How a client holds on to what it asked for while the server or the network is away: when to ask again, when not.
+"""When a client sends a request again, and when it gives up.
 
-Pure: the clock's time comes in with every call, and the waiting is left to the caller. All times are in seconds of
-one monotonic clock.
+`RetryState` is pure: it is given the time, and its caller does the waiting. All times are seconds of one monotonic
+clock.
 
-- Asking again is safe, because it is done with the same id and the same parameters (G7).
-- The server's own deadline decides, as long as it is there to tell. So a client waits a grace longer than the timeout,
-  a longer one while its first request stands: no other answer says who was missing.
-- A server may be away, or turn requests away, for `reconnect_s` at a stretch. A request that stood for longer than a
-  second ends a stretch.
-- A request that broke may reach the server later than the one that was sent after it, and take its place. So "replaced"
-  is believed only if there are no such requests left.
+- Sending a request again is safe, because it has the same id and the same parameters (G7).
+- The deadline of the server decides as long as the server can be reached, because only its answer says who was
+  missing. So the client waits for an answer longer than the timeout: 5 s after the first request, 1 s after later ones.
+- The server may be unavailable for `reconnect_s` at a time. A request that was pending for at least a second ends such
+  an outage.
+- A request whose connection was lost may reach the server after the request that repeats it, and replace that one. So
+  the client ignores one "replaced" for each connection that was lost.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from typing import Final
 
 from syncnet.errors import SyncnetError, UnavailableError
 
-__all__ = ["CONNECT_S_MAX", "RetryState", "may_help_to_ask_again"]
+__all__ = ["CONNECT_S_MAX", "RetryState", "is_retryable"]
 
 CONNECT_S_MAX: Final = 10.0
-"""How long a connection may take to be made."""
+"""How long opening a connection may take."""
 
 _GRACES_S: Final = (5.0, 1.0)
-_STOOD_S: Final = 1.0
-_DELAY_FIRST_S: Final = 0.025
+_STABLE_S: Final = 1.0
+_FIRST_DELAY_S_MAX: Final = 0.025
 _DELAY_S_MAX: Final = 1.0
 _DOUBLINGS_MAX: Final = 16
 
 
 class RetryState:
-    """One thing that is asked for until there is an answer.
+    """The attempts at one request.
 
-    `timeout_s` and `reconnect_s` may be None, for ever. `graces_s` are for how long an answer is waited for after the
-    timeout, the first time it is asked for and later ones.
+    `timeout_s` bounds the whole, and `reconnect_s` bounds each outage of the server; None is no bound. `graces_s` says
+    how long to wait for an answer after the timeout: for the first attempt, and for later ones.
     """
 
     def __init__(
@@ -46,88 +46,93 @@ class RetryState:
         graces_s: tuple[float, float] = _GRACES_S,
     ) -> None:
         self._graces_s = graces_s
-        self.ends_s = None if timeout_s is None else now_s + timeout_s
+        self._deadline_s = None if timeout_s is None else now_s + timeout_s
         self._started_s = now_s
         self._reconnect_s = reconnect_s
-        self._asked_s: float | None = None
-        self._away_since_s: float | None = None
+        self._sent_s: float | None = None
+        self._outage_since_s: float | None = None
         self._failures = 0
-        self._broken = 0
-        self._is_first = True
+        self._lost_requests = 0
+        self._is_first_attempt = True
 
-    def gives_up_s(self) -> float | None:
-        """Return when to wait no longer for an answer to the request that is made now; None for never."""
-        if self.ends_s is None:
+    @property
+    def failures(self) -> int:
+        """The failed attempts of the present outage."""
+        return self._failures
+
+    def answer_deadline_s(self) -> float | None:
+        """Return when to stop waiting for an answer to the present attempt, or None for never."""
+        if self._deadline_s is None:
             return None
-        return self.ends_s + self._graces_s[0 if self._is_first else 1]
+        return self._deadline_s + self._graces_s[0 if self._is_first_attempt else 1]
 
-    def is_late(self, now_s: float) -> bool:
-        """Return whether the time is over."""
-        return self.ends_s is not None and now_s >= self.ends_s
+    def is_past_deadline(self, now_s: float) -> bool:
+        """Return whether the timeout has passed."""
+        return self._deadline_s is not None and now_s >= self._deadline_s
 
     def waited_s(self, now_s: float) -> float:
-        """Return how long it has taken so far."""
+        """Return the time since the start."""
         return now_s - self._started_s
 
-    def sent(self, now_s: float) -> bool:
-        """Note that the whole request is on its way; return whether that is news after trouble."""
-        self._asked_s = now_s
+    @property
+    def may_have_reached_server(self) -> bool:
+        """Whether a server may have received the request."""
+        return self._sent_s is not None or self._lost_requests > 0
+
+    @property
+    def has_lost_request(self) -> bool:
+        """Whether a connection was lost after the request was sent on it, so that its outcome is not known."""
+        return self._lost_requests > 0
+
+    def note_sent(self, now_s: float) -> bool:
+        """Note that the request is being sent; return whether this is the first success after failures."""
+        self._sent_s = now_s
         return self._failures > 0
 
-    @property
-    def may_be_known(self) -> bool:
-        """Return whether a server may know of it."""
-        return self._asked_s is not None or self._broken > 0
+    def note_answered(self) -> None:
+        """Note that the present attempt has been answered."""
+        self._sent_s = None
 
-    @property
-    def has_broken(self) -> bool:
-        """Return whether a request was sent whose end is not known."""
-        return self._broken > 0
-
-    def answered(self) -> None:
-        """Note that the request has come to an end by an answer, whatever it said."""
-        self._asked_s = None
-
-    def broke(self, now_s: float) -> None:
-        """Note that the connection was lost, or was never made."""
-        if self._asked_s is not None:
-            self._broken += 1
-            if now_s - self._asked_s >= _STOOD_S:
-                self._away_since_s = None
+    def note_connection_lost(self, now_s: float) -> None:
+        """Note that the connection was lost, or could not be opened."""
+        if self._sent_s is not None:
+            self._lost_requests += 1
+            if now_s - self._sent_s >= _STABLE_S:
+                self._outage_since_s = None
                 self._failures = 0
-        self._asked_s = None
+        self._sent_s = None
 
-    def was_replaced_by_itself(self) -> bool:
-        """Return whether it can have been an earlier request of this ride that took the place; once for each."""
-        if self._broken == 0:
+    def was_replaced_by_own_request(self) -> bool:
+        """Return whether an earlier request of this client may have replaced the present one; once for each."""
+        if self._lost_requests == 0:
             return False
-        self._broken -= 1
+        self._lost_requests -= 1
         return True
 
-    def delay_s(self, now_s: float, trouble: SyncnetError) -> float:
-        """Return how long to wait before asking again, at most until the time is over.
+    def next_delay_s(self, now_s: float, failure: SyncnetError) -> float:
+        """Return how long to wait before the next attempt; it does not go beyond the timeout.
 
-        :raises UnavailableError: the server has been away for too long; it is `trouble`, where that is one.
+        :raises SyncnetError: `failure` itself, if the outage has lasted for `reconnect_s`.
         """
-        if self._away_since_s is None:
-            self._away_since_s = now_s
-        away_s = now_s - self._away_since_s
-        if self._reconnect_s is not None and away_s >= self._reconnect_s:
-            raise trouble
-        self._is_first = False
-        delay_s_max = min(_DELAY_S_MAX, _DELAY_FIRST_S * (1 << min(self._failures, _DOUBLINGS_MAX)))
-        delay_s = random.random() * delay_s_max  # noqa: S311 - only that not all ask at once
+        if self._outage_since_s is None:
+            self._outage_since_s = now_s
+        outage_s = now_s - self._outage_since_s
+        if self._reconnect_s is not None and outage_s >= self._reconnect_s:
+            raise failure
+        self._is_first_attempt = False
+        delay_s_max = min(_DELAY_S_MAX, _FIRST_DELAY_S_MAX * (1 << min(self._failures, _DOUBLINGS_MAX)))
+        delay_s = random.random() * delay_s_max  # noqa: S311 - it spreads the retries of many clients
         self._failures += 1
-        if isinstance(trouble, UnavailableError) and trouble.retry_after_s is not None:
-            delay_s += trouble.retry_after_s
+        if isinstance(failure, UnavailableError) and failure.retry_after_s is not None:
+            delay_s += failure.retry_after_s
         bounds_s = [delay_s]
         if self._reconnect_s is not None:
-            bounds_s.append(self._reconnect_s - away_s)
-        if self.ends_s is not None:
-            bounds_s.append(max(0.0, self.ends_s - now_s))
+            bounds_s.append(self._reconnect_s - outage_s)
+        if self._deadline_s is not None:
+            bounds_s.append(max(0.0, self._deadline_s - now_s))
         return min(bounds_s)
 
 
-def may_help_to_ask_again(trouble: SyncnetError) -> bool:
-    """Return whether the same request may succeed by itself a little later."""
-    return isinstance(trouble, UnavailableError) and trouble.retry_safe
+def is_retryable(failure: SyncnetError) -> bool:
+    """Return whether the same request may succeed a little later."""
+    return isinstance(failure, UnavailableError) and failure.retry_safe

@@ -49,7 +49,6 @@ CommandCallback: TypeAlias = Callable[[Sequence[Remembered] | RetryableError], N
 _RETRY_NS = 500_000_000
 _EARLY_NS_MAX = 5_000_000
 """By how much the clock of the timers may be ahead of the clock that commands carry."""
-_NONE: tuple[Remembered, ...] = ()
 
 
 class Coordinator:
@@ -70,8 +69,8 @@ class Coordinator:
         new_ids: Callable[[], list[str]] = random_ids,
         timer_thread: bool = True,
     ) -> None:
-        self.machine = Machine() if machine is None else machine
-        self.lock = threading.RLock()
+        self.machine: Machine = Machine() if machine is None else machine
+        self.lock: threading.RLock = threading.RLock()
         """Protects the machine and everything here. The log holds it when it calls; hold it to read the machine."""
         self._log: Log = MemoryLog() if log is None else log
         self._observers = tuple(observers)
@@ -80,12 +79,13 @@ class Coordinator:
         self._unused_ids: list[str] = []
         self._latest_ns = 0
         self._timers = Timers(self.lock, self._fire, monotonic_ns, threaded=timer_thread)
-        self.is_draining = False
+        self.is_draining: bool = False
         """No more offers are accepted."""
-        self.is_shut_down = False
+        self.is_shut_down: bool = False
         """All waits were ended, and commands have no effect."""
         self._log.open(self)
-        self._adopt_pending()
+        with self.lock:
+            self._adopt_pending()
 
     def now_ns(self) -> int:
         """Return the time for a command: nanoseconds since the Unix epoch, never less than before."""
@@ -203,28 +203,20 @@ class Coordinator:
         """Return the state after all delivered commands."""
         return self.machine.snapshot()
 
-    def replay(self, command: Command) -> Sequence[Remembered]:
-        """Apply a command from before the start, without results to waiters; return the outcomes that it caused."""
+    def replay(self, command: Command) -> None:
+        """Apply a command from before the start, without results to waiters."""
         self._latest_ns = max(self._latest_ns, command.at_ns)
-        if not isinstance(command, Offer):
-            return self.machine.end(command)
-        answer = self.machine.offer(command)
-        return (answer,) if isinstance(answer, Synced) else _NONE
+        if isinstance(command, Offer):
+            self.machine.offer(command)
+        else:
+            self.machine.end(command)
 
-    def deliver(self, command: Command) -> Sequence[Remembered]:
-        """Apply a command and pass its results to the waiters; return the outcomes that it caused."""
+    def deliver(self, command: Command) -> None:
+        """Apply a command and pass its results to the waiters."""
         if type(command) is Offer:
-            return self._deliver_offer(command)
-        assert not isinstance(command, Offer)
-        outcomes = self.machine.end(command)
-        for outcome in outcomes:
-            self._observe(outcome)
-            if not isinstance(outcome, Synced):
-                self._ended(outcome.offer, outcome)
-        if command.waiter is not None:
-            done, command.waiter = command.waiter, None
-            done(outcomes)
-        return outcomes
+            self._deliver_offer(command)
+        elif not isinstance(command, Offer):
+            self._deliver_end(command)
 
     def refuse(self, command: Command, error: RetryableError) -> None:
         """Pass the error because of which a command has not happened to its waiter."""
@@ -242,7 +234,7 @@ class Coordinator:
         with self.lock:
             self._log.append(command)
 
-    def _deliver_offer(self, offer: Offer) -> Sequence[Remembered]:
+    def _deliver_offer(self, offer: Offer) -> None:
         answer = self.machine.offer(offer)
         if self._observers:
             for effect in self.machine.effects_of(offer, answer):
@@ -252,8 +244,7 @@ class Coordinator:
                 self._set_deadline(offer)
             if offer.waiter is None:  # its client disconnected before the log delivered
                 self._linger(offer)
-            return _NONE
-        if type(answer) is Synced:
+        elif type(answer) is Synced:
             for rank, member in enumerate(answer.members):
                 if member.deadline_tick:
                     self._timers.remove(member.deadline_tick, (member.spec.namespace, member.id))
@@ -262,10 +253,18 @@ class Coordinator:
                 if waiter is not None:
                     member.waiter = None
                     waiter.synced(answer, rank)
-            return (answer,)
-        assert not isinstance(answer, Synced)
-        self._answer_again(offer, answer)
-        return _NONE
+        elif not isinstance(answer, Synced):
+            self._answer_again(offer, answer)
+
+    def _deliver_end(self, command: Withdraw | Expire | Abort) -> None:
+        outcomes = self.machine.end(command)
+        for outcome in outcomes:
+            self._observe(outcome)
+            if not isinstance(outcome, Synced):
+                self._ended(outcome.offer, outcome)
+        if command.waiter is not None:
+            done, command.waiter = command.waiter, None
+            done(outcomes)
 
     def _answer_again(self, offer: Offer, answer: Attached | Replayed | Refused) -> None:
         """Pass the answer to an offer that was not accepted: it asked again, or was refused."""

@@ -43,7 +43,7 @@ class Timers:
         self._emptied_max = _EMPTIED_MAX
         self._sleeps_until = 0  # the tick for which the thread waits; 0: it waits for any
         self._is_open = threaded
-        self._thread: threading.Thread | None = None
+        self._runner: threading.Thread | None = None
 
     def add(self, delay_ns: int, key: Key, what: Any) -> int:
         """Let `what` fire after a delay; return its slot. A key is used once per slot."""
@@ -52,7 +52,7 @@ class Timers:
         if tick not in slots:
             slots[tick] = {}
             heapq.heappush(self._ticks, tick)
-            if self._is_open and (self._thread is None or tick < self._sleeps_until or not self._sleeps_until):
+            if self._is_open and (self._runner is None or tick < self._sleeps_until or not self._sleeps_until):
                 self._wake_thread()
         slots[tick][key] = what
         return tick
@@ -98,7 +98,7 @@ class Timers:
             self._is_open = False
             self.clear()
             self._changed.notify()
-            thread = self._thread
+            thread = self._runner
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
@@ -116,9 +116,9 @@ class Timers:
             _log.exception("a bug: a timer could not be handled")
 
     def _wake_thread(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="syncnet-timers", daemon=True)
-            self._thread.start()
+        if self._runner is None:
+            self._runner = threading.Thread(target=self._run, name="syncnet-timers", daemon=True)
+            self._runner.start()
         else:
             self._changed.notify()
 
@@ -131,4 +131,4 @@ class Timers:
                     self._changed.wait(min(left_ns / 1e9, threading.TIMEOUT_MAX))
                 elif not self._changed.wait(_IDLE_S) and not self._ticks:
                     break
-            self._thread = None
+            self._runner = None

@@ -57,18 +57,18 @@ class Lingering:
     __slots__ = ("_key", "_tick", "_timers", "offer")
 
     def __init__(self, offer: Offer, linger_ns: int, timers: Timers) -> None:
-        self.offer = offer
+        self.offer: Offer = offer
         self._timers = timers
         # The key of its timer differs from that of the offer's timeout, which may be in the same slot.
         self._key = offer.spec.namespace + "\n", offer.id
         self._tick = timers.add(linger_ns, self._key, self)
 
-    def synced(self, synced: Synced, rank: int) -> None:
-        """Remove the timer; no client is connected to get the sync."""
+    def synced(self, synced: Synced, rank: int) -> None:  # noqa: ARG002 - no client is connected to get it
+        """Remove the timer."""
         self._timers.remove(self._tick, self._key)
 
-    def ended(self, result: Result) -> None:
-        """Remove the timer; no client is connected to get the result."""
+    def ended(self, result: Result) -> None:  # noqa: ARG002 - see above
+        """Remove the timer."""
         self._timers.remove(self._tick, self._key)
 
 

@@ -52,10 +52,10 @@ class MatchProfile:
     )
 
     def __init__(self, spec: OfferSpec) -> None:
-        self.actor = spec.actor
-        self.mates = spec.mates
-        self.roster = spec.roster
-        self.actors_allowed = frozenset(spec.roster)
+        self.actor: str = spec.actor
+        self.mates: int = spec.mates
+        self.roster: tuple[str, ...] = spec.roster
+        self.actors_allowed: frozenset[str] = frozenset(spec.roster)
         self.labels: Labels = spec.labels
         self.pairs: tuple[tuple[str, str], ...] = tuple(spec.labels.items())
         forbids: list[tuple[str, str]] = []
@@ -77,14 +77,14 @@ class MatchProfile:
             else:
                 demands.append(requirement)
                 wants.append(requirement)
-        self.forbids = tuple(forbids)
-        self.forbids_keys = tuple(forbids_keys)
-        self.demands = tuple(demands)
-        self.wants = tuple(wants)
+        self.forbids: tuple[tuple[str, str], ...] = tuple(forbids)
+        self.forbids_keys: tuple[str, ...] = tuple(forbids_keys)
+        self.demands: tuple[Requirement, ...] = tuple(demands)
+        self.wants: tuple[Requirement, ...] = tuple(wants)
         self.bounds: tuple[Bound, ...] = spec.selector.bounds
-        self.touchstone = touchstone
+        self.touchstone: Requirement | None = touchstone
         parts = len(self.pairs) + len(forbids) + len(spec.selector.requirements)
-        self.steps = spec.selector.steps + parts // _PARTS_PER_STEP
+        self.steps: int = spec.selector.steps + parts // _PARTS_PER_STEP
         self._key = (self.actor, self.mates, self.pairs, spec.selector, self.roster)
         self._hash = hash(self._key)
 

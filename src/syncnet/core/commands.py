@@ -97,18 +97,18 @@ class OfferSpec:
         owner: str,
         event_characters: int,
     ) -> None:
-        self.namespace = namespace
-        self.events = events
-        self.actor = actor
-        self.mates = mates
-        self.roster = roster
-        self.labels = labels
-        self.selector = selector
-        self.timeout_ns = timeout_ns
-        self.linger_ns = linger_ns
-        self.owner = owner
+        self.namespace: str = namespace
+        self.events: tuple[str, ...] = events
+        self.actor: str = actor
+        self.mates: int = mates
+        self.roster: tuple[str, ...] = roster
+        self.labels: Labels = labels
+        self.selector: Selector = selector
+        self.timeout_ns: int | None = timeout_ns
+        self.linger_ns: int = linger_ns
+        self.owner: str = owner
         self.profile: Any = None
-        self.steps = selector.steps
+        self.steps: int = selector.steps
         weight = OFFER_BYTES + selector.weight_bytes + event_characters
         if events[1:]:
             weight += (WORD_BYTES + event_characters) * (len(events) - 1)  # it counts under each of its events
@@ -117,7 +117,7 @@ class OfferSpec:
             self.steps += mates // _NAMES_PER_STEP
         if len(labels) > 1:
             weight += WORD_BYTES * len(labels) + len("".join([*labels, *labels.values()]))
-        self.weight_bytes = weight
+        self.weight_bytes: int = weight
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OfferSpec):
@@ -172,17 +172,17 @@ class Offer:
     def __init__(
         self, spec: OfferSpec, id: str, at_ns: int, payload: Any, payload_bytes: int, named: bool, waiter: Any = None
     ) -> None:
-        self.spec = spec
-        self.id = id
-        self.at_ns = at_ns
-        self.payload = payload
-        self.payload_bytes = payload_bytes
-        self.named = named
-        self.waiter = waiter
-        self.weight_bytes = spec.weight_bytes + (payload_bytes if payload_bytes > 0 else 0)
-        self.arrival = 0
-        self.asked = 0
-        self.deadline_tick = 0
+        self.spec: OfferSpec = spec
+        self.id: str = id
+        self.at_ns: int = at_ns
+        self.payload: Any = payload
+        self.payload_bytes: int = payload_bytes
+        self.named: bool = named
+        self.waiter: Any = waiter
+        self.weight_bytes: int = spec.weight_bytes + (payload_bytes if payload_bytes > 0 else 0)
+        self.arrival: int = 0
+        self.asked: int = 0
+        self.deadline_tick: int = 0
 
     def asks_the_same_as(self, other: Offer) -> bool:
         """Return whether both are the same request, made twice: everything but the time is equal."""
@@ -290,14 +290,14 @@ class Withdraw:
         asked: int | None = None,
         waiter: Any = None,
     ) -> None:
-        self.at_ns = at_ns
-        self.namespace = namespace
-        self.id = id
-        self.cause = cause
-        self.made_ns = made_ns
-        self.owner = owner
-        self.asked = asked
-        self.waiter = waiter
+        self.at_ns: int = at_ns
+        self.namespace: str = namespace
+        self.id: str = id
+        self.cause: Cause = cause
+        self.made_ns: int | None = made_ns
+        self.owner: str | None = owner
+        self.asked: int | None = asked
+        self.waiter: Any = waiter
 
     def _key(self) -> tuple[object, ...]:
         return self.at_ns, self.namespace, self.id, self.cause, self.made_ns, self.owner, self.asked
@@ -315,11 +315,11 @@ class Expire:
     __slots__ = ("at_ns", "id", "made_ns", "namespace", "waiter")
 
     def __init__(self, at_ns: int, namespace: str, id: str, made_ns: int | None = None, waiter: Any = None) -> None:
-        self.at_ns = at_ns
-        self.namespace = namespace
-        self.id = id
-        self.made_ns = made_ns
-        self.waiter = waiter
+        self.at_ns: int = at_ns
+        self.namespace: str = namespace
+        self.id: str = id
+        self.made_ns: int | None = made_ns
+        self.waiter: Any = waiter
 
     def _key(self) -> tuple[object, ...]:
         return self.at_ns, self.namespace, self.id, self.made_ns
@@ -350,14 +350,14 @@ class Abort:
         reason: str,
         waiter: Any = None,
     ) -> None:
-        self.at_ns = at_ns
-        self.namespace = namespace
-        self.event = event
-        self.actor = actor
-        self.id = id
-        self.by = by
-        self.reason = reason
-        self.waiter = waiter
+        self.at_ns: int = at_ns
+        self.namespace: str = namespace
+        self.event: str = event
+        self.actor: str = actor
+        self.id: str = id
+        self.by: str = by
+        self.reason: str = reason
+        self.waiter: Any = waiter
 
     def _key(self) -> tuple[object, ...]:
         return self.at_ns, self.namespace, self.event, self.actor, self.id, self.by, self.reason

@@ -46,11 +46,11 @@ class Synced:
     __slots__ = ("at_ns", "event", "members", "namespace", "sync")
 
     def __init__(self, at_ns: int, namespace: str, event: str, sync: int, members: tuple[Offer, ...]) -> None:
-        self.at_ns = at_ns
-        self.namespace = namespace
-        self.event = event
-        self.sync = sync
-        self.members = members
+        self.at_ns: int = at_ns
+        self.namespace: str = namespace
+        self.event: str = event
+        self.sync: int = sync
+        self.members: tuple[Offer, ...] = members
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Synced):

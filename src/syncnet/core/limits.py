@@ -138,12 +138,13 @@ class Limits:
     )
     search_steps_max: int = _limit(
         100_000,
-        "Steps of the search for one arrival; in a step one offer, or one class of equal offers, is examined. At most "
-        "some tenths of a second, five times what the last party of the largest barrier takes. At the limit the offer "
-        "stays pending, and the miss is counted, logged and visible (G3).",
+        "Steps of the search for one arrival; to examine an offer, or a class of equal offers, takes a step or a few, "
+        "more where selectors or rosters are long. At most some tenths of a second, three times what the last party of "
+        "the largest barrier takes. At the limit the offer stays pending, and the miss is counted, logged and visible "
+        "(G3).",
         100_000_000,
         "The offer stays pending.",
-        10,  # above the steps for a plain offer among plain ones, see matching.py
+        10,  # enough for a pair of ordinary offers, which takes 2
     )
     outcome_ttl_s: int = _limit(
         600,

@@ -69,9 +69,9 @@ class Namespace:
     def __init__(self, syncs: int) -> None:
         self.pending: dict[str, Offer] = {}
         self.lists: dict[str, OfferList] = {}
-        self.arrivals = 0
-        self.syncs = syncs
-        self.exhausted = 0  # searches that hit their bound
+        self.arrivals: int = 0
+        self.syncs: int = syncs
+        self.exhausted: int = 0  # searches that hit their bound
 
     def is_blank(self, syncs_forgotten: int) -> bool:
         """Return whether nothing in it needs to be kept: arrival numbers do not matter then, sync numbers do."""
@@ -92,7 +92,7 @@ class Machine:
         self._namespaces: dict[str, Namespace] = {}
         self._outcomes = Outcomes(limits)
         self._trace = Trace(limits)
-        self.pending_total = 0
+        self.pending_total: int = 0
         self._pending_by_owner: dict[str, int] = {}
         self._syncs_forgotten = 0  # no number of a sync is given twice, even where a namespace was forgotten
 
@@ -130,6 +130,9 @@ class Machine:
             if again is not None:
                 return again
         if namespace is None:
+            refused = self._no_room(Namespace(0), offer) if spec.mates else None
+            if refused is not None:  # before another namespace is forgotten to make room
+                return refused
             namespace = self._new_namespace(spec.namespace)
             if namespace is None:
                 return Refused(offer, "full", f"offers are pending in {self.limits.namespaces_max} namespaces")
@@ -137,7 +140,6 @@ class Machine:
         if others is None and (self.pending_total >= self._room or spec.owner or offer.weight_bytes > self._room_bytes):
             refused = self._no_room(namespace, offer)
             if refused is not None:
-                self._forget_if_blank(spec.namespace)
                 return refused
         if self._search.exhausted:
             namespace.exhausted += len(self._search.exhausted)
@@ -255,7 +257,8 @@ class Machine:
         if self.pending_total >= limits.pending_offers_max:
             return Refused(offer, "full", f"{self.pending_total} offers are pending, which is the limit")
         if offer.weight_bytes > self._room_bytes:
-            reason = f"the pending offers take {limits.pending_bytes_max - self._room_bytes} bytes, and this one is too large to be added"
+            taken = limits.pending_bytes_max - self._room_bytes
+            reason = f"the pending offers take {taken} bytes, and this one is too large to be added"
             return Refused(offer, "full", reason)
         if len(namespace.pending) >= limits.pending_per_namespace_max:
             reason = f"{len(namespace.pending)} offers are pending in this namespace, which is the limit"

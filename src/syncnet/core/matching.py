@@ -57,7 +57,7 @@ class Steps:
     __slots__ = ("left",)
 
     def __init__(self, steps_max: int) -> None:
-        self.left = steps_max
+        self.left: int = steps_max
 
     def take(self, steps: int) -> None:
         """Take so many. The innermost loops do the same in place, because a call costs more than a comparison.
@@ -78,7 +78,7 @@ class Search:
     def __init__(self, steps_max: int) -> None:
         self._steps_max = steps_max
         self._steps = Steps(steps_max)
-        self.event = ""
+        self.event: str = ""
         self.exhausted: tuple[str, ...] = ()
 
     def find(self, lists: dict[str, OfferList], newcomer: Offer) -> list[Offer] | None:
@@ -116,24 +116,33 @@ class Search:
 def compatible_offers(offers: OfferList, offer: Offer, offers_max: int, steps: Steps) -> list[Offer]:
     """Return the oldest pending offers of one event that are compatible with one of them, by arrival.
 
-    At most `offers_max`; fewer where the steps are used up.
+    At most `offers_max`. Where the steps are used up, only some of the oldest pending offers are examined.
     """
+    if len(offers.offers) > SCANNED_OFFERS_MAX and offers.index is not None:
+        try:
+            return _compatible_by_index(offers.index, offer, offers_max, steps)
+        except BoundHit:
+            # What was found by now depends on the history of the index, not on the pending offers alone (G4).
+            oldest = islice(offers.offers.values(), offers_max)
+            return [other for other in oldest if other is not offer and compatible(offer.spec, other.spec)]
     found: list[Offer] = []
-    try:
-        if len(offers.offers) > SCANNED_OFFERS_MAX and offers.index is not None:
-            for each in offers.index.present(offer):
-                steps.take(offer.spec.steps + each.profile.steps)
-                members = list(islice(each.members.values(), offers_max))
-                if compatible(offer.spec, members[0].spec):
-                    steps.take(len(members))
-                    found.extend([member for member in members if member is not offer])
-        else:
-            for other in offers.offers.values():
-                steps.take(offer.spec.steps + other.spec.steps)
-                if other is not offer and compatible(offer.spec, other.spec):
-                    found.append(other)
-    except BoundHit:
-        pass
+    for other in offers.offers.values():
+        steps.left -= offer.spec.steps + other.spec.steps
+        if steps.left < 0:
+            break
+        if other is not offer and compatible(offer.spec, other.spec):
+            found.append(other)
+    return found[:offers_max]
+
+
+def _compatible_by_index(index: Index, offer: Offer, offers_max: int, steps: Steps) -> list[Offer]:
+    found: list[Offer] = []
+    for each in index.present(offer):
+        steps.take(offer.spec.steps + each.profile.steps)
+        members = list(islice(each.members.values(), offers_max))
+        if compatible(offer.spec, members[0].spec):
+            steps.take(len(members))
+            found.extend([member for member in members if member is not offer])
     return nsmallest(offers_max, found, key=_arrival)
 
 
@@ -175,7 +184,7 @@ def _extend(
         if not _joins(spec, chosen, steps):
             continue
         chosen.append(candidate)
-        wanted = mates if mates > spec.mates else spec.mates  # noqa: FURB136 - `max` is a call
+        wanted = mates if mates > spec.mates else spec.mates
         if chosen_total + 1 == wanted:
             if _roster_complete(newcomer, chosen):
                 return True

@@ -12,9 +12,9 @@ __all__ = ["OfferList"]
 class OfferList:
     """The pending offers of one event.
 
-    The index is made when more than `SCANNED_OFFERS_MAX` offers are pending, and dropped when none is. Whether a search
-    uses it depends on the present number of offers alone, never on history, so that a machine that was restored from a
-    snapshot decides as the original does (G4).
+    The index is made when more than `SCANNED_OFFERS_MAX` offers are pending; the machine drops a list, and so its
+    index, when none is. Whether a search uses it depends on the present number of offers alone, never on history, so
+    that a machine that was restored from a snapshot decides as the original does (G4).
     """
 
     __slots__ = ("index", "offers")

@@ -79,10 +79,10 @@ class Selector:
     def __init__(
         self, requirements: tuple[Requirement, ...], bounds: tuple[Bound, ...], steps: int, weight: int
     ) -> None:
-        self.requirements = requirements
-        self.bounds = bounds
-        self.steps = steps
-        self.weight_bytes = weight
+        self.requirements: tuple[Requirement, ...] = requirements
+        self.bounds: tuple[Bound, ...] = bounds
+        self.steps: int = steps
+        self.weight_bytes: int = weight
 
     def matches(self, labels: Labels) -> bool:
         """Return whether `labels` meet every requirement and every bound."""
@@ -120,12 +120,16 @@ def make_selector(requirements: set[Requirement], bounds: set[Bound]) -> Selecto
     for key, _, _ in bounds:
         characters += len(key)
     parts = len(requirements) + len(bounds)
-    return Selector(
-        tuple(sorted(requirements, key=_order)),
-        tuple(sorted(bounds)),
-        1 + (parts + values) // _VALUES_PER_STEP,
-        characters + (parts + values) * WORD_BYTES,
-    )
+    ordered = tuple(sorted(requirements, key=_order))
+    weight = characters + (parts + values) * WORD_BYTES
+    if parts == values == 1 and _is_not_actor(ordered[0]):
+        weight = NOT_ACTOR_BYTES  # equal selectors weigh the same, else a log that writes them down would not (G4)
+    return Selector(ordered, tuple(sorted(bounds)), 1 + (parts + values) // _VALUES_PER_STEP, weight)
+
+
+def _is_not_actor(requirement: Requirement) -> bool:
+    key, negated, values = requirement
+    return key == "actor" and negated and values != _ABSENT
 
 
 def _order(requirement: Requirement) -> tuple[str, bool, bool, tuple[str | None, ...]]:
@@ -135,7 +139,7 @@ def _order(requirement: Requirement) -> tuple[str, bool, bool, tuple[str | None,
 
 EVERYTHING: Final = Selector((), (), 1, 0)
 NOT_ACTOR_BYTES: Final = 3 * WORD_BYTES
-"""The weight of the default selector."""
+"""The weight of the default selector, whatever the length of the name."""
 
 
 def not_actor(actor: str) -> Selector:

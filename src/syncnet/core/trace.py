@@ -7,8 +7,6 @@ ever. Payloads are not kept, only their sizes: they may be large, secret, or obj
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from itertools import islice
 from typing import TypeAlias
 
 from syncnet.core.effects import Synced
@@ -28,12 +26,12 @@ class TracedSync:
     def __init__(
         self, at_ns: int, namespace: str, event: str, sync: int, members: list[TracedMember], weight_bytes: int
     ) -> None:
-        self.at_ns = at_ns
-        self.namespace = namespace
-        self.event = event
-        self.sync = sync
-        self.members = members
-        self.weight_bytes = weight_bytes
+        self.at_ns: int = at_ns
+        self.namespace: str = namespace
+        self.event: str = event
+        self.sync: int = sync
+        self.members: list[TracedMember] = members
+        self.weight_bytes: int = weight_bytes
 
     def _key(self) -> tuple[object, ...]:
         return self.at_ns, self.namespace, self.event, self.sync, self.members, self.weight_bytes
@@ -63,13 +61,16 @@ class Trace:
         self._syncs_max: int = limits.trace_syncs_max
         self._bytes_max: int = limits.trace_bytes_max
         self._syncs: deque[TracedSync] = deque()
+        self._syncs_total = 0  # its length; to count is cheaper than to ask
         self._weight_bytes = 0
 
     def add(self, sync: TracedSync) -> None:
         """Put a sync at the end, and forget what is above the bounds."""
         self._syncs.append(sync)
+        self._syncs_total += 1
         self._weight_bytes += sync.weight_bytes
-        while len(self._syncs) > self._syncs_max or self._weight_bytes > self._bytes_max:
+        while self._syncs_total > self._syncs_max or self._weight_bytes > self._bytes_max:
+            self._syncs_total -= 1
             self._weight_bytes -= self._syncs.popleft().weight_bytes
 
     def all(self) -> list[TracedSync]:
@@ -78,7 +79,10 @@ class Trace:
 
     def of(self, namespace: str, after: int, syncs_max: int) -> list[TracedSync]:
         """Return the syncs of a namespace with numbers above `after`, the oldest first, at most so many."""
-        later: Iterable[TracedSync] = (
-            each for each in self._syncs if each.sync > after and each.namespace == namespace
-        )
-        return list(islice(later, syncs_max))
+        found: list[TracedSync] = []
+        for sync in self._syncs:
+            if sync.sync > after and sync.namespace == namespace:
+                found.append(sync)
+                if len(found) == syncs_max:
+                    break
+        return found

@@ -1,6 +1,6 @@
-"""The two faces of a world inside a program: `Syncnet` for tasks, `Blocking` for threads, with the same methods.
+"""The two APIs of a runtime inside a program: `Syncnet` for tasks, `Blocking` for threads, with the same methods.
 
-One world serves tasks of several loops of asyncio, tasks of trio, and threads, all at the same time.
+One runtime serves tasks of several loops of asyncio, tasks of trio, and threads, all at the same time.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from asyncio import _get_running_loop
 from collections.abc import Coroutine
 from dataclasses import replace
+from sys import modules
 from types import TracebackType
 from typing import Any, Final, Unpack
 
@@ -15,7 +16,7 @@ from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import OfferSpec
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.local.offers import Offer
-from syncnet.local.runtime import LocalRuntime, OfferOptions
+from syncnet.local.runtime import LocalRuntime
 from syncnet.local.wakers import (
     TrioParker,
     is_guest_of,
@@ -25,6 +26,7 @@ from syncnet.local.wakers import (
     wake_asyncio,
     wake_trio,
 )
+from syncnet.wire.api import OfferOptions
 from syncnet.wire.results import Sync
 
 __all__ = ["Actor", "Blocking", "BlockingActor", "Syncnet"]
@@ -35,10 +37,10 @@ _LIMITS: Final = replace(LIMITS, trace_syncs_max=1_000)
 
 
 class Syncnet:
-    """A world inside this program; its methods are awaited by tasks of asyncio and trio.
+    """A runtime inside this program; its methods are awaited by tasks of asyncio and trio.
 
-    `async with Syncnet() as net:` or `with Syncnet() as net:` closes it at the end: whoever waits then gets
-    `UnavailableError`. `limits` are those of a server (docs/limits.md), but for a shorter trace.
+    `async with Syncnet() as net:` or `with Syncnet() as net:` closes it at the end: offers that are pending then end
+    with `UnavailableError`. `limits` are those of a server (docs/limits.md), but with a shorter trace.
     """
 
     def __init__(self, limits: Limits = _LIMITS) -> None:
@@ -46,7 +48,7 @@ class Syncnet:
 
     @property
     def blocking(self) -> Blocking:
-        """The same world with the same methods for threads: they return when the wait is over."""
+        """The same runtime with the same methods for threads: they block instead of being awaited."""
         return Blocking(self)
 
     @property
@@ -55,23 +57,28 @@ class Syncnet:
         return self._runtime.coordinator
 
     def send(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Offer:
-        """Make an offer of `actor` for an event, or for whichever of several can happen first; return it at once.
+        """Make an offer of one event, or of several (a choice), and return it at once.
 
-        `payload` is any object; every member of the sync gets that very object. `More` says what else there is.
+        `payload` is any object; every member of the sync gets that very object. The options are those of
+        `OfferOptions`: `mates`, `expect`, `labels`, `selector`, `timeout`, `id`, `linger` (ignored) and `namespace`.
 
-        :raises ParameterError: a value does not do; it names the parameter.
+        :raises ParameterError: a value is invalid; it names the parameter.
+        :raises ClosedError: the runtime was closed.
         """
         return self._runtime.send(events, actor, payload, options)
 
     async def sync(self, event: str, *, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
-        """Make an offer and wait for its sync. Cancelling the task withdraws the offer.
+        """Make an offer, wait for its sync and return it. Cancelling the task withdraws the offer.
 
-        :raises ParameterError: a value does not do; it names the parameter.
-        :raises TimedOutError: the timeout has passed; it says who was there, and who or how many were not.
-        :raises WithdrawnError: somebody withdrew it by its id.
-        :raises AbortedError: somebody aborted it.
-        :raises RefusedError: the id is that of another offer, or another call took it over.
-        :raises UnavailableError: the world takes no more offers, or was closed.
+        The options are those of `OfferOptions`, see `send`.
+
+        :raises ParameterError: a value is invalid; it names the parameter.
+        :raises TimedOutError: the timeout has passed; the error names who was present and who was missing.
+        :raises WithdrawnError: the offer was withdrawn by its id.
+        :raises AbortedError: the offer was aborted.
+        :raises RefusedError: the id is that of another offer, or another call replaced this one.
+        :raises UnavailableError: the runtime accepts no more offers, or was closed meanwhile.
+        :raises ClosedError: the runtime was closed before.
         """
         loop = _get_running_loop()
         runtime = self._runtime
@@ -80,19 +87,24 @@ class Syncnet:
             return await self.choose(event, actor=actor, payload=payload, **options)
         if loop is None:
             return await self._sync_in_trio(spec, payload)
-        if is_guest_of(loop):
+        if "trio" in modules and is_guest_of(loop):
             return await runtime.offer(spec, payload).wait()
-        offer = runtime.offer(spec, payload, None, wake_asyncio, loop.create_future)
+        offer = runtime.offer(spec, payload, None, wake_asyncio, loop.create_future, loop)
         if offer._result is None:
-            await offer.wait_parked(offer._parker)
-        return offer.outcome()
+            try:
+                await offer._parker
+            except BaseException:  # cancelled; or the loop was closed
+                offer.withdraw()
+                raise
+        result = offer._result
+        return result if type(result) is Sync else offer.outcome()
 
     async def _sync_in_trio(self, spec: OfferSpec, payload: Any) -> Sync:
         """Do what `sync` does, in a task of trio."""
         lowlevel, token = trio_here()
         await lowlevel.checkpoint_if_cancelled()
         task = lowlevel.current_task()
-        offer = self._runtime.offer(spec, payload, None, wake_trio, lambda: TrioParker(token, task))
+        offer = self._runtime.offer(spec, payload, None, wake_trio, lambda: TrioParker(token, task), token)
         if offer._result is None:
             parker = offer._parker
             parker.on_cancel = offer.withdraw
@@ -101,13 +113,13 @@ class Syncnet:
         return offer.outcome()
 
     async def choose(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
-        """Make one offer for several events, and wait for the one that happens first. Raises what `sync` raises."""
+        """Make an offer of several events, wait for the sync of one of them and return it; see `sync`."""
         if loop_here() is None:
             await trio_lowlevel().checkpoint_if_cancelled()
         return await self._runtime.send(events, actor, payload, options).wait()
 
-    async def withdraw(self, id: str, *, namespace: str = "default") -> bool:
-        """Take back the pending offer of that id; return whether there was one."""
+    async def withdraw(self, id: str, *, namespace: str | None = None) -> bool:
+        """Withdraw the offer of that id; return whether it is withdrawn."""
         return self._runtime.withdraw(namespace, id)
 
     async def abort(
@@ -117,19 +129,19 @@ class Syncnet:
         actor: str | None = None,
         id: str | None = None,
         reason: str,
-        by: str = "",
-        namespace: str = "default",
+        by: str | None = None,
+        namespace: str | None = None,
     ) -> int:
-        """End every pending offer of an event, of an actor, or of an id (one of the three); return how many.
+        """End every pending offer of `event`, of `actor` or of `id` (give one of the three); return how many.
 
-        Those who wait get `AbortedError` with `reason` and `by`.
+        Calls that wait for them raise `AbortedError` with `reason` and `by`.
 
-        :raises ParameterError: a value does not do, or not one of the three is given.
+        :raises ParameterError: a value is invalid, or not exactly one of the three is given.
         """
         return self._runtime.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
 
-    async def stats(self, namespace: str = "default") -> dict[str, Any]:
-        """Return what is pending: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`."""
+    async def stats(self, namespace: str | None = None) -> dict[str, Any]:
+        """Return the pending offers: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`."""
         return self._runtime.stats(namespace)
 
     def actor(self, name: str) -> Actor:
@@ -137,11 +149,11 @@ class Syncnet:
         return Actor(self, name)
 
     def close(self) -> None:
-        """End all waits with `UnavailableError`, and take no more offers. Closing twice does nothing more."""
+        """End all pending offers with `UnavailableError`, and refuse all later calls. Closing again does nothing."""
         self._runtime.close()
 
     async def aclose(self) -> None:
-        """Do what `close` does; a client has this method too."""
+        """Do what `close` does; the clients of a server have this method too."""
         self.close()
 
     async def __aenter__(self) -> Syncnet:
@@ -162,26 +174,29 @@ class Syncnet:
 
 
 class Blocking:
-    """The world of a `Syncnet` for threads: the same methods, which wait by blocking.
+    """The runtime of a `Syncnet` for threads: the same methods, which block.
 
-    Not for a thread in which an event loop runs: nothing else would happen there while it waits.
+    Not for a thread in which an event loop runs: the loop would stand still.
     """
 
     def __init__(self, net: Syncnet) -> None:
         self._net = net
         self._runtime = net._runtime
-        self.send = net.send
+
+    def send(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Offer:
+        """Make an offer and return it at once; see `Syncnet.send`."""
+        return self._runtime.send(events, actor, payload, options)
 
     def sync(self, event: str, *, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
-        """Make an offer and wait for its sync; see `Syncnet.sync`. Whatever ends the wait withdraws the offer."""
+        """Make an offer and wait for its sync; see `Syncnet.sync`. An interrupt withdraws the offer."""
         return _result(self._runtime.send((event,), actor, payload, options))
 
     def choose(self, *events: str, actor: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
-        """Make one offer for several events, and wait for the one that happens first; see `Syncnet.choose`."""
+        """Make an offer of several events and wait for its sync; see `Syncnet.choose`."""
         return _result(self._runtime.send(events, actor, payload, options))
 
-    def withdraw(self, id: str, *, namespace: str = "default") -> bool:
-        """Take back the pending offer of that id; return whether there was one."""
+    def withdraw(self, id: str, *, namespace: str | None = None) -> bool:
+        """Withdraw the offer of that id; return whether it is withdrawn."""
         return self._runtime.withdraw(namespace, id)
 
     def abort(
@@ -191,14 +206,14 @@ class Blocking:
         actor: str | None = None,
         id: str | None = None,
         reason: str,
-        by: str = "",
-        namespace: str = "default",
+        by: str | None = None,
+        namespace: str | None = None,
     ) -> int:
         """End every pending offer of an event, of an actor, or of an id; see `Syncnet.abort`."""
         return self._runtime.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
 
-    def stats(self, namespace: str = "default") -> dict[str, Any]:
-        """Return what is pending; see `Syncnet.stats`."""
+    def stats(self, namespace: str | None = None) -> dict[str, Any]:
+        """Return the pending offers; see `Syncnet.stats`."""
         return self._runtime.stats(namespace)
 
     def actor(self, name: str) -> BlockingActor:
@@ -206,7 +221,7 @@ class Blocking:
         return BlockingActor(self, name)
 
     def close(self) -> None:
-        """Close the world, for its other face too; see `Syncnet.close`."""
+        """Close the runtime, for tasks too; see `Syncnet.close`."""
         self._runtime.close()
 
     def __enter__(self) -> Blocking:
@@ -262,5 +277,5 @@ def _result(offer: Offer) -> Sync:
     try:
         return offer.result()
     except BaseException:
-        offer.withdraw()  # an interrupt by the keyboard; all else has ended it
+        offer.withdraw()  # an interrupt by the keyboard; anything else has ended it
         raise

@@ -10,7 +10,6 @@ Laws
 
 from __future__ import annotations
 
-from asyncio import Future
 from collections.abc import Callable, Generator
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, final
@@ -20,7 +19,7 @@ import msgspec
 from syncnet.coordinator.waiters import Result
 from syncnet.core.commands import OfferSpec
 from syncnet.core.effects import Synced
-from syncnet.local.results import error_of
+from syncnet.local.results import SharedParts, error_of
 from syncnet.local.wakers import (
     TrioParker,
     loop_here,
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Offer", "Wake"]
 
-Wake: TypeAlias = Callable[[Any], None]
-"""Wakes what was parked on its argument."""
+Wake: TypeAlias = Callable[[Any, object], None]
+"""Wakes what was parked on its first argument. The second is `LocalRuntime.here`."""
 
 
 @final
@@ -117,17 +116,20 @@ class Offer(msgspec.Struct, eq=False, weakref=True):
     # --- for the runtime and the coordinator ---------------------------------------------------------------
 
     def synced(self, synced: Synced, rank: int) -> None:
-        """Take the sync; under the coordinator's lock."""
-        self._end(Sync(self._runtime.shared_parts(synced), rank))
+        """Take the sync; under the coordinator's lock. What its members share is made once for all of them."""
+        runtime = self._runtime
+        parts = runtime.latest_parts
+        if parts is None or parts._synced is not synced:
+            parts = runtime.latest_parts = SharedParts(synced)
+        self._result = Sync(parts, rank)
+        if self._wake is not None:
+            self._wake(self._parker, self._runtime.here)
 
     def ended(self, result: Result) -> None:
         """Take any other result; under the coordinator's lock."""
-        self._end(result)
-
-    def _end(self, result: Result | Sync) -> None:
         self._result = result
         if self._wake is not None:
-            self._wake(self._parker)
+            self._wake(self._parker, self._runtime.here)
 
     def park(self, wake: Wake, parker: Any) -> bool:
         """Have `wake` called with `parker` when the offer ends; return False where it has ended."""
@@ -150,16 +152,12 @@ class Offer(msgspec.Struct, eq=False, weakref=True):
         if self._result is None:
             future = loop.create_future()
             if self.park(wake_asyncio, future):
-                await self.wait_parked(future)
+                try:
+                    await future
+                except BaseException:  # cancelled; or the loop was closed
+                    self.withdraw()
+                    raise
         return self.outcome()
-
-    async def wait_parked(self, future: Future[None]) -> None:
-        """Wait, in a task of asyncio, until `future` is done; withdraw the offer where the task is cancelled."""
-        try:
-            await future
-        except BaseException:  # cancelled; or the loop was closed
-            self.withdraw()
-            raise
 
     async def wait_in_trio(self) -> Sync:
         """Wait, in a task of trio, and return the sync; see `__await__`."""
@@ -203,6 +201,6 @@ class Offer(msgspec.Struct, eq=False, weakref=True):
                 self._wake = self._parker = None
 
 
-def _wake_all(parkers: list[tuple[Wake, Any]]) -> None:
+def _wake_all(parkers: list[tuple[Wake, Any]], here: object) -> None:
     for wake, parker in parkers:
-        wake(parker)
+        wake(parker, here)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from syncnet.coordinator.waiters import Result
-from syncnet.core.effects import Aborted, Refused, Synced, TimedOut, Withdrawn
+from syncnet.core.effects import Aborted, Refused, TimedOut, Withdrawn
 from syncnet.errors import (
     AbortedError,
     DrainingError,
@@ -24,28 +26,27 @@ from syncnet.wire.results import Member
 __all__ = ["SharedParts", "error_of"]
 
 
-class SharedParts:
+class SharedParts(msgspec.Struct, eq=False):
     """What all members of a sync have in common; made when one of them looks, because most never do.
 
     Where two threads look at the same time, they may get two objects that are equal.
     """
 
-    __slots__ = ("_members", "_payloads", "_synced")
-
-    def __init__(self, synced: Synced) -> None:
-        self._synced = synced
-        self._members: tuple[Member, ...] | None = None
-        self._payloads: dict[str, Any] | None = None
+    _synced: Any  # a Synced, which msgspec must not look into
+    _members: tuple[Member, ...] | None = None
+    _payloads: dict[str, Any] | None = None
 
     @property
     def event(self) -> str:
         """The event under which it happened."""
-        return self._synced.event
+        event: str = self._synced.event
+        return event
 
     @property
     def number(self) -> int:
         """Its number among the syncs of its namespace."""
-        return self._synced.sync
+        number: int = self._synced.sync
+        return number
 
     @property
     def payloads(self) -> Mapping[str, Any]:

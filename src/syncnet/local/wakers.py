@@ -32,11 +32,12 @@ __all__ = [
 ]
 
 
-def wake_asyncio(future: Future[None]) -> None:
+def wake_asyncio(future: Future[None], here: object) -> None:
     """Wake the task that awaits `future`."""
     loop = future.get_loop()
-    if _get_running_loop() is loop:
-        _set(future)
+    if here is loop or _get_running_loop() is loop:
+        if not future.done():
+            future.set_result(None)
         return
     try:
         loop.call_soon_threadsafe(_set, future)
@@ -56,7 +57,7 @@ def new_thread_parker() -> LockType:
     return lock
 
 
-def wake_thread(lock: LockType) -> None:
+def wake_thread(lock: LockType, _: object) -> None:
     """Wake the thread that waits to acquire `lock`."""
     lock.release()
 
@@ -124,6 +125,13 @@ class TrioParker(msgspec.Struct, eq=False):
         aborted: trio.lowlevel.Abort = trio_lowlevel().Abort.SUCCEEDED
         return aborted
 
+    def is_here(self) -> bool:
+        """Return whether the task's own run of trio runs in this thread."""
+        try:
+            return trio_lowlevel().current_trio_token() is self.token
+        except RuntimeError:  # no run of trio is here
+            return False
+
     def wake(self) -> None:
         """Reschedule the task; to be called in its own run of trio."""
         if self.is_parked:
@@ -131,13 +139,9 @@ class TrioParker(msgspec.Struct, eq=False):
             trio_lowlevel().reschedule(self.task)
 
 
-def wake_trio(parker: TrioParker) -> None:
+def wake_trio(parker: TrioParker, here: object) -> None:
     """Wake the task of a parker."""
-    try:
-        is_here = trio_lowlevel().current_trio_token() is parker.token
-    except RuntimeError:  # no run of trio is here
-        is_here = False
-    if is_here:
+    if here is parker.token or parker.is_here():
         parker.wake()
         return
     try:

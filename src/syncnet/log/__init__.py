@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from syncnet.core.commands import Command
-from syncnet.core.effects import Remembered
 from syncnet.core.limits import Limits
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import RetryableError
@@ -31,17 +30,20 @@ class LogConsumer(Protocol):
     def change_limits(self, limits: Limits) -> None:
         """Continue with other limits than those of the state that was restored."""
 
-    def replay(self, command: Command) -> Sequence[Remembered]:
-        """Apply a command from before the start, without results to waiters; return the outcomes that it caused."""
+    def replay(self, command: Command) -> None:
+        """Apply a command from before the start, without results to waiters."""
 
-    def deliver(self, command: Command) -> Sequence[Remembered]:
-        """Apply a command and pass its results to the waiters; return the outcomes that it caused."""
+    def deliver(self, command: Command) -> None:
+        """Apply a command and pass its results to the waiters."""
 
     def refuse(self, command: Command, error: RetryableError) -> None:
         """Note that a command could not be put into the log, and has not happened."""
 
     def snapshot(self) -> Snapshot:
-        """Return the state after all delivered commands."""
+        """Return the state after all delivered commands.
+
+        Its outcomes and its trace consist of the same objects as in the snapshot before, as far as they are in both.
+        """
 
 
 class Log(Protocol):
@@ -57,8 +59,8 @@ class Log(Protocol):
         """Restore and replay what the log holds from before, and begin to deliver."""
 
     @property
-    def append(self) -> Callable[[Command], object]:
-        """Put a command at the end; what it returns is ignored."""
+    def append(self) -> Callable[[Command], None]:
+        """Put a command at the end."""
 
     def undelivered(self) -> list[Command]:
         """Return the commands that were appended and are neither delivered nor refused."""

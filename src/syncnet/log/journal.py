@@ -1,15 +1,18 @@
-"""The log on disk: commands are committed to a file, many to one transaction, and only then applied (G9).
+"""The log on disk: commands are committed to a file, many in one transaction, and only then applied (G9).
 
-Theory of operation. `append` puts a command into a list. One thread takes the whole list, writes it in one
-transaction, and hands it back to the thread of the hub, which delivers the commands in order. What comes in while the
-disk is at work makes the next transaction (group commit), so under load many commands share one wait for the disk.
+Theory of operation. `append` puts a command into a list. The journal's thread takes the whole list, writes it in one
+transaction, and hands it over to the coordinator's thread, which delivers the commands in order. What is appended while
+the disk is at work makes the next transaction (group commit), so under load many commands share one wait for the disk.
 
-On start the last snapshot is restored and the commands after it are replayed: they make the same effects again (G4),
-so a crash loses nothing that was committed; and of what was not committed nobody was told. What came to an end is
-written some commits after the commands that brought it about; what a crash loses of that the replay makes again.
+Now and then a snapshot is taken on the coordinator's thread, between two commits. The journal's thread writes it in
+parts, one with each of the next commits, so that no commit takes long.
+
+On start the last snapshot is restored and the commands after it are replayed: they have the same effects again (G4). So
+a crash loses nothing that was committed, and of what was not committed no client has learned.
 
 A commit that fails (a full disk) refuses its commands and leaves the file as it was; the next is tried like any other.
-One that fails because of a snapshot is made without, and the next snapshot comes when it would have come anyway.
+One that fails because of a snapshot is made without it. That snapshot is given up, and the next is taken when it would
+have been anyway.
 """
 
 from __future__ import annotations
@@ -17,20 +20,19 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from syncnet.core.commands import Command
-from syncnet.core.effects import Effect
 from syncnet.core.limits import LIMITS, Limits
-from syncnet.core.snapshot import Snapshot
 from syncnet.errors import JournalError
 from syncnet.log import LogConsumer
-from syncnet.log.journal_file import Ended, JournalFile, ended_by
+from syncnet.log.journal_file import JournalFile, Saving
 
 __all__ = ["Journal"]
 
@@ -38,13 +40,13 @@ _log = logging.getLogger("syncnet")
 
 _SNAPSHOT_COMMANDS: Final = 10_000
 """Commands between two snapshots: few enough that a replay takes less than a second."""
+_PARTS_PER_COMMIT: Final = 1
+"""Parts of a snapshot that are written with one commit; a part takes one to three milliseconds."""
 _GATHER_COMMANDS: Final = 4
-"""Where the last commit had more commands than this, the next one waits as long as more are coming in:"""
+"""Where the last commit had more commands than this, the next one waits a little for more of them."""
 _GATHER_S: Final = 0.000_2
-"""as long as some have come within so many seconds,"""
-_GATHER_TIMES_MAX: Final = 10
-"""and so many times at most."""
-
+"""How long it waits. Waiting again and again until no more come makes larger commits, but a lower rate: then the
+coordinator has nothing to do while the disk is at work."""
 
 _BROKEN: Final = JournalError("a bug in syncnet stopped the journal; its log has the details")
 
@@ -52,8 +54,8 @@ _BROKEN: Final = JournalError("a bug in syncnet stopped the journal; its log has
 class Journal:
     """The log in one folder.
 
-    `hand_over` calls a function soon on the thread that owns the hub: `loop.call_soon_threadsafe`. `limits` are those
-    under which the machine is to go on; what was decided under others is replayed under those. `commits_total` and
+    `hand_over` calls a function soon on the coordinator's thread: `loop.call_soon_threadsafe`. `limits` are those with
+    which the machine continues; what was decided under others is replayed under those. `commits_total` and
     `commands_total` count what was written since the start.
     """
 
@@ -65,28 +67,31 @@ class Journal:
         *,
         snapshot_commands: int = _SNAPSHOT_COMMANDS,
     ) -> None:
-        self.commits_total = self.commands_total = 0
+        self.commits_total: int = 0
+        self.commands_total: int = 0
         self._folder = folder
         self._hand_over = hand_over
         self._limits = limits
         self._snapshot_commands = snapshot_commands
-        self._lock = threading.Condition()  # of the two lists, which both threads use
+        self._lock = threading.Lock()  # of what follows, which both threads use
+        self._changed = threading.Condition(self._lock)
         self._appended: list[Command] = []
-        self._ended: list[Ended] = []
+        self._undelivered: deque[Command] = deque()  # those in `_appended`, too
+        self._is_waiting = False  # the journal's thread sleeps until something is appended
+        self._is_closing = False
         self._commands_before = 0  # in the last commit
-        self._closing = False
         self._delivered = 0  # the position of the last command that was
-        self._snapshot_at = 0
-        self._snapshot_due: tuple[int, Snapshot] | None = None
+        self._snapshot_at = 0  # the position of the last snapshot that was written or given up
+        self._saving: Saving | None = None  # set by the coordinator's thread, taken away by the journal's
         self._is_failing = False
         self._is_broken = False
 
-    def open(self, keeper: LogConsumer) -> None:
+    def open(self, consumer: LogConsumer) -> None:
         """Open the file, restore and replay what it holds, and begin to deliver.
 
         :raises JournalError: the folder cannot be written, another server uses it, or its file cannot be read.
         """
-        self._keeper = keeper
+        self._consumer = consumer
         self._file = JournalFile(self._folder)
         try:
             with _without_collection():
@@ -101,66 +106,75 @@ class Journal:
         """Put a command at the end; it is delivered once it is on disk, or refused."""
         with self._lock:
             self._appended.append(command)
-            self._lock.notify()
+            self._undelivered.append(command)
+            if self._is_waiting:
+                self._is_waiting = False
+                self._changed.notify()
+
+    def undelivered(self) -> list[Command]:
+        """Return the commands that were appended and are neither delivered nor refused, in order."""
+        with self._lock:
+            return list(self._undelivered)
 
     def close(self) -> None:
         """Write what was appended, and close the file. Nothing is delivered any more."""
         with self._lock:
-            self._closing = True
-            self._lock.notify()
+            self._is_closing = True
+            self._changed.notify()
         self._thread.join()
         self._file.close()
 
     def _replay(self) -> None:
         snapshot = self._file.snapshot()
         if snapshot is not None:
-            self._keeper.restore(snapshot)
+            self._consumer.restore(snapshot)
             self._snapshot_at = self._file.position
         for command in self._file.commands():
-            self._note_ended(self._file.position, self._keeper.replay(command))
+            self._consumer.replay(command)
         self._delivered = self._file.position
-        self._keeper.change_limits(self._limits)
-        if snapshot is None or snapshot.limits != self._limits:
-            self._snapshot_due = (self._delivered, self._keeper.snapshot())
+        self._consumer.change_limits(self._limits)
+        if snapshot is None or snapshot.limits != self._limits or self._file.is_old:
             try:
-                self._write([])
+                self._file.write([], Saving(self._delivered, self._consumer.snapshot()))
             except Exception as error:
                 raise JournalError(f"cannot write the journal {self._file.path}: {error}") from None
+            self._snapshot_at = self._delivered
 
-    # --- on the thread of the hub --------------------------------------------------------------------------
+    # --- on the coordinator's thread -----------------------------------------------------------------------
 
     def _deliver(self, commands: Sequence[Command]) -> None:
+        with self._consumer.lock:
+            self._deliver_all(commands)
+            if self._is_broken or self._is_closing:
+                return
+            self._delivered += len(commands)
+            if self._saving is None and self._delivered - self._snapshot_at >= self._snapshot_commands:
+                self._saving = Saving(self._delivered, self._consumer.snapshot())
+
+    def _deliver_all(self, commands: Sequence[Command]) -> None:
+        deliver, delivered = self._consumer.deliver, self._undelivered.popleft
         for command in commands:
-            if self._closing:  # it is on disk, and the next server finds it there
+            if self._is_closing:  # it is on disk, and the next server finds it there
                 return
             if self._is_broken:
-                self._keeper.refuse(command, _BROKEN)
-                continue
-            try:
-                effects = self._keeper.deliver(command)
-            except Exception:
-                _log.exception("a bug: a command could not be applied; nothing is taken any more until a restart")
-                self._is_broken = True  # what is in the file is what was asked for, in order; it is not touched again
-                continue
-            self._delivered += 1
-            self._note_ended(self._delivered, effects)
-        if self._is_broken:
-            return
-        if self._delivered - self._snapshot_at >= self._snapshot_commands and self._snapshot_due is None:
-            self._snapshot_due = (self._delivered, self._keeper.snapshot())
+                self._consumer.refuse(command, _BROKEN)
+            else:
+                try:
+                    deliver(command)
+                except Exception:
+                    _log.exception("a bug: a command could not be applied; nothing is accepted until a restart")
+                    self._is_broken = True  # the file has what was asked for, in order, and is not written any more
+            delivered()
 
     def _refuse(self, commands: Sequence[Command], error: JournalError) -> None:
-        for command in commands:
-            if not self._closing:
-                self._keeper.refuse(command, error)
+        with self._consumer.lock:
+            for command in commands:
+                if self._is_closing:
+                    return
+                self._consumer.refuse(command, error)
+                self._undelivered.popleft()
 
-    def _note_ended(self, position: int, effects: tuple[Effect, ...]) -> None:
-        ended = ended_by(position, effects)
-        if ended is not None:
-            with self._lock:
-                self._ended.append(ended)
-
-    # --- on the thread of the journal ----------------------------------------------------------------------
+    # --- on the journal's thread ---------------------------------------------------------------------------
 
     def _write_all(self) -> None:
         while commands := self._next_commands():
@@ -170,56 +184,53 @@ class Journal:
             try:
                 self._write(commands)
             except Exception as error:
-                self._say_if_new(error)
+                self._report_if_new(error)
                 problem = JournalError(f"the journal could not be written ({error}); it has not happened")
                 self._call(self._refuse, commands, problem)
             else:
-                self._say_if_new(None)
+                self._report_if_new(None)
                 self._call(self._deliver, commands)
 
     def _next_commands(self) -> list[Command]:
         """Wait for commands and take them; none where the journal is closed and nothing is left."""
         with self._lock:
-            while not self._appended and not self._closing:
-                self._lock.wait()
+            while not self._appended and not self._is_closing:
+                self._is_waiting = True
+                self._changed.wait()
+            self._is_waiting = False
         if self._commands_before > _GATHER_COMMANDS:
-            self._gather()
+            time.sleep(_GATHER_S)
         with self._lock:
             commands, self._appended = self._appended, []
         self._commands_before = len(commands)
         return commands
 
-    def _gather(self) -> None:
-        """Wait while more are coming in: a commit costs about the same for one as for many."""
-        for _ in range(_GATHER_TIMES_MAX):
-            before = len(self._appended)
-            time.sleep(_GATHER_S)
-            if len(self._appended) == before or self._closing:
-                return
-
     def _write(self, commands: Sequence[Command]) -> None:
-        snapshot = None if self._is_failing else self._snapshot_due  # before `ended`: what is in it must be in there
-        with self._lock:
-            ended = self._ended[:]
-        try:
-            self._file.write(commands, ended, snapshot)
-        except sqlite3.Error as error:
-            if snapshot is None or not commands:
-                raise
-            self._file.write(commands, ended)
-            _log.error("the journal in %s has no room for a snapshot (%s); it goes on growing", self._folder, error)
+        saving = None if self._is_failing else self._saving
+        if saving is None:
+            self._file.write(commands)
+        else:
+            try:
+                is_saved = self._file.write(commands, saving, _PARTS_PER_COMMIT)
+            except Exception as error:
+                self._end_saving(saving)
+                self._file.write(commands)
+                _log.error("a snapshot could not be written to the journal in %s (%s); it grows", self._folder, error)
+            else:
+                if is_saved:
+                    self._end_saving(saving)
         self.commits_total += 1
         self.commands_total += len(commands)
-        with self._lock:
-            del self._ended[: len(ended)]
-        if snapshot is not None:
-            self._snapshot_at, self._snapshot_due = snapshot[0], None
+
+    def _end_saving(self, saving: Saving) -> None:
+        self._snapshot_at = saving.position  # first: without `_saving` the other thread looks at it
+        self._saving = None
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended before the journal was closed
-            self._hand_over(lambda: function(*arguments))
+            self._hand_over(partial(function, *arguments))
 
-    def _say_if_new(self, error: Exception | None) -> None:
+    def _report_if_new(self, error: Exception | None) -> None:
         if error is not None and not self._is_failing:
             _log.error("the journal in %s cannot be written: %s; offers are refused until it can", self._folder, error)
         elif error is None and self._is_failing:
@@ -229,7 +240,7 @@ class Journal:
 
 @contextlib.contextmanager
 def _without_collection() -> Iterator[None]:
-    """Look for no garbage: a replay makes many objects, and none of them in circles."""
+    """Collect no garbage: a replay makes many objects, and none of them in cycles."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,74 +1,95 @@
 """The file of a journal: an SQLite database, its tables, and how it is opened, read and written. Knows no threads.
 
-| table    | holds                                                                                              |
-| -------- | -------------------------------------------------------------------------------------------------- |
-| command  | every command after the last snapshot, by position (1, 2, 3 …)                                     |
-| snapshot | the state after the command of one position, but for outcomes and trace; the first row is its head |
-| ended    | outcomes that are told again and syncs of the trace, by the position of the command that made them |
+| table    | a row is                                                                   | its number            |
+| -------- | -------------------------------------------------------------------------- | --------------------- |
+| command  | the commands of one commit; kept are those after the last snapshot          | of its first command  |
+| snapshot | some of the pending offers at the snapshot; row 0 is the head                | 1, 2, 3 …             |
+| outcome  | outcomes that are answered again, of the snapshot and of those before it     | of its first outcome  |
+| trace    | syncs of the trace, likewise                                               | of its first sync     |
+
+What the commands after the snapshot bring about is not written: a replay makes it again (G4). A snapshot adds the
+outcomes and the syncs of the trace that are new since the one before. Its parts may be written by several transactions,
+between those of commands; they count once its head is there, and until then the snapshot before it is the last. A
+snapshot is taken between two commits, so a row of commands is either in it or after it.
 
 One server at a time: SQLite's own lock is held for as long as the file is open. Every write is one transaction that is
 on disk when `write` returns (write-ahead log, `synchronous=FULL`); a half-written one is not there when it is opened
 again.
+
+A file of version 1 is read as it is (`records_v1.py`). The first snapshot that is written turns it into one of today.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, TypeVar
 
 from syncnet.core.commands import Command
-from syncnet.core.effects import Effect, Remembered, Synced
-from syncnet.core.outcomes import is_kept, is_named
-from syncnet.core.snapshot import Snapshot
+from syncnet.core.effects import Remembered
+from syncnet.core.snapshot import NamespaceSnapshot, Snapshot
+from syncnet.core.trace import TracedSync
 from syncnet.errors import JournalError
+from syncnet.log import records_v1
 from syncnet.log.records import (
-    SavedSnapshot,
-    command_from_record,
+    Head,
+    commands_from_record,
+    head_from_record,
+    limits_as_dict,
+    limits_from_dict,
+    namespaces_from_record,
     outcomes_from_record,
-    record_of_command,
-    record_of_outcomes,
-    records_of_snapshot,
-    snapshot_from_records,
+    record_of_head,
+    records_of_commands,
+    records_of_namespaces,
+    records_of_outcomes,
+    records_of_trace,
+    trace_from_record,
 )
 
-__all__ = ["FILE_NAME", "Ended", "JournalFile", "ended_by"]
+__all__ = ["FILE_NAME", "JournalFile", "Saving"]
 
 FILE_NAME: Final = "journal.sqlite"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _APPLICATION_ID: Final = 0x53594E43  # "SYNC"
+_PAST_SCHEMA: Final = (
+    "CREATE TABLE outcome (number INTEGER PRIMARY KEY, record BLOB NOT NULL)",
+    "CREATE TABLE trace (number INTEGER PRIMARY KEY, record BLOB NOT NULL)",
+)
 _SCHEMA: Final = (
     "CREATE TABLE command (position INTEGER PRIMARY KEY, record BLOB NOT NULL)",
     "CREATE TABLE snapshot (part INTEGER PRIMARY KEY, record BLOB NOT NULL)",
-    "CREATE TABLE ended (position INTEGER PRIMARY KEY, record BLOB NOT NULL)",
+    *_PAST_SCHEMA,
 )
+_FROM_VERSION_1: Final = (
+    "DELETE FROM command",
+    "DELETE FROM snapshot",
+    "DROP TABLE ended",
+    *_PAST_SCHEMA,
+    f"PRAGMA user_version={_VERSION}",
+)
+_ADD_COMMANDS: Final = "INSERT INTO command VALUES (?, ?)"
+_ADD_PART: Final = "INSERT INTO snapshot VALUES (?, ?)"
+_ADD_OUTCOMES: Final = "INSERT INTO outcome VALUES (?, ?)"
+_ADD_TRACE: Final = "INSERT INTO trace VALUES (?, ?)"
+
+_T = TypeVar("_T")
 
 
-class Ended(NamedTuple):
-    """What the command at `position` brought to an end: a row of `ended`.
+class Saving:
+    """A snapshot that is to be written, and how far that has come. `position` is that of the last command in it."""
 
-    `named` is how many of its outcomes somebody can ask for again, `syncs` how many are syncs.
-    """
-
-    position: int
-    record: bytes
-    named: int
-    syncs: int
-
-
-def ended_by(position: int, effects: Sequence[Effect]) -> Ended | None:
-    """Return the row for the effects of one command; None where it needs none."""
-    record = record_of_outcomes(effects)
-    return None if record is None else _ended(position, record, effects)
-
-
-def _ended(position: int, record: bytes, effects: Iterable[Effect]) -> Ended:
-    outcomes = [effect for effect in effects if is_kept(effect)]
-    return Ended(position, record, sum(map(is_named, outcomes)), sum(isinstance(each, Synced) for each in outcomes))
+    def __init__(self, position: int, snapshot: Snapshot) -> None:
+        self.position = position
+        self.snapshot = snapshot
+        # Copied now, because a command that is applied while the parts are being written may change them.
+        self.asked: list[list[int]] = [[offer.asked for offer in each.pending] for each in snapshot.namespaces]
+        self.head: Head = Head(position, limits_as_dict(snapshot.limits), snapshot.syncs_forgotten)
+        self.parts: Iterator[tuple[str, int, bytes]] | None = None
+        """A statement, a number and a record for each row that is still to be written; None: none is written yet."""
 
 
 class JournalFile:
@@ -78,10 +99,12 @@ class JournalFile:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE_NAME
-        self.position = 0
-        self._ended: deque[tuple[int, int, int]] = deque()  # of each row: position, named, syncs
-        self._ended_kept_from = 0
+        self.path: Path = folder / FILE_NAME
+        self.position: int = 0
+        self._version = _VERSION
+        self._head = Head()
+        self._last_outcome: Remembered | None = None
+        self._last_sync: TracedSync | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -96,18 +119,34 @@ class JournalFile:
             self._database.close()
             raise
 
+    @property
+    def is_old(self) -> bool:
+        """Whether it is of an older version; it takes no commands then until a snapshot was written."""
+        return self._version < _VERSION
+
     def snapshot(self) -> Snapshot | None:
-        """Return the last snapshot, with its outcomes and its trace, and go to its position; None of a new file.
+        """Return the last snapshot, and go to its position; None where there is none.
+
+        The objects in it are to be kept: the next snapshot writes the outcomes and syncs after them only.
 
         :raises JournalError: the file is damaged.
         """
         with self._reading():
-            records = [record for (record,) in self._database.execute("SELECT record FROM snapshot ORDER BY part")]
-            if not records:
+            if self.is_old:
+                return self._snapshot_v1()
+            rows = self._database.execute("SELECT record FROM snapshot WHERE part = 0").fetchall()
+            if not rows:
                 return None
-            saved = snapshot_from_records(records)
-            self.position = saved.position
-            return self._with_past(saved)
+            head = head_from_record(rows[0][0])
+            namespaces = self._namespaces(head)
+            outcomes = self._past("outcome", outcomes_from_record, head.outcomes_last, head.outcomes_kept)
+            trace = self._past("trace", trace_from_record, head.trace_last, head.trace_kept)
+            snapshot = Snapshot(
+                limits_from_dict(head.limits), head.syncs_forgotten, namespaces, tuple(outcomes), tuple(trace)
+            )
+            self.position = head.position
+            self._note_saved(head, snapshot)
+            return snapshot
 
     def commands(self) -> Iterator[Command]:
         """Yield the commands after the position, in order, and go on to the position of each.
@@ -121,34 +160,41 @@ class JournalFile:
             for position, record in rows:
                 if position != self.position + 1:
                     raise JournalError(f"expected the command {self.position + 1}, got {position}")
-                self.position = position
-                yield command_from_record(record)
+                commands = [records_v1.command_from_record(record)] if self.is_old else commands_from_record(record)
+                for command in commands:
+                    self.position += 1
+                    yield command
 
-    def write(
-        self, commands: Sequence[Command], ended: Sequence[Ended] = (), snapshot: tuple[int, Snapshot] | None = None
-    ) -> None:
-        """Put commands and rows of `ended` at the end, in one transaction that is on disk when this returns.
+    def write(self, commands: Sequence[Command], saving: Saving | None = None, parts_max: int | None = None) -> bool:
+        """Put commands at the end, in one transaction that is on disk when this returns.
 
-        A snapshot, with its position, takes the place of the one before and of all the commands in it.
+        With `saving` write parts of a snapshot, too, so many at most, and its head after the last one; return whether
+        the snapshot is complete. It then takes the place of the one before and of all commands in it. A snapshot of
+        which a write failed must not be continued.
 
         :raises sqlite3.Error: it is not on disk; the file is as it was.
         """
-        rows = [(position, record_of_command(command)) for position, command in enumerate(commands, self.position + 1)]
+        rows = records_of_commands(self.position + 1, commands)
+        if saving is None and len(rows) == 1:
+            self._database.execute(_ADD_COMMANDS, rows[0])  # a transaction of its own, in one call of SQLite
+            self.position += len(commands)
+            return False
+        is_complete = False
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany("INSERT INTO command VALUES (?, ?)", rows)
-            self._database.executemany("INSERT OR REPLACE INTO ended VALUES (?, ?)", [each[:2] for each in ended])
-            if snapshot is not None:
-                self._write_snapshot(*snapshot)
+            self._database.executemany(_ADD_COMMANDS, rows)
+            if saving is not None:
+                is_complete = self._write_parts(saving, parts_max)
             self._database.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):  # a failed COMMIT may have rolled back by itself
                 self._database.execute("ROLLBACK")
             raise
         self.position += len(commands)
-        self._ended.extend((each.position, each.named, each.syncs) for each in ended)
-        if snapshot is not None:
-            self._forget_before(*snapshot)
+        if saving is not None and is_complete:
+            self._version = _VERSION
+            self._note_saved(saving.head, saving.snapshot)
+        return is_complete
 
     def close(self) -> None:
         """Close the file."""
@@ -156,7 +202,7 @@ class JournalFile:
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._database.close()
 
-    # --- inside --------------------------------------------------------------------------------------------
+    # --- inside: opening -----------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
         execute = self._database.execute
@@ -168,21 +214,25 @@ class JournalFile:
         execute("PRAGMA journal_mode=WAL")
         execute("PRAGMA synchronous=FULL")
         execute("BEGIN EXCLUSIVE")
-        if not tables:
+        if tables:
+            self._version = version
+        else:
             for statement in _SCHEMA:
                 execute(statement)
             execute(f"PRAGMA application_id={_APPLICATION_ID}")
-        execute(f"PRAGMA user_version={_VERSION}")  # a write, which tells now whether one is possible
+        execute(f"PRAGMA user_version={self._version}")  # a write, which shows now whether one is possible
         execute("COMMIT")
 
     def _opening_problem(self, error: sqlite3.Error) -> str:
         match error.sqlite_errorcode & 0xFF:
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return f"the journal {self.path} is in use by another server; two on one journal would be two worlds"
+                return f"the journal {self.path} is in use by another server; a journal can have one server only"
             case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
                 return f"the journal {self.path} is damaged: {error}"
             case _:
                 return f"cannot write the journal {self.path}: {error}"
+
+    # --- inside: reading -----------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -191,43 +241,126 @@ class JournalFile:
         except (JournalError, sqlite3.Error) as error:
             raise JournalError(f"the journal {self.path} is damaged: {error}") from None
 
-    def _with_past(self, saved: SavedSnapshot) -> Snapshot:
-        """Return the snapshot with the outcomes and the trace that belong to it: the latest so many of their kind."""
-        outcomes: list[Remembered] = []
+    def _namespaces(self, head: Head) -> tuple[NamespaceSnapshot, ...]:
+        namespaces: dict[str, NamespaceSnapshot] = {}
+        digest = sha256()
         rows = self._database.execute(
-            "SELECT position, record FROM ended WHERE position <= ? ORDER BY position", (saved.position,)
+            "SELECT record FROM snapshot WHERE part BETWEEN ? AND ? ORDER BY part", (head.parts_first, head.parts_last)
         )
-        for position, record in rows:
-            of_command = outcomes_from_record(record)
-            row = _ended(position, record, of_command)
-            self._ended.append((row.position, row.named, row.syncs))
-            outcomes += of_command
-        named = [outcome for outcome in outcomes if is_named(outcome)]
-        syncs = [outcome for outcome in outcomes if isinstance(outcome, Synced)]
-        if len(named) < saved.outcomes_kept or len(syncs) < saved.trace_kept:
+        for (record,) in rows:
+            _add_to_digest(digest, record)
+            for each in namespaces_from_record(record):
+                before = namespaces.get(each.namespace)
+                pending = before.pending + each.pending if before else each.pending
+                namespaces[each.namespace] = NamespaceSnapshot(
+                    each.namespace, each.arrivals, each.syncs, each.exhausted, pending
+                )
+        if digest.digest() != head.sha256:
+            raise JournalError("its snapshot does not have the digest that it should have")
+        return tuple(namespaces.values())
+
+    def _past(self, table: str, decode: Callable[[bytes], list[_T]], last: int, kept: int) -> list[_T]:
+        """Return the latest so many items of `outcome` or `trace`, of which the number of the last is given."""
+        select = f"SELECT number, record FROM {table} WHERE number <= ? ORDER BY number"  # noqa: S608 - a constant
+        rows = self._database.execute(select, (last,)).fetchall()
+        found: list[_T] = []
+        first = rows[0][0] if rows else last + 1
+        for number, record in rows:
+            if number == first + len(found):
+                found += decode(record)
+        if first + len(found) != last + 1 or len(found) < kept:
             raise JournalError("outcomes that belong to its snapshot are not there")
-        return replace(
-            saved.snapshot,
-            outcomes=tuple(named[len(named) - saved.outcomes_kept :]),
-            trace=tuple(syncs[len(syncs) - saved.trace_kept :]),
+        return found[len(found) - kept :]
+
+    def _snapshot_v1(self) -> Snapshot | None:
+        records = [record for (record,) in self._database.execute("SELECT record FROM snapshot ORDER BY part")]
+        if not records:
+            return None
+        saved = records_v1.snapshot_from_records(records)
+        self.position = saved.position
+        ended: list[Remembered] = []
+        rows = self._database.execute(
+            "SELECT record FROM ended WHERE position <= ? ORDER BY position", (saved.position,)
         )
+        for (record,) in rows:
+            ended += records_v1.outcomes_from_record(record)
+        return records_v1.with_past(saved, ended)
 
-    def _write_snapshot(self, position: int, snapshot: Snapshot) -> None:
-        self._database.execute("DELETE FROM snapshot")
-        rows = enumerate(records_of_snapshot(position, snapshot))
-        self._database.executemany("INSERT INTO snapshot VALUES (?, ?)", rows)
-        self._database.execute("DELETE FROM command WHERE position <= ?", (position,))
-        self._database.execute("DELETE FROM ended WHERE position < ?", (self._ended_kept_from,))
+    # --- inside: writing a snapshot ------------------------------------------------------------------------
 
-    def _forget_before(self, position: int, snapshot: Snapshot) -> None:
-        """Note from where on a snapshot needs rows of `ended`; those before are deleted with the next snapshot."""
-        named = sum(row[1] for row in self._ended if row[0] <= position) - len(snapshot.outcomes)
-        syncs = sum(row[2] for row in self._ended if row[0] <= position) - len(snapshot.trace)
-        while self._ended and self._ended[0][1] <= named and self._ended[0][2] <= syncs:
-            _, of_row, syncs_of_row = self._ended.popleft()
-            named -= of_row
-            syncs -= syncs_of_row
-        self._ended_kept_from = self._ended[0][0] if self._ended else position + 1
+    def _write_parts(self, saving: Saving, parts_max: int | None) -> bool:
+        """Write parts of a snapshot; return whether it is complete."""
+        if saving.parts is None:
+            self._begin_snapshot()
+            saving.parts = self._parts(saving)
+        for written, (statement, number, record) in enumerate(saving.parts, 1):
+            self._database.execute(statement, (number, record))
+            if written == parts_max:
+                return False
+        self._finish_snapshot(saving.head)
+        return True
+
+    def _begin_snapshot(self) -> None:
+        """Make the tables ready: with those of today, and without the parts of a snapshot that was not completed."""
+        execute, head = self._database.execute, self._head
+        if self.is_old:
+            for statement in _FROM_VERSION_1:
+                execute(statement)
+            return
+        execute("DELETE FROM snapshot WHERE part > ?", (head.parts_last,))
+        execute("DELETE FROM outcome WHERE number > ?", (head.outcomes_last,))
+        execute("DELETE FROM trace WHERE number > ?", (head.trace_last,))
+
+    def _parts(self, saving: Saving) -> Iterator[tuple[str, int, bytes]]:
+        """Yield the rows of a snapshot, and fill in its head."""
+        head, before, snapshot = saving.head, self._head, saving.snapshot
+        head.parts_first, head.parts_last = before.parts_last + 1, before.parts_last
+        digest = sha256()
+        for record in records_of_namespaces(zip(snapshot.namespaces, saving.asked, strict=True)):
+            head.parts_last += 1
+            _add_to_digest(digest, record)
+            yield _ADD_PART, head.parts_last, record
+        head.sha256 = digest.digest()
+        outcomes = _after(self._last_outcome, snapshot.outcomes)
+        head.outcomes_last, head.outcomes_kept = before.outcomes_last + len(outcomes), len(snapshot.outcomes)
+        for first, record in records_of_outcomes(before.outcomes_last + 1, outcomes):
+            yield _ADD_OUTCOMES, first, record
+        trace = _after(self._last_sync, snapshot.trace)
+        head.trace_last, head.trace_kept = before.trace_last + len(trace), len(snapshot.trace)
+        for first, record in records_of_trace(before.trace_last + 1, trace):
+            yield _ADD_TRACE, first, record
+
+    def _finish_snapshot(self, head: Head) -> None:
+        """Write the head, and delete what it makes needless."""
+        execute = self._database.execute
+        execute("INSERT OR REPLACE INTO snapshot VALUES (0, ?)", (record_of_head(head),))
+        execute("DELETE FROM snapshot WHERE part BETWEEN 1 AND ?", (head.parts_first - 1,))
+        execute("DELETE FROM command WHERE position <= ?", (head.position,))
+        for table, last, kept in (
+            ("outcome", head.outcomes_last, head.outcomes_kept),
+            ("trace", head.trace_last, head.trace_kept),
+        ):
+            holds_first = f"SELECT max(number) FROM {table} WHERE number <= ?"  # noqa: S608 - a constant
+            execute(f"DELETE FROM {table} WHERE number < ({holds_first})", (last - kept + 1,))  # noqa: S608
+
+    def _note_saved(self, head: Head, snapshot: Snapshot) -> None:
+        """Note what the file holds, so that the next snapshot adds only what is new."""
+        self._head = head
+        self._last_outcome = snapshot.outcomes[-1] if snapshot.outcomes else None
+        self._last_sync = snapshot.trace[-1] if snapshot.trace else None
+
+
+def _after(last: _T | None, items: Sequence[_T]) -> Sequence[_T]:
+    """Return the items after `last`, the very object; all where it is not among them any more."""
+    for number in range(len(items) - 1, -1, -1):
+        if items[number] is last:
+            return items[number + 1 :]
+    return items
+
+
+def _add_to_digest(digest: Any, record: bytes) -> None:
+    digest.update(len(record).to_bytes(8, "big"))
+    digest.update(record)
 
 
 def _check_kind(path: Path, version: int, application_id: int, *, is_new: bool) -> None:

@@ -13,7 +13,7 @@ __all__ = ["MemoryLog"]
 class MemoryLog:
     """The order of arrival is the order of the log; a crash loses everything."""
 
-    append: Callable[[Command], object]
+    append: Callable[[Command], None]
     """Delivers a command at once: it is the consumer's own `deliver`."""
 
     def open(self, consumer: LogConsumer) -> None:

@@ -1,182 +1,422 @@
-"""Commands, outcomes and snapshots as bytes, for logs that keep them: MessagePack, with the names of the fields.
+"""Commands, outcomes, syncs of the trace and pending offers as bytes, for logs that keep them.
 
-A record begins with a letter that says of what kind it is. A field that a record does not have takes its default, so
-that a later version may add some. Equal values have equal bytes. Knows nothing of files.
+A record is a letter that says of what kind it is, and a list in MessagePack. The core's classes are plain ones, which
+may be compiled, so the encoder does not see them: they are written as tuples, made here by hand, and read as structures
+of the same fields, which are checked. A field that a record does not have takes its default, so that a later version
+may add some at the end. Equal values have equal bytes. Knows nothing of files.
+
+A record is bounded in bytes, because the encoder holds the interpreter's lock while it works.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from hashlib import sha256
-from itertools import islice
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from syncnet.core.commands import Abort, Command, Expire, Offer, Withdraw
-from syncnet.core.effects import Aborted, Effect, Remembered, Synced, TimedOut, Withdrawn
+from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, OfferSpec, Withdraw
+from syncnet.core.effects import Aborted, Remembered, Synced, TimedOut, Withdrawn, offers_of
 from syncnet.core.limits import Limits
-from syncnet.core.outcomes import is_kept
-from syncnet.core.snapshot import NamespaceSnapshot, Snapshot
+from syncnet.core.selectors import Bound, Requirement, make_selector, not_actor
+from syncnet.core.snapshot import NamespaceSnapshot
+from syncnet.core.trace import TracedMember, TracedSync
 from syncnet.errors import JournalError
 
 __all__ = [
-    "SavedSnapshot",
-    "command_from_record",
+    "Head",
+    "commands_from_record",
+    "head_from_record",
+    "limits_as_dict",
+    "limits_from_dict",
+    "namespaces_from_record",
     "outcomes_from_record",
-    "record_of_command",
-    "record_of_outcomes",
-    "records_of_snapshot",
-    "snapshot_from_records",
+    "record_of_head",
+    "records_of_commands",
+    "records_of_namespaces",
+    "records_of_outcomes",
+    "records_of_trace",
+    "trace_from_record",
 ]
 
+Row: TypeAlias = tuple[int, bytes]
+"""The number of the first item of a record, and the record."""
+
 _encode: Final = msgspec.msgpack.Encoder().encode
-_COMMANDS: Final[dict[bytes, type[Any]]] = {b"O": Offer, b"W": Withdraw, b"E": Expire, b"A": Abort}
-_OUTCOMES: Final[dict[bytes, type[Any]]] = {b"S": Synced, b"T": TimedOut, b"A": Aborted, b"W": Withdrawn}
-_COMMAND_LETTERS: Final = {kind: letter for letter, kind in _COMMANDS.items()}
-_OUTCOME_LETTERS: Final = {kind: letter for letter, kind in _OUTCOMES.items()}
-_COMMAND_DECODERS: Final = {letter: msgspec.msgpack.Decoder(kind) for letter, kind in _COMMANDS.items()}
-_OUTCOME_DECODERS: Final[dict[bytes, msgspec.msgpack.Decoder[Any]]] = {
-    b"S": msgspec.msgpack.Decoder(list[Synced]),
-    b"T": msgspec.msgpack.Decoder(list[TimedOut]),
-    b"A": msgspec.msgpack.Decoder(list[Aborted]),
-    b"W": msgspec.msgpack.Decoder(list[Withdrawn]),
-}
-_OFFERS_PER_RECORD: Final = 1_000  # encoded at one go, while no other thread can work
+_RECORD_BYTES_MAX: Final = 1_048_576
+"""Where a record ends, by the reckoning below; one item may be larger."""
+_OFFER_BYTES: Final = 512
+"""What an offer counts for, without its payload. It is above what most take, to bound the time of encoding, too."""
+_DEFAULT_SELECTOR_BYTES: Final = not_actor("").weight_bytes
+
+# --- what a record holds, as the decoder checks it ---------------------------------------------------------
 
 
-def record_of_command(command: Command) -> bytes:
-    """Return a command as bytes."""
-    return _COMMAND_LETTERS[type(command)] + _encode(command)
+class _Offer(msgspec.Struct, array_like=True, tag=0):
+    id: str
+    at_ns: int
+    payload: bytes
+    named: bool
+    namespace: str
+    events: tuple[str, ...]
+    actor: str
+    mates: int
+    roster: tuple[str, ...]
+    labels: dict[str, str]
+    selector: tuple[list[Requirement], list[Bound]] | None  # None: the default one
+    timeout_ns: int | None
+    linger_ns: int
+    owner: str
 
 
-def command_from_record(record: bytes) -> Command:
-    """Return the command that was made into `record`.
-
-    :raises JournalError: it is no such record.
-    """
-    command: Command = _decoded(_COMMAND_DECODERS, record)
-    return command
-
-
-def record_of_outcomes(effects: Iterable[Effect]) -> bytes | None:
-    """Return what is to be kept of the effects of one command, as bytes; None where nothing is."""
-    outcomes = [effect for effect in effects if is_kept(effect)]
-    return _OUTCOME_LETTERS[type(outcomes[0])] + _encode(outcomes) if outcomes else None
+class _Withdraw(msgspec.Struct, array_like=True, tag=1):
+    at_ns: int
+    namespace: str
+    id: str
+    cause: Cause
+    made_ns: int | None
+    owner: str | None
+    asked: int | None
 
 
-def outcomes_from_record(record: bytes) -> list[Remembered]:
-    """Return the outcomes that were made into `record`.
-
-    :raises JournalError: it is no such record.
-    """
-    outcomes: list[Remembered] = _decoded(_OUTCOME_DECODERS, record)
-    return outcomes
+class _Expire(msgspec.Struct, array_like=True, tag=2):
+    at_ns: int
+    namespace: str
+    id: str
+    made_ns: int | None
 
 
-class _World(msgspec.Struct, array_like=True):
+class _Abort(msgspec.Struct, array_like=True, tag=3):
+    at_ns: int
+    namespace: str
+    event: str
+    actor: str
+    id: str
+    by: str
+    reason: str
+
+
+class _Synced(msgspec.Struct, array_like=True, tag=0):
+    at_ns: int
+    namespace: str
+    event: str
+    sync: int
+    members: list[_Offer]
+
+
+class _TimedOut(msgspec.Struct, array_like=True, tag=1):
+    at_ns: int
+    offer: _Offer
+    present: tuple[str, ...]
+    missing: int
+    missing_actors: tuple[str, ...]
+
+
+class _Aborted(msgspec.Struct, array_like=True, tag=2):
+    at_ns: int
+    offer: _Offer
+    by: str
+    reason: str
+
+
+class _Withdrawn(msgspec.Struct, array_like=True, tag=3):
+    at_ns: int
+    offer: _Offer
+    cause: Cause
+
+
+class _TracedSync(msgspec.Struct, array_like=True):
+    at_ns: int
+    namespace: str
+    event: str
+    sync: int
+    members: list[TracedMember]
+    weight_bytes: int
+
+
+class _Pending(msgspec.Struct, array_like=True):
+    offer: _Offer
+    arrival: int
+    asked: int
+
+
+class _Namespace(msgspec.Struct, array_like=True):
     namespace: str
     arrivals: int
     syncs: int
-    misses: int
-    standing: list[tuple[int, Offer]]
+    exhausted: int
+    pending: list[_Pending]
 
 
-class _Head(msgspec.Struct):
-    """The first record of a snapshot; `sha256` is the digest of the others.
+class Head(msgspec.Struct):
+    """The head of a snapshot, which says what belongs to it.
 
-    Outcomes and trace are kept elsewhere, each record for itself; here is only how many of the latest were remembered.
+    `position` is that of the last command in it. `parts_first` and `parts_last` are the numbers of the records that
+    hold its namespaces, and `sha256` is their digest. Of the outcomes that were ever kept `outcomes_last` were counted
+    until then, and the latest `outcomes_kept` belong to it; likewise of the syncs of the trace.
     """
 
-    position: int
-    limits: Limits
-    syncs_forgotten: int
-    outcomes_kept: int
-    trace_kept: int
-    sha256: bytes
+    position: int = 0
+    limits: dict[str, int] = {}
+    syncs_forgotten: int = 0
+    parts_first: int = 1
+    parts_last: int = 0
+    sha256: bytes = b""
+    outcomes_last: int = 0
+    outcomes_kept: int = 0
+    trace_last: int = 0
+    trace_kept: int = 0
 
 
-_WORLDS: Final = msgspec.msgpack.Decoder(list[_World])
-_HEAD: Final = msgspec.msgpack.Decoder(_Head)
+_COMMANDS: Final = msgspec.msgpack.Decoder(list[_Offer | _Withdraw | _Expire | _Abort])
+_OUTCOMES: Final = msgspec.msgpack.Decoder(list[_Synced | _TimedOut | _Aborted | _Withdrawn])
+_TRACE: Final = msgspec.msgpack.Decoder(list[_TracedSync])
+_NAMESPACES: Final = msgspec.msgpack.Decoder(list[_Namespace])
+_HEAD: Final = msgspec.msgpack.Decoder(Head)
+
+# --- to bytes ----------------------------------------------------------------------------------------------
 
 
-class SavedSnapshot(NamedTuple):
-    """A snapshot without its outcomes and its trace, and how many of the latest of each belong to it."""
-
-    position: int
-    snapshot: Snapshot
-    outcomes_kept: int
-    trace_kept: int
+def records_of_commands(first: int, commands: Iterable[Command]) -> list[Row]:
+    """Return commands as records; `first` is the position of the first command."""
+    return list(_rows(b"C", first, map(_from_command, commands)))
 
 
-def records_of_snapshot(position: int, snapshot: Snapshot) -> list[bytes]:
-    """Return a snapshot, without its outcomes and its trace, as records of bounded size; the first has the digest.
+def records_of_outcomes(first: int, outcomes: Iterable[Remembered]) -> Iterator[Row]:
+    """Yield outcomes as records; `first` is the number of the first outcome."""
+    return _rows(b"O", first, map(_from_outcome, outcomes))
 
-    `position` is that of the last command in it.
+
+def records_of_trace(first: int, trace: Iterable[TracedSync]) -> Iterator[Row]:
+    """Yield syncs of the trace as records; `first` is the number of the first sync."""
+    return _rows(b"T", first, map(_from_traced, trace))
+
+
+def records_of_namespaces(namespaces: Iterable[tuple[NamespaceSnapshot, Sequence[int]]]) -> Iterator[bytes]:
+    """Yield namespaces as records; with each come the `asked` of its pending offers.
+
+    A namespace that does not fit into one record is spread over several.
     """
-    parts = [_encode(part) for part in _parts(snapshot.worlds)]
-    head = _Head(
-        position,
-        snapshot.limits,
-        snapshot.syncs_forgotten,
-        len(snapshot.outcomes),
-        len(snapshot.trace),
-        _digest(parts),
-    )
-    return [_encode(head), *parts]
-
-
-def snapshot_from_records(records: list[bytes]) -> SavedSnapshot:
-    """Return the snapshot that `records` were made of.
-
-    :raises JournalError: they are not those of one snapshot.
-    """
-    worlds: dict[str, NamespaceSnapshot] = {}
-    try:
-        head = _HEAD.decode(records[0])
-        for part in records[1:]:
-            for world in _WORLDS.decode(part):
-                before = worlds.get(world.namespace)
-                standing = (before.standing if before else ()) + tuple(world.standing)
-                worlds[world.namespace] = NamespaceSnapshot(
-                    world.namespace, world.arrivals, world.syncs, world.misses, standing
-                )
-    except msgspec.MsgspecError as error:
-        raise JournalError(f"its snapshot cannot be read: {error}") from None
-    if _digest(records[1:]) != head.sha256:
-        raise JournalError("its snapshot does not have the digest that it should have")
-    snapshot = Snapshot(head.limits, head.syncs_forgotten, tuple(worlds.values()), (), ())
-    return SavedSnapshot(head.position, snapshot, head.outcomes_kept, head.trace_kept)
-
-
-def _parts(worlds: tuple[NamespaceSnapshot, ...]) -> Iterator[list[_World]]:
-    """Yield the worlds in parts of so many offers; a world with more of them is spread over several."""
-    part: list[_World] = []
-    room = _OFFERS_PER_RECORD
-    for world in worlds:
-        offers = iter(world.standing)
-        while True:
-            some = list(islice(offers, room))
-            part.append(_World(world.namespace, world.arrivals, world.syncs, world.misses, some))
-            room -= len(some) + 1
-            if room > 0:
-                break
-            yield part
-            part, room = [], _OFFERS_PER_RECORD
+    part: list[tuple[Any, ...]] = []
+    size_bytes = 0
+    for each, asked in namespaces:
+        pending: list[tuple[Any, ...]] = []
+        part.append((each.namespace, each.arrivals, each.syncs, each.exhausted, pending))
+        size_bytes += _OFFER_BYTES
+        for offer, times in zip(each.pending, asked, strict=True):
+            if size_bytes > _RECORD_BYTES_MAX:
+                yield b"N" + _encode(part)
+                pending = []
+                part = [(each.namespace, each.arrivals, each.syncs, each.exhausted, pending)]
+                size_bytes = 0
+            pending.append((_from_offer(offer), offer.arrival, times))
+            size_bytes += _OFFER_BYTES + offer.payload_bytes
+        if size_bytes > _RECORD_BYTES_MAX:
+            yield b"N" + _encode(part)
+            part = []
+            size_bytes = 0
     if part:
-        yield part
+        yield b"N" + _encode(part)
 
 
-def _digest(parts: list[bytes]) -> bytes:
-    whole = sha256()
-    for part in parts:
-        whole.update(len(part).to_bytes(8, "big"))
-        whole.update(part)
-    return whole.digest()
+def record_of_head(head: Head) -> bytes:
+    """Return the head of a snapshot as a record."""
+    return b"H" + _encode(head)
 
 
-def _decoded(decoders: dict[bytes, Any], record: bytes) -> Any:
+def limits_as_dict(limits: Limits) -> dict[str, int]:
+    """Return limits by name."""
+    return {each.name: getattr(limits, each.name) for each in fields(limits)}
+
+
+def _rows(letter: bytes, first: int, items: Iterable[tuple[tuple[Any, ...], int]]) -> Iterator[Row]:
+    """Yield items, each with what it counts for, as records."""
+    part: list[tuple[Any, ...]] = []
+    size_bytes = 0
+    for item, item_bytes in items:
+        part.append(item)
+        size_bytes += item_bytes
+        if size_bytes > _RECORD_BYTES_MAX:
+            yield first, letter + _encode(part)
+            first += len(part)
+            part = []
+            size_bytes = 0
+    if part:
+        yield first, letter + _encode(part)
+
+
+def _from_command(command: Command) -> tuple[tuple[Any, ...], int]:
+    if isinstance(command, Offer):
+        return _from_offer(command), _OFFER_BYTES + command.payload_bytes
+    if isinstance(command, Withdraw):
+        of_offer = (command.id, command.cause.value, command.made_ns, command.owner, command.asked)
+        return (1, command.at_ns, command.namespace, *of_offer), _OFFER_BYTES
+    if isinstance(command, Expire):
+        return (2, command.at_ns, command.namespace, command.id, command.made_ns), _OFFER_BYTES
+    words = (command.event, command.actor, command.id, command.by, command.reason)
+    return (3, command.at_ns, command.namespace, *words), _OFFER_BYTES
+
+
+def _from_outcome(outcome: Remembered) -> tuple[tuple[Any, ...], int]:
+    size_bytes = 0
+    for offer in offers_of(outcome):
+        size_bytes += _OFFER_BYTES + offer.payload_bytes
+    if isinstance(outcome, Synced):
+        members = [_from_offer(offer) for offer in outcome.members]
+        return (0, outcome.at_ns, outcome.namespace, outcome.event, outcome.sync, members), size_bytes
+    ended = _from_offer(outcome.offer)
+    if isinstance(outcome, TimedOut):
+        return (1, outcome.at_ns, ended, outcome.present, outcome.missing, outcome.missing_actors), size_bytes
+    if isinstance(outcome, Aborted):
+        return (2, outcome.at_ns, ended, outcome.by, outcome.reason), size_bytes
+    return (3, outcome.at_ns, ended, outcome.cause.value), size_bytes
+
+
+def _from_traced(sync: TracedSync) -> tuple[tuple[Any, ...], int]:
+    item = (sync.at_ns, sync.namespace, sync.event, sync.sync, sync.members, sync.weight_bytes)
+    return item, _OFFER_BYTES * len(sync.members)
+
+
+def _from_offer(offer: Offer) -> tuple[Any, ...]:
+    spec = offer.spec
+    selector = spec.selector
+    requirements = selector.requirements
+    # The weight is compared too: a client may have written what is the default, and that weighs something else.
+    is_default = selector.weight_bytes == _DEFAULT_SELECTOR_BYTES and requirements == (("actor", True, (spec.actor,)),)
+    return (
+        0,
+        offer.id,
+        offer.at_ns,
+        offer.payload,
+        offer.named,
+        spec.namespace,
+        spec.events,
+        spec.actor,
+        spec.mates,
+        spec.roster,
+        spec.labels,
+        None if is_default else (requirements, selector.bounds),
+        spec.timeout_ns,
+        spec.linger_ns,
+        spec.owner,
+    )
+
+
+# --- from bytes --------------------------------------------------------------------------------------------
+
+
+def commands_from_record(record: bytes) -> list[Command]:
+    """Return the commands of a record.
+
+    :raises JournalError: it is no such record.
+    """
+    return [_to_command(each) for each in _decoded(b"C", _COMMANDS, record)]
+
+
+def outcomes_from_record(record: bytes) -> list[Remembered]:
+    """Return the outcomes of a record.
+
+    :raises JournalError: it is no such record.
+    """
+    return [_to_outcome(each) for each in _decoded(b"O", _OUTCOMES, record)]
+
+
+def trace_from_record(record: bytes) -> list[TracedSync]:
+    """Return the syncs of the trace of a record.
+
+    :raises JournalError: it is no such record.
+    """
+    return [
+        TracedSync(each.at_ns, each.namespace, each.event, each.sync, each.members, each.weight_bytes)
+        for each in _decoded(b"T", _TRACE, record)
+    ]
+
+
+def namespaces_from_record(record: bytes) -> list[NamespaceSnapshot]:
+    """Return the namespaces of a record, each with those of its pending offers that are in it.
+
+    :raises JournalError: it is no such record.
+    """
+    return [
+        NamespaceSnapshot(
+            each.namespace, each.arrivals, each.syncs, each.exhausted, tuple(map(_to_pending, each.pending))
+        )
+        for each in _decoded(b"N", _NAMESPACES, record)
+    ]
+
+
+def head_from_record(record: bytes) -> Head:
+    """Return the head of a snapshot.
+
+    :raises JournalError: it is no such record.
+    """
+    head: Head = _decoded(b"H", _HEAD, record)
+    return head
+
+
+def limits_from_dict(values: dict[str, int]) -> Limits:
+    """Return limits by name; one that is missing has its default, and one that is not known is left out."""
+    known = {each.name for each in fields(Limits)}
+    return Limits(**{name: value for name, value in values.items() if name in known})
+
+
+def _decoded(letter: bytes, decoder: msgspec.msgpack.Decoder[Any], record: bytes) -> Any:
     try:
-        return decoders[record[:1]].decode(memoryview(record)[1:])
-    except (KeyError, msgspec.MsgspecError) as error:
+        if record[:1] != letter:
+            raise JournalError(f"a record cannot be read: expected one of the kind {letter!r}, got {record[:1]!r}")
+        return decoder.decode(memoryview(record)[1:])
+    except (TypeError, msgspec.MsgspecError) as error:
         raise JournalError(f"a record cannot be read: {error!r}") from None
+
+
+def _to_command(command: _Offer | _Withdraw | _Expire | _Abort) -> Command:
+    match command:
+        case _Offer():
+            return _to_offer(command)
+        case _Withdraw(at_ns, namespace, id, cause, made_ns, owner, asked):
+            return Withdraw(at_ns, namespace, id, cause, made_ns, owner, asked)
+        case _Expire(at_ns, namespace, id, made_ns):
+            return Expire(at_ns, namespace, id, made_ns)
+        case _Abort(at_ns, namespace, event, actor, id, by, reason):
+            return Abort(at_ns, namespace, event, actor, id, by, reason)
+
+
+def _to_outcome(outcome: _Synced | _TimedOut | _Aborted | _Withdrawn) -> Remembered:
+    match outcome:
+        case _Synced(at_ns, namespace, event, sync, members):
+            return Synced(at_ns, namespace, event, sync, tuple(map(_to_offer, members)))
+        case _TimedOut(at_ns, offer, present, missing, missing_actors):
+            return TimedOut(at_ns, _to_offer(offer), present, missing, missing_actors)
+        case _Aborted(at_ns, offer, by, reason):
+            return Aborted(at_ns, _to_offer(offer), by, reason)
+        case _Withdrawn(at_ns, offer, cause):
+            return Withdrawn(at_ns, _to_offer(offer), cause)
+
+
+def _to_pending(pending: _Pending) -> Offer:
+    offer = _to_offer(pending.offer)
+    offer.arrival, offer.asked = pending.arrival, pending.asked
+    return offer
+
+
+def _to_offer(offer: _Offer) -> Offer:
+    if offer.selector is None:
+        selector = not_actor(offer.actor)
+    else:
+        requirements, bounds = offer.selector
+        selector = make_selector(set(requirements), set(bounds))
+    spec = OfferSpec(
+        offer.namespace,
+        offer.events,
+        offer.actor,
+        offer.mates,
+        offer.roster,
+        offer.labels,
+        selector,
+        offer.timeout_ns,
+        offer.linger_ns,
+        offer.owner,
+        sum(map(len, offer.events)),
+    )
+    return Offer(spec, offer.id, offer.at_ns, offer.payload, len(offer.payload), offer.named)

@@ -1,1 +1,1 @@
-"""Parameters in, answers out: one protocol-neutral handler, thin RSGI and ASGI faces, and granian's start-up."""
+"""Parameters in, answers out: one protocol-neutral handler, thin RSGI and ASGI adapters, and granian's start-up."""

@@ -67,6 +67,9 @@ class _ASGIRequest(Request):
         with contextlib.suppress(RuntimeError):  # the loop was closed, and nothing waits there any more
             self._response.get_loop().call_soon_threadsafe(self._set, Response(status, headers, body))
 
+    def stop_reading(self) -> None:
+        pass  # nothing is sent to a request that is answered
+
     def read_body(self, bytes_max: int, then: BodyCallback) -> None:
         self.handler.background.spawn(self._read_body(bytes_max, then))
 
@@ -130,7 +133,7 @@ class ASGIApp:
         token_file: str | Path | None = None,
     ) -> None:
         self._is_owner = net is None
-        self.coordinator = Coordinator() if net is None else net.coordinator
+        self.coordinator: Coordinator = Coordinator() if net is None else net.coordinator
         access = Access(
             None if token_file is None else load_tokens(Path(token_file)),
             origins=None if cors_origins is None else map(parse_origin, cors_origins),

@@ -1,8 +1,9 @@
 """What runs on the event loop for the handler: coroutines, and the watch over requests that take long.
 
 Requests may be handled on any thread, most of them on granian's. A request that waits for its mates or for its body is
-noted here, and only if it still does some milliseconds later it gets a task: most are answered by then, and so cost
-nothing on the loop.
+noted in a set, and only if it still waits some milliseconds later it gets a task: most are answered by then, and so
+cost nothing on the loop. An answered request leaves the set at once, on the thread that answers it: the loop would have
+to free it otherwise, and Python's lock would go back and forth between the two threads.
 """
 
 from __future__ import annotations
@@ -31,21 +32,24 @@ class Background:
         self.loop = loop
         self._watch_request = watch
         self._tasks: set[asyncio.Task[None]] = set()
-        self._lock = threading.Lock()  # of the rest
-        self._new: list[Request] = []
-        self._old: list[Request] = []  # those that were new at the last look
-        self._looks_on: asyncio.AbstractEventLoop | None = None
+        self._new: set[Request] = set()  # its methods are atomic, so that it needs no lock
+        self._seen: set[Request] = set()  # those that were new at the last look
+        self._looks_on: asyncio.AbstractEventLoop | None = None  # None where there is nothing to look after
+        self._starting = threading.Lock()
 
     def watch(self, request: Request) -> None:
         """Look after a request if it is still unanswered after some milliseconds."""
-        with self._lock:
-            if self._looks_on is self.loop:
-                self._new.append(request)
-                return
-            # It does not look, or on a loop that has ended: an application may be used on one loop after the other.
-            self._looks_on = self.loop
-            self._old, self._new = [], [request]
-        self.call(self._look_later)
+        request.is_watched = True
+        self._new.add(request)
+        if self._looks_on is not self.loop:
+            self._start_looking()
+
+    def forget(self, request: Request) -> None:
+        """Note that a request is answered."""
+        self._new.discard(request)
+        if request.watch is not None:
+            self.call(request.watch.cancel)
+            request.watch = None
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine on the loop."""
@@ -68,19 +72,30 @@ class Background:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def _start_looking(self) -> None:
+        """Look from now on; again, where the loop has changed: an application may be used on one after the other."""
+        with self._starting:
+            if self._looks_on is self.loop:
+                return
+            self._looks_on = self.loop
+        self.call(self._look_later)
+
     def _look_later(self) -> None:
         asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look)
 
     def _look(self) -> None:
         """Begin to watch the requests that were new at the last look and are still unanswered."""
-        with self._lock:
-            if self._looks_on is not asyncio.get_running_loop():
-                return
-            old, self._old, self._new = self._old, self._new, []
-            if not self._old:
-                self._looks_on = None
-        for request in old:
-            if not request.is_answered and request.watch is None:
-                request.watch = self._begin(self._watch_request(request))
-        if self._looks_on is not None:
+        if self._looks_on is not asyncio.get_running_loop():
+            return
+        for request in self._seen & self._new:
+            self._new.discard(request)
+            request.watch = watch = self._begin(self._watch_request(request))
+            if request.is_answered:  # perhaps meanwhile, on another thread
+                watch.cancel()
+        self._seen = self._new.copy()
+        if self._seen:
             self._look_later()
+            return
+        self._looks_on = None
+        if self._new:  # one came before the line above, and saw that this was looking
+            self._start_looking()

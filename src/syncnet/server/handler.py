@@ -64,7 +64,7 @@ class Handler:
         limits: Limits = LIMITS,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self.background = Background(self._watch, loop)
+        self.background: Background = Background(self._watch, loop)
         self._coordinator = coordinator
         self._access = Access() if access is None else access
         self._limits = limits
@@ -81,7 +81,7 @@ class Handler:
         self._openapi_documents: dict[str, bytes] = {}
         self.encoded_sync: Synced | None = None
         """The sync that was encoded last; `encoded_body` is its body."""
-        self.encoded_body = b""
+        self.encoded_body: bytes = b""
         self._yaml: tuple[bytes, asyncio.Future[bytes]] | None = None
 
     @property
@@ -127,6 +127,7 @@ class Handler:
         if request.offer is None and request.method == "POST":
             await asyncio.sleep(self._limits.body_read_s_max)
             if request.offer is None:
+                request.stop_reading()
                 wanted = f"expected the body within {self._limits.body_read_s_max} s"
                 request.fail(BadBodyError(wanted, "slow-body"))
             return
@@ -226,8 +227,11 @@ class Handler:
         def done(result: Sequence[Remembered] | RetryableError) -> None:
             try:
                 if isinstance(result, RetryableError):
-                    raise result
-                request.answer(Response(204, [NO_STORE], b"") if result else self._not_withdrawn(caller, namespace, id))
+                    request.fail(result)
+                elif result:
+                    request.answer(Response(204, [NO_STORE], b""))
+                else:
+                    request.answer(self._not_withdrawn(caller, namespace, id))
             except Exception as error:
                 request.fail(error)
 
@@ -358,7 +362,7 @@ class Handler:
         def guarded(body: bytes) -> None:
             if request.is_answered:  # it came too late
                 return
-            request.stop_watching()
+            self.background.forget(request)
             try:
                 then(body)
             except Exception as error:

@@ -57,7 +57,7 @@ class Request:
     `present` are the headers of `LOOKED_AT` that it has; `host` and `accept` are empty where there are none.
 
     `extra_headers` are added to its answer. `offer` is the offer that it made, if any, `output` the format in which it
-    wants the sync, and `watch` the task that looks after its client while it waits.
+    wants the sync. A request that waits `is_watched` (`background.py`), and later has a task for it, `watch`.
     """
 
     __slots__ = (
@@ -66,6 +66,7 @@ class Request:
         "handler",
         "host",
         "is_answered",
+        "is_watched",
         "method",
         "offer",
         "output",
@@ -78,17 +79,18 @@ class Request:
     def __init__(
         self, handler: Handler, method: str, path: str, query: str, present: frozenset[str], host: str, accept: str
     ) -> None:
-        self.handler = handler
-        self.method = method
-        self.path = path
-        self.query = query
-        self.present = present
-        self.host = host
-        self.accept = accept
-        self.is_answered = False
+        self.handler: Handler = handler
+        self.method: str = method
+        self.path: str = path
+        self.query: str = query
+        self.present: frozenset[str] = present
+        self.host: str = host
+        self.accept: str = accept
+        self.is_answered: bool = False
+        self.is_watched: bool = False
         self.extra_headers: tuple[Header, ...] = ()
         self.offer: Offer | None = None
-        self.output = "json"
+        self.output: str = "json"
         self.watch: asyncio.Task[None] | None = None
 
     # --- what an adapter implements ------------------------------------------------------------------------
@@ -114,6 +116,10 @@ class Request:
         """
         raise NotImplementedError
 
+    def stop_reading(self) -> None:
+        """Stop reading the body; `then` is not called any more."""
+        raise NotImplementedError
+
     async def disconnected(self) -> None:
         """Return when the client has disconnected."""
         raise NotImplementedError
@@ -129,7 +135,7 @@ class Request:
         if self.is_answered:
             return
         self.is_answered = True
-        self.stop_watching()
+        self.handler.background.forget(self)
         if self.extra_headers:
             response.headers.extend(self.extra_headers)
         self.send(*response)
@@ -176,8 +182,8 @@ class Request:
                 handler.answer_in_yaml(self, headers, body)
                 return
             self.is_answered = True
-            if self.watch is not None:
-                self.stop_watching()
+            if self.is_watched:
+                handler.background.forget(self)
             if self.extra_headers:
                 headers.extend(self.extra_headers)
             self.send(200, headers, body)
@@ -191,9 +197,3 @@ class Request:
             self.answer(problem_of(result) if isinstance(result, SyncnetError) else ended(result))
         except Exception as error:  # see above
             self.fail(error)
-
-    def stop_watching(self) -> None:
-        """Cancel the task that looks after this request, if there is one."""
-        watch, self.watch = self.watch, None
-        if watch is not None:
-            self.handler.background.call(watch.cancel)

@@ -27,14 +27,16 @@ _CLOSE: Header = ("connection", "close")
 class _RSGIRequest(Request):
     """A request as RSGI brings it: `scope` describes it, `protocol` has the body and the connection.
 
-    Granian makes a new object for each attribute that is read, so each is read once, in `RSGIApp.take`. After the answer to a request that `is_last` the connection is closed.
+    Granian makes a new object for each attribute that is read, so each is read once, in `RSGIApp.take`. After the
+    answer to a request that `is_last` the connection is closed.
     """
 
-    __slots__ = ("headers", "is_last", "protocol", "reaper", "scope", "was_read")
+    __slots__ = ("headers", "is_last", "protocol", "reading", "reaper", "scope", "was_read")
 
     headers: Any
     is_last: bool
     protocol: Any
+    reading: Any
     reaper: ConnectionReaper
     scope: Any
     was_read: bool
@@ -67,6 +69,8 @@ class _RSGIRequest(Request):
         def came(reading: Any) -> None:
             try:
                 body: bytes = reading.result()
+            except asyncio.CancelledError:
+                return
             except (ProtocolClosed, ProtocolError):
                 self.fail(BadBodyError("the body broke off"))
             except Exception as error:
@@ -74,7 +78,12 @@ class _RSGIRequest(Request):
             else:
                 then(body)
 
-        self.protocol().add_done_callback(came)
+        self.reading = self.protocol()
+        self.reading.add_done_callback(came)
+
+    def stop_reading(self) -> None:
+        if self.reading is not None:
+            self.reading.cancel()
 
     async def disconnected(self) -> None:
         watched = self.reaper.watch(connection(self.scope.client, self.scope.server))
@@ -155,4 +164,5 @@ class RSGIApp:
         request.reaper = self._reaper
         request.is_last = self._counts.is_last(scope.client)
         request.was_read = False
+        request.reading = None
         self._handler.start(request)

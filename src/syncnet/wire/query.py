@@ -65,12 +65,10 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
             else:
                 return None
 
-        event = texts["event"]
-        actor = texts["actor"]
-        events: tuple[str, ...] = (event,)
-        characters = event
+        characters, actor = texts["event"], texts["actor"]
+        events: tuple[str, ...] = (characters,)
         if more_events:
-            events = (event, *more_events)
+            events += more_events
             characters = "".join(events)
             if len(events) > limits.events_per_offer_max or len({"", *events}) <= len(events):
                 return None  # too many, one twice, or an empty one
@@ -83,10 +81,7 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
             return None
         mates = 1
         if "mates" in texts:
-            mates_text = texts["mates"]
-            mates = _MATES[mates_text] if mates_text in _MATES else _number(mates_text)
-            if mates > limits.mates_max:
-                return None
+            mates = _mates(texts["mates"], limits.mates_max)
         roster: tuple[str, ...] = ()
         if "expect" in texts:
             roster = _roster(actor, texts, limits.mates_max)
@@ -109,17 +104,7 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
             linger_ns = _nanoseconds(texts["linger"], limits.linger_s_max)
         timeout_ns = _nanoseconds(texts["timeout"], limits.timeout_s_max) if "timeout" in texts else None
         spec = OfferSpec(
-            namespace,
-            events,
-            actor,
-            mates,
-            roster,
-            labels,
-            selector,
-            timeout_ns,
-            linger_ns,
-            owner,
-            event_characters,
+            namespace, events, actor, mates, roster, labels, selector, timeout_ns, linger_ns, owner, event_characters
         )
     except (LookupError, ValueError):  # ParameterError, SelectorError and UnicodeError are kinds of ValueError
         return None
@@ -146,8 +131,11 @@ def _unescaped(text: str) -> str:
     return str(a2b_qp(text.replace("%", "=")), "utf-8")
 
 
-def _number(text: str) -> int:
-    return int(_checked(_is_number, text))
+def _mates(text: str, mates_max: int) -> int:
+    mates = _MATES[text] if text in _MATES else int(_checked(_is_number, text))
+    if mates > mates_max:
+        raise ValueError
+    return mates
 
 
 def _roster(actor: str, texts: dict[str, str], actors_max: int) -> tuple[str, ...]:

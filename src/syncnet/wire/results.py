@@ -1,6 +1,6 @@
-"""What a sync is to a program that took part in it: the same small values in a program and over the network.
+"""The result of a sync for a Python program; the same classes in process and over the network.
 
-They are frozen structures of msgspec, because making one takes a seventh of the time of a frozen dataclass.
+They are frozen msgspec structures: making one takes a seventh of the time of a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Happened(msgspec.Struct, frozen=True):
-    """What a sync is to all of its members alike; see `Sync`."""
+    """The part of a sync that is the same for all of its members; see `Sync`."""
 
     event: str
     number: int
@@ -33,7 +33,7 @@ class Happened(msgspec.Struct, frozen=True):
 
 
 class SyncParts(Protocol):
-    """What has the parts of a `Happened`, perhaps put together only when somebody asks: most never look at all."""
+    """An object with the fields of `Happened`. It may compute them on first use: many programs never read them."""
 
     @property
     def event(self) -> str:
@@ -54,10 +54,10 @@ class SyncParts(Protocol):
 
 @final
 class Sync(msgspec.Struct, frozen=True, eq=False):
-    """It happened: `event`, as the `number`-th sync of its namespace (1, 2, 3 …).
+    """A sync, as one of its members sees it: `event` happened, as number `number` of its namespace (1, 2, 3 …).
 
-    `members` are in order of arrival, and `payloads` maps their actors to their payloads; where two bear one name, the
-    later one's. `rank` is the place of whoever asked, 0 for the first to arrive.
+    `members` are in order of arrival. `payloads` maps their actors to their payloads; if two members have the same
+    actor, it has the payload of the later one. `rank` is the position of the caller among the members, 0 for the first.
     """
 
     _parts: SyncParts
@@ -65,12 +65,12 @@ class Sync(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def event(self) -> str:
-        """The event under which it happened."""
+        """The event that happened."""
         return self._parts.event
 
     @property
     def number(self) -> int:
-        """Its number among the syncs of its namespace."""
+        """The number of the sync in its namespace."""
         return self._parts.number
 
     @property
@@ -85,11 +85,11 @@ class Sync(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def leader(self) -> bool:
-        """Return whether whoever asked arrived first: one and only one member of every sync did."""
+        """Whether the caller arrived first. Exactly one member of every sync is the leader."""
         return self.rank == 0
 
     def happened(self) -> Happened:
-        """Return what it is to all of its members alike."""
+        """Return the part that is the same for all members."""
         return Happened(self.event, self.number, self.payloads, self.members)
 
     def __eq__(self, other: object) -> bool:

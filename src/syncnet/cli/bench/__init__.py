@@ -1,1 +1,1 @@
-"""`syncnet bench`: a load on a server, and the times that it measured."""
+"""`syncnet bench`: puts a load on a server, and measures its response times."""

@@ -1,8 +1,8 @@
-"""One connection of `syncnet bench`: it sends a request that is ready as bytes, and tells when the answer is there.
+"""One connection of `syncnet bench`: it sends a request that is ready as bytes, and calls back with the response.
 
-A load generator that is slower than the server measures itself, so the answer that a server of ours gives is read
-here: a head with a `content-length`, and a body. Whatever else HTTP/1.1 allows, as proxies make use of it, is left to
-h11. The body is for the owner to look into. So is what is asked for, and when.
+A load generator that is slower than the server measures itself. Therefore the usual response of a syncnet server, a
+head with a `content-length` and a body, is parsed here. All else that HTTP/1.1 allows, and that proxies use, goes to
+h11. This module does not interpret the body of a response, and does not decide what is requested and when.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import h11
 
 from syncnet.client.answers import Answer
 
-__all__ = ["AnswerReader", "Connection", "now_s"]
+__all__ = ["Connection", "ResponseReader", "now_s"]
 
-now_s = time.perf_counter
+now_s: Callable[[], float] = time.perf_counter
 
 _HEAD_END: Final = b"\r\n\r\n"
 _PLAIN_HEAD: Final = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})[ \r]")
@@ -28,10 +28,10 @@ _NOT_PLAIN: Final = re.compile(rb"\r\n(?:transfer-encoding|connection):", re.IGN
 _HEAD_BYTES_MAX: Final = 65_536
 
 
-class AnswerReader:
-    """Makes answers of bytes, one at a time.
+class ResponseReader:
+    """Parses responses, one at a time.
 
-    After `Answer`s for which `is_last` tells true the connection is of no more use.
+    `is_last` is true after a response that ends its connection.
     """
 
     def __init__(self) -> None:
@@ -40,12 +40,12 @@ class AnswerReader:
         self._status = 0
         self._headers: dict[str, str] = {}
         self._body = bytearray()
-        self.is_last = False
+        self.is_last: bool = False
 
     def read(self, data: bytes) -> Answer | None:
-        """Take some bytes, none at the end of the connection; return the answer when it is whole.
+        """Take some bytes, or none at the end of the connection; return the response once it is complete.
 
-        :raises ValueError: it is not HTTP.
+        :raises ValueError: the bytes are not an HTTP response.
         """
         if self._http is not None:
             return self._read_any(data)
@@ -59,18 +59,18 @@ class AnswerReader:
         start, length = _PLAIN_HEAD.match(head), _LENGTH.search(head)
         if end < 0 or start is None or length is None or start[1] in (b"204", b"304") or _NOT_PLAIN.search(head):
             return self._read_any(self._data)
-        whole = end + len(_HEAD_END) + int(length[1])
-        if len(self._data) < whole:
+        size = end + len(_HEAD_END) + int(length[1])
+        if len(self._data) < size:
             if not data:
-                raise ValueError("the answer broke off")
+                raise ValueError("the response broke off")
             return None
-        if len(self._data) > whole:
-            raise ValueError("expected one answer, got more")
+        if len(self._data) > size:
+            raise ValueError("expected one response, got more")
         body, self._data = self._data[end + len(_HEAD_END) :], b""
         return Answer(int(start[1]), _headers(head), body)
 
     def _read_any(self, data: bytes) -> Answer | None:
-        """Do as `read` does, for all of HTTP/1.1."""
+        """Do the same as `read`, for all of HTTP/1.1."""
         try:
             if self._http is None:
                 self._http = h11.Connection(h11.CLIENT)
@@ -87,16 +87,16 @@ class AnswerReader:
                 elif isinstance(event, h11.Data):
                     self._body += event.data
                 elif isinstance(event, h11.EndOfMessage):
-                    return self._answer(self._http)
+                    return self._response(self._http)
         except h11.RemoteProtocolError as error:
             raise ValueError(f"expected HTTP, but: {error}") from None
 
-    def _answer(self, http: h11.Connection) -> Answer:
-        answer = Answer(self._status, self._headers, bytes(self._body))
+    def _response(self, http: h11.Connection) -> Answer:
+        response = Answer(self._status, self._headers, bytes(self._body))
         self.is_last = http.their_state is not h11.DONE or bool(http.trailing_data[0])
         self._http, self._data = None, b""
         self._headers, self._body = {}, bytearray()
-        return answer
+        return response
 
 
 def _headers(head: bytes) -> dict[str, str]:
@@ -107,24 +107,24 @@ def _headers(head: bytes) -> dict[str, str]:
 class Connection(asyncio.Protocol):
     """One connection, one request at a time.
 
-    `on_answer` is called with the whole answer, `on_lost` with the reason where the connection is lost while an answer
-    is waited for. Neither is called after `close`.
+    `on_response` is called with the response. `on_lost` is called with a kind and a message if the connection is lost
+    before the response is complete. Neither is called after `close`.
     """
 
-    def __init__(self, on_answer: Callable[[Answer], None], on_lost: Callable[[str, str], None]) -> None:
-        self._on_answer = on_answer
+    def __init__(self, on_response: Callable[[Answer], None], on_lost: Callable[[str, str], None]) -> None:
+        self._on_response = on_response
         self._on_lost = on_lost
-        self._reader = AnswerReader()
+        self._reader = ResponseReader()
         self._transport: asyncio.Transport | None = None
-        self.is_waiting = False
-        self.idle_since_s = now_s()
+        self.is_waiting: bool = False
+        self.idle_since_s: float = now_s()
 
     @property
     def is_open(self) -> bool:
         """Return whether a request can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def ask(self, request: bytes) -> None:
+    def send(self, request: bytes) -> None:
         """Send a request."""
         self.is_waiting = True
         if self._transport is None or self._transport.is_closing():
@@ -133,48 +133,48 @@ class Connection(asyncio.Protocol):
             self._transport.write(request)
 
     def close(self) -> None:
-        """End the connection; an offer that waits on it is withdrawn by that."""
+        """Close the connection; the server then withdraws an offer that is pending on it."""
         self.is_waiting = False
         if self._transport is not None:
-            self._transport.abort()  # nothing that is left to be sent is worth waiting for
+            self._transport.abort()  # does not wait for data that is still to be sent
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Do as asyncio asks."""
+        """Implement `asyncio.Protocol`."""
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        """Do as asyncio asks."""
-        if not self.is_waiting:  # bytes that nobody asked for
+        """Implement `asyncio.Protocol`."""
+        if not self.is_waiting:  # bytes without a request
             self.close()
             return
         try:
-            answer = self._reader.read(data)
+            response = self._reader.read(data)
         except ValueError as error:
-            self._lost("no-http", str(error))
+            self._lost("not-http", str(error))
             return
-        if answer is not None:
-            self._answered(answer)
+        if response is not None:
+            self._received(response)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Do as asyncio asks."""
+        """Implement `asyncio.Protocol`."""
         if not self.is_waiting:
             return
-        if exc is None:  # an answer may end with its connection
+        if exc is None:  # the end of the connection may be the end of the response
             try:
-                answer = self._reader.read(b"")
+                response = self._reader.read(b"")
             except ValueError:
-                answer = None
-            if answer is not None:
-                self._answered(answer)
+                response = None
+            if response is not None:
+                self._received(response)
                 return
-        self._lost("connection-lost", str(exc) if exc else "the connection was closed before the answer was there")
+        self._lost("connection-lost", str(exc) if exc else "the connection was closed before the response was complete")
 
-    def _answered(self, answer: Answer) -> None:
+    def _received(self, response: Answer) -> None:
         self.is_waiting = False
         self.idle_since_s = now_s()
         if self._reader.is_last:
             self.close()
-        self._on_answer(answer)
+        self._on_response(response)
 
     def _lost(self, kind: str, message: str) -> None:
         self.close()

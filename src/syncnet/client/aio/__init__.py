@@ -1,1 +1,1 @@
-"""The clients for tasks, on asyncio and trio: the written source of both kinds."""
+"""The clients for tasks of asyncio and trio: the source from which the clients for threads are generated."""

@@ -1,55 +1,44 @@
-"""The client: the methods of a world, over HTTP to one server.
-
-Every offer bears an id, so a connection that is lost, a server that is started again, and one that sends its clients
-away for a moment are ridden through: the same is asked again, and counted once. `ride.py` says when.
-"""
+"""The client: the methods of `syncnet.Net` over HTTP, for one server."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Generator
+from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Final, Self, Unpack
+from typing import Any, Self, Unpack
 
-from syncnet.client.aio.http import AsyncConnections, AsyncExchange
-from syncnet.client.aio.net import BackgroundTask, Event, Semaphore, now_s, shielded, spawn
-from syncnet.client.answers import Answer, failure_of, read_document, read_sync
+from syncnet.client.aio.calls import AsyncCaller, RetryCallback
+from syncnet.client.aio.net import check_event_loop, spawn
+from syncnet.client.aio.offers import AsyncOffer
+from syncnet.client.answers import failure_of, read_document
 from syncnet.client.requests import (
-    OfferDocument,
-    OfferOptions,
-    Request,
+    CertificateFiles,
+    FilePath,
     Target,
     make_abort,
-    make_offer,
     make_stats,
     make_withdrawal,
 )
-from syncnet.client.retry import RetryState, may_help_to_ask_again
-from syncnet.errors import RefusedError, SyncnetError, TimedOutError, UnavailableError, WithdrawnError
+from syncnet.errors import RefusedError
+from syncnet.wire.api import OfferOptions
 from syncnet.wire.results import Sync
 
-__all__ = ["AsyncActor", "AsyncClient", "AsyncOffer"]
-
-_GOODBYE_S: Final = 2.0
-"""How long a cancelled offer's withdrawal may take; after that its linger takes it away."""
-
-_COMMANDS_AT_ONCE_MAX: Final = 16
-_UNKNOWN_DELAYS_S: Final = (0.01, 0.05, 0.2)
-"""When to say again that an offer is withdrawn which the server does not know: it may be on its way still."""
-
-_SETTLED_S: Final = 0.05
-"""How often to look whether a withdrawal that is under way has come to something."""
+__all__ = ["AsyncActor", "AsyncClient"]
 
 
 class AsyncClient:
-    """The world that the server at `url` keeps.
+    """A client of the server at `url`.
 
-    `token`, and for https `verify`, `ca` and `cert`, are as in `syncnet.client.requests.Target`. `reconnect_s` is for
-    how long the server may be away at a stretch, in seconds, before `UnavailableError` is raised; None is for ever. An
-    offer with a timeout rides no longer than that. `connections_kept` bounds the connections kept for later. `on_away`
-    is called with an error each time before something is asked for again, and with None when it has been.
+    - `token` is sent with every request and never shown.
+    - For https: `verify` says whether to check the certificate of the server, `ca` is a file of authorities to trust
+      instead of those of the system, and `cert` is the client's own certificate: one file, or a pair of files
+      (certificate, key).
+    - `reconnect_s`: for how many seconds at a time the server may be unavailable before `UnavailableError` is raised;
+      None for no limit. An offer with a timeout gives up when its timeout has passed.
+    - `connections_kept`: how many idle connections to keep for later requests.
+    - `on_retry` is called with the error before a request is sent again, and with None once it has been sent. It must
+      return quickly.
 
-    :raises ParameterError: the URL, the token or a file of certificates does not do.
+    :raises ParameterError: the URL or the token is invalid.
     """
 
     def __init__(
@@ -58,23 +47,20 @@ class AsyncClient:
         *,
         token: str | None = None,
         verify: bool = True,
-        ca: Any = None,
-        cert: Any = None,
+        ca: FilePath | None = None,
+        cert: CertificateFiles | None = None,
         reconnect_s: float | None = 30.0,
         connections_kept: int = 100,
-        on_away: Callable[[UnavailableError | None], None] | None = None,
+        on_retry: RetryCallback | None = None,
     ) -> None:
-        self._target = Target(url, token=token, verify=verify, ca=ca, cert=cert)
-        self._connections = AsyncConnections(self._target, connections_kept)
-        self._reconnect_s = reconnect_s
-        self._on_away = on_away
-        self._commands = Semaphore(_COMMANDS_AT_ONCE_MAX)
-        self._calls: set[_Call] = set()
+        target = Target(url, token=token, verify=verify, ca=ca, cert=cert)
+        self._caller = AsyncCaller(target, connections_kept, reconnect_s, on_retry)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._target.url!r})"
+        return f"{type(self).__name__}({self._caller.target.url!r})"
 
     async def __aenter__(self) -> Self:
+        self._caller.check_open()
         return self
 
     async def __aexit__(
@@ -83,61 +69,150 @@ class AsyncClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Withdraw what still waits, and end all connections."""
-        with shielded():
-            patience_s = _GOODBYE_S
-            for call in list(self._calls):
-                if not await self._say_goodbye(call, patience_s):
-                    patience_s = 0.0  # no server is there: it is waited for once, not once for each offer
-            await self._connections.aclose_idle()
+        """Withdraw the pending offers, close all connections and refuse all later calls.
+
+        Closing again does nothing.
+        """
+        await self._caller.aclose()
 
     # --- offers --------------------------------------------------------------------------------------------
 
-    def send(self, *events: str, actor: str, **options: Unpack[OfferOptions]) -> AsyncOffer:
-        """Make an offer of one of `events` and return at once; it waits beside.
+    def send(
+        self,
+        *events: str,
+        actor: str,
+        payload: Any = "",
+        mates: int | None = None,
+        expect: Iterable[str] | str | None = None,
+        labels: Mapping[str, str] | str | None = None,
+        selector: str | None = None,
+        timeout: float | str | None = None,
+        id: str | None = None,
+        linger: float | str | None = None,
+        namespace: str | None = None,
+    ) -> AsyncOffer:
+        """Make an offer of one event, or of several (a choice), and return it at once; it waits in the background.
 
-        `options` are those of `OfferOptions`.
+        The options are those of `sync`. What the server refuses is raised where the outcome is read.
 
-        :raises ParameterError: the payload is no JSON value, or a time is none. What the server refuses is raised
-            where the outcome is asked for.
+        :raises ParameterError: a value has no JSON form, or the timeout is not a duration.
+        :raises ClosedError: the client is closed.
         """
-        call = self._call(events, actor, options)
-        offer = AsyncOffer(self, call)
+        # async only
+        check_event_loop()
+        # end
+        options: OfferOptions = {
+            "mates": mates,
+            "expect": expect,
+            "labels": labels,
+            "selector": selector,
+            "timeout": timeout,
+            "id": id,
+            "linger": linger,
+            "namespace": namespace,
+        }
+        call = self._caller.new_call(events, actor, payload, options)
+        offer = AsyncOffer(self._caller, call)
         spawn(offer._run, f"syncnet {actor}:{'|'.join(events)}"[:64])
         return offer
 
-    async def sync(self, event: str, *, actor: str, **options: Unpack[OfferOptions]) -> Sync:
-        """Make an offer of `event`, wait for it to happen, and return the sync.
+    async def sync(
+        self,
+        event: str,
+        *,
+        actor: str,
+        payload: Any = "",
+        mates: int | None = None,
+        expect: Iterable[str] | str | None = None,
+        labels: Mapping[str, str] | str | None = None,
+        selector: str | None = None,
+        timeout: float | str | None = None,  # noqa: ASYNC109
+        id: str | None = None,
+        linger: float | str | None = None,
+        namespace: str | None = None,
+    ) -> Sync:
+        """Make an offer of `event`, wait for its sync and return it.
 
-        Who is cancelled withdraws the offer; where it has happened already, it stands.
+        Cancelling the caller withdraws the offer; if the sync has happened already, it remains valid.
 
-        :raises ParameterError: a parameter does not do.
-        :raises TimedOutError: the timeout has passed; it says who was missing.
-        :raises WithdrawnError: somebody withdrew the offer by its id.
-        :raises AbortedError: somebody ended it.
-        :raises RefusedError: the server will not do it: no or a wrong token, an id of another offer.
-        :raises UnavailableError: no server answered in the time that there was.
+        - `payload`: any JSON value; every member of the sync gets it.
+        - `mates`: how many other offers must be present; 1.
+        - `expect`: a roster, instead of `mates` and `selector`: actors, or a text `"a,b,c"`.
+        - `labels`: labels of the offer, added to `actor=<actor>`: a mapping, or a text `"k1=v1,k2=v2"`.
+        - `selector`: a Kubernetes label selector over the labels of the mates. None is `actor!=<actor>`, an empty text
+          selects everything.
+        - `timeout`: end the offer after this time: seconds, or a text such as `"250ms"` or `"1m30s"`; None is never.
+        - `id`: your own name for the offer; asking again with it is safe. One is made if you give none.
+        - `linger`: how long the offer stays pending after its connection is lost, as `timeout`; 10 s.
+        - `namespace`: a separate set of events; `"default"`.
+
+        :raises ParameterError: a parameter is invalid.
+        :raises TimedOutError: the timeout has passed; the error names who was present and who was missing.
+        :raises WithdrawnError: the offer was withdrawn by its id.
+        :raises AbortedError: the offer was aborted.
+        :raises RefusedError: the token does not allow it, the id is that of another offer, or another client
+            replaced this one with the same id.
+        :raises UnavailableError: no server answered in time.
+        :raises ClosedError: the client is closed.
         """
-        return await self._finish(self._call((event,), actor, options))
+        options: OfferOptions = {
+            "mates": mates,
+            "expect": expect,
+            "labels": labels,
+            "selector": selector,
+            "timeout": timeout,
+            "id": id,
+            "linger": linger,
+            "namespace": namespace,
+        }
+        return await self._caller.finish(self._caller.new_call((event,), actor, payload, options))
 
-    async def choose(self, *events: str, actor: str, **options: Unpack[OfferOptions]) -> Sync:
-        """Make an offer of several events, and return the sync of the one that happens. Errors are those of `sync`."""
-        return await self._finish(self._call(events, actor, options))
+    async def choose(
+        self,
+        *events: str,
+        actor: str,
+        payload: Any = "",
+        mates: int | None = None,
+        expect: Iterable[str] | str | None = None,
+        labels: Mapping[str, str] | str | None = None,
+        selector: str | None = None,
+        timeout: float | str | None = None,  # noqa: ASYNC109
+        id: str | None = None,
+        linger: float | str | None = None,
+        namespace: str | None = None,
+    ) -> Sync:
+        """Make an offer of several events, wait for the sync of one of them and return it.
+
+        Options and errors are those of `sync`.
+        """
+        options: OfferOptions = {
+            "mates": mates,
+            "expect": expect,
+            "labels": labels,
+            "selector": selector,
+            "timeout": timeout,
+            "id": id,
+            "linger": linger,
+            "namespace": namespace,
+        }
+        return await self._caller.finish(self._caller.new_call(events, actor, payload, options))
 
     def actor(self, name: str) -> AsyncActor:
-        """Return a handle whose offers are those of the actor `name`."""
+        """Return a handle that fills in `actor`."""
         return AsyncActor(self, name)
 
-    # --- the rest ------------------------------------------------------------------------------------------
+    # --- other requests ------------------------------------------------------------------------------------
 
     async def withdraw(self, id: str, *, namespace: str | None = None) -> bool:
-        """Take back the offer `id`; return whether it was pending.
+        """Withdraw the offer with this id; return whether it is withdrawn.
+
+        False means that the server does not know the id, or that the offer has had another outcome.
 
         :raises RefusedError: the token does not allow it.
-        :raises UnavailableError: no server answered in the time that there was.
+        :raises UnavailableError: no server answered in time.
+        :raises ClosedError: the client is closed.
         """
-        request = make_withdrawal(id, namespace)
-        answer = await self._command(request, self._ride())
+        answer = await self._caller.command(make_withdrawal(id, namespace))
         if answer.status == 204:
             return True
         failure = failure_of(answer)
@@ -155,346 +230,64 @@ class AsyncClient:
         by: str | None = None,
         namespace: str | None = None,
     ) -> int:
-        """End every pending offer of `event`, of `actor` or of `id`, all at once; return how many there were.
+        """End every pending offer of `event`, of `actor` or of `id` (give one of the three); return how many.
 
-        :raises ParameterError: a parameter does not do, or not exactly one of the three is given.
+        Their members get `AbortedError` with `reason` and `by`.
+
+        :raises ParameterError: a parameter is invalid, or not exactly one of the three is given.
         :raises RefusedError: the token does not allow it.
-        :raises UnavailableError: no server answered in the time that there was; or, its `retry_safe` False, it is not
-            known whether one did it. Asked again it would end the offers that came meanwhile.
+        :raises UnavailableError: no server answered in time. If its `retry_safe` is False, the abort may have
+            happened; a second one would also end the offers that were made since then.
+        :raises ClosedError: the client is closed.
         """
         request = make_abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
-        if not request.is_repeatable:
-            await self._connections.aclose_idle()  # one that the server has closed would look like an answer lost
-        answer = await self._command(request, self._ride())
-        aborted: int = read_document(answer)["aborted"]
+        aborted: int = read_document(await self._caller.command(request))["aborted"]
         return aborted
 
     async def stats(self, namespace: str | None = None) -> dict[str, Any]:
-        """Return what is pending, as `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`.
+        """Return the pending offers: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`.
 
-        :raises UnavailableError: no server answered in the time that there was.
+        :raises RefusedError: the token does not allow it.
+        :raises UnavailableError: no server answered in time.
+        :raises ClosedError: the client is closed.
         """
-        answer = await self._command(make_stats(namespace), self._ride())
-        document: dict[str, Any] = read_document(answer)
-        return document
-
-    # --- riding --------------------------------------------------------------------------------------------
-
-    def _call(self, events: tuple[str, ...], actor: str, options: OfferOptions) -> _Call:
-        document = make_offer(events, actor, options)
-        return _Call(document, RetryState(now_s(), document.timeout_s, self._reconnect_s))
-
-    def _ride(self, timeout_s: float | None = None) -> RetryState:
-        return RetryState(now_s(), timeout_s, self._reconnect_s, graces_s=(0.0, 0.0))
-
-    async def _finish(self, call: _Call) -> Sync:
-        """RetryState until the offer has come to an end; withdraw it where the one who waits for it is cancelled."""
-        self._calls.add(call)
-        try:
-            return await self._sync(call)
-        except Exception:
-            raise
-        except BaseException:  # the task is cancelled; a thread gets Ctrl-C
-            with shielded():
-                await self._say_goodbye(call)
-            raise
-        finally:
-            self._calls.discard(call)
-
-    async def _sync(self, call: _Call) -> Sync:
-        ride = call.ride
-        while True:
-            while call.is_being_taken_back and not call.is_over:
-                await call.over.wait(_SETTLED_S)  # asked again now, it could be made anew behind the withdrawal
-            if call.is_over:
-                raise WithdrawnError("the offer was withdrawn")
-            try:
-                answer = await self._ask(call.document.request, ride, call.exchange)
-                if answer.status == 200:
-                    return read_sync(answer)
-                trouble = failure_of(answer)
-                was_own = getattr(trouble, "code", "") == "replaced" and ride.was_replaced_by_itself()
-                if not was_own and not may_help_to_ask_again(trouble):
-                    raise trouble
-            except OSError as error:
-                if isinstance(error, SyncnetError):
-                    raise
-                trouble = _unavailable(self._target, error)
-            if call.is_over:
-                raise WithdrawnError("the offer was withdrawn")
-            if ride.is_late(now_s()):
-                return await self._end_late(call, trouble)
-            await self._wait(ride, trouble, call.over)
-
-    async def _end_late(self, call: _Call, trouble: SyncnetError) -> Sync:
-        """Come to an end after the timeout, without a word of the server's: it may have another time, or be away."""
-        ride, document = call.ride, call.document
-        if not ride.may_be_known:
-            raise trouble
-        try:
-            withdrawal = await self._command(make_withdrawal(document.id, document.namespace), _brief())
-            if _already_over(withdrawal):
-                answer = await self._ask(document.request, _brief(), call.exchange)
-                return read_sync(answer)
-        except OSError as error:
-            if isinstance(error, SyncnetError):
-                raise
-            raise trouble from error
-        except UnavailableError:
-            raise trouble from None
-        waited_s = round(ride.waited_s(now_s()), 3)
-        missing = ", ".join(document.parties) or "unknown"
-        raise TimedOutError(
-            f"{document.actor} waited {waited_s:g} s for {' or '.join(document.events)}; missing: {missing}",
-            waited_s=waited_s,
-            present=(),
-            missing=len(document.parties) or max(1, document.mates),
-            missing_actors=document.parties,
-        )
-
-    async def _command(self, request: Request, ride: RetryState) -> Answer:
-        """Ask for something that does not wait for others; return the answer."""
-        exchange = AsyncExchange()
-        try:
-            async with self._commands:
-                if ride.is_late(now_s()):
-                    raise TimeoutError("other commands have waited for a server for all of the time")
-                while True:
-                    try:
-                        answer = await self._ask(request, ride, exchange)
-                        if answer.status < 400:
-                            return answer
-                        trouble = failure_of(answer)
-                        if not may_help_to_ask_again(trouble):
-                            return answer
-                        may_have_happened = getattr(trouble, "code", "") == "unavailable"  # as a proxy says
-                    except OSError as error:
-                        trouble = _unavailable(self._target, error)
-                        may_have_happened = ride.has_broken
-                    trouble.retry_safe &= request.is_repeatable or not may_have_happened
-                    if ride.is_late(now_s()):
-                        raise trouble
-                    await self._wait(ride, trouble, None)
-        finally:
-            with shielded():
-                await exchange.aclose()
-
-    async def _ask(self, request: Request, ride: RetryState, exchange: AsyncExchange) -> Answer:
-        """Ask once; return the answer.
-
-        :raises OSError: there is none.
-        """
-        until_s = ride.gives_up_s()
-        try:
-            await self._connections.connected(exchange, until_s)
-            is_back = ride.sent(now_s())  # said before: who is cancelled while it is sent must withdraw it
-            await self._connections.send(exchange, request, until_s)
-            if is_back and self._on_away:
-                self._on_away(None)
-            answer = await self._connections.answer(exchange, until_s)
-        except OSError:
-            ride.broke(now_s())
-            raise
-        ride.answered()
-        return answer
-
-    async def _wait(self, ride: RetryState, trouble: SyncnetError, over: Event | None) -> None:
-        """Wait until it is time to ask again."""
-        if isinstance(trouble, UnavailableError) and not trouble.retry_safe:
-            raise trouble
-        delay_s = ride.delay_s(now_s(), trouble)
-        if self._on_away and isinstance(trouble, UnavailableError):
-            self._on_away(trouble)
-        await (over or Event()).wait(delay_s)
-
-    # --- taking back ---------------------------------------------------------------------------------------
-
-    async def _take_back(self, call: _Call, timeout_s: float | None = None) -> bool:
-        """Withdraw the offer of a call; return whether that ended it.
-
-        :raises OSError: no server answered.
-        """
-        if call.ride.may_be_known:
-            request = make_withdrawal(call.document.id, call.document.namespace)
-            for delay_s in (*_UNKNOWN_DELAYS_S, None):
-                answer = await self._command(request, self._ride(timeout_s))
-                if _already_over(answer):
-                    return False
-                if delay_s is None or (answer.status != 404 and not call.ride.has_broken):
-                    break  # else a request may be on its way still that makes the offer anew
-                await Event().wait(delay_s)
-        call.over.set()
-        return True
-
-    async def _say_goodbye(self, call: _Call, patience_s: float = _GOODBYE_S) -> bool:
-        """Withdraw the offer of a call as well as it goes, and end its connection; return whether a server knows."""
-        try:
-            await self._take_back(call, patience_s)
-        except (OSError, SyncnetError):
-            return False
-        else:
-            return True
-        finally:  # asyncio lets a task be cancelled once more while it is shielded
-            call.over.set()
-            await call.exchange.aclose()
-
-
-class AsyncOffer:
-    """An offer that waits. Awaiting it gives the sync, or raises what `AsyncClient.sync` raises."""
-
-    def __init__(self, client: AsyncClient, call: _Call) -> None:
-        self._client = client
-        self._call = call
-        self._ended = Event()
-        self._sync: Sync | None = None
-        self._error: SyncnetError | None = None
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id} of {self.actor}:{'|'.join(self.events)}>"
-
-    @property
-    def id(self) -> str:
-        """The id under which the server knows it."""
-        return self._call.document.id
-
-    @property
-    def actor(self) -> str:
-        """Who made it."""
-        return self._call.document.actor
-
-    @property
-    def events(self) -> tuple[str, ...]:
-        """What it is for, in the order of liking."""
-        return self._call.document.events
-
-    def done(self) -> bool:
-        """Return whether it has come to an end, and this is known here."""
-        return self._ended.is_set()
-
-    # async only
-    def __await__(self) -> Generator[Any, Any, Sync]:
-        return self.result().__await__()
-
-    # end
-    async def result(self, timeout: float | None = None) -> Sync:  # noqa: ASYNC109
-        """Wait for the offer to come to an end, so many seconds at most; return the sync.
-
-        Who is cancelled while they wait withdraws it.
-
-        :raises TimeoutError: it still waits, and goes on waiting.
-        :raises SyncnetError: how it ended instead; see `AsyncClient.sync`.
-        """
-        try:
-            ended = await self._ended.wait(timeout)
-        except Exception:
-            raise
-        except BaseException:  # the task is cancelled; a thread gets Ctrl-C
-            with shielded():
-                await self._client._say_goodbye(self._call)
-            raise
-        if not ended:
-            raise TimeoutError(f"{self!r} still waits")
-        if self._error is not None:
-            raise self._error
-        assert self._sync is not None  # noqa: S101 - it ended, one way or the other
-        return self._sync
-
-    # async only
-    def withdraw(self) -> BackgroundTask[bool]:
-        """Take the offer back, beside; who awaits what is returned is told whether that ended it.
-
-        One that has come to an end already stands. Raised where it is awaited:
-
-        :raises UnavailableError: no server answered in the time that there was.
-        """
-        return BackgroundTask(self._withdraw_and_tell)
-
-    # end
-    async def _withdraw_and_tell(self) -> bool:
-        """Take the offer back; return whether that ended it. One that has come to an end already stands.
-
-        :raises UnavailableError: no server answered in the time that there was.
-        """
-        if self.done():
-            return False
-        self._call.is_being_taken_back = True
-        try:
-            if not await self._client._take_back(self._call):
-                return False
-        finally:
-            self._call.is_being_taken_back = False
-        if not await self._ended.wait(_GOODBYE_S):
-            await self._call.exchange.aclose()
-        return True
-
-    async def _run(self) -> None:
-        try:
-            self._sync = await self._client._finish(self._call)
-        except SyncnetError as error:
-            self._error = error
-        except Exception as error:
-            self._error = SyncnetError(f"a bug in the client: {error!r}")
-            self._error.__cause__ = error
-        except BaseException:
-            self._error = WithdrawnError("the offer was withdrawn, because its client ended")
-            raise
-        finally:
-            self._ended.set()
+        pending: dict[str, Any] = read_document(await self._caller.command(make_stats(namespace)))
+        return pending
 
 
 class AsyncActor:
-    """A client that speaks for one actor."""
+    """An `AsyncClient` for one actor: its methods with `actor` filled in.
+
+    The options of the methods are those of `AsyncClient.sync`: `mates`, `expect`, `labels`, `selector`, `timeout`,
+    `id`, `linger` and `namespace`.
+    """
 
     def __init__(self, client: AsyncClient, name: str) -> None:
         self._client = client
-        self.name = name
-
-    def send(self, *events: str, **options: Unpack[OfferOptions]) -> AsyncOffer:
-        """Do as `AsyncClient.send` does."""
-        return self._client.send(*events, actor=self.name, **options)
-
-    async def sync(self, event: str, **options: Unpack[OfferOptions]) -> Sync:
-        """Do as `AsyncClient.sync` does."""
-        return await self._client.sync(event, actor=self.name, **options)
-
-    async def choose(self, *events: str, **options: Unpack[OfferOptions]) -> Sync:
-        """Do as `AsyncClient.choose` does."""
-        return await self._client.choose(*events, actor=self.name, **options)
-
-
-class _Call:
-    """An offer on its way: what it asks for, how it rides, and the exchange that it waits on."""
-
-    def __init__(self, document: OfferDocument, ride: RetryState) -> None:
-        self.document = document
-        self.ride = ride
-        self.exchange = AsyncExchange()
-        self.over = Event()
-        self.is_being_taken_back = False
+        self._name = name
 
     @property
-    def is_over(self) -> bool:
-        """Return whether nobody waits for it any more."""
-        return self.over.is_set()
+    def name(self) -> str:
+        """The name of the actor."""
+        return self._name
 
+    def send(self, *events: str, payload: Any = "", **options: Unpack[OfferOptions]) -> AsyncOffer:
+        """Make an offer and return it at once; see `AsyncClient.send`.
 
-def _already_over(answer: Answer) -> bool:
-    """Return whether a withdrawal came too late: the offer has come to an end of its own."""
-    return answer.status == 409
+        Options: `mates`, `expect`, `labels`, `selector`, `timeout`, `id`, `linger`, `namespace`.
+        """
+        return self._client.send(*events, actor=self.name, payload=payload, **options)
 
+    async def sync(self, event: str, *, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
+        """Make an offer and wait for its sync; see `AsyncClient.sync`.
 
-def _brief() -> RetryState:
-    return RetryState(now_s(), _GOODBYE_S, None, graces_s=(0.0, 0.0))
+        Options: `mates`, `expect`, `labels`, `selector`, `timeout`, `id`, `linger`, `namespace`.
+        """
+        return await self._client.sync(event, actor=self.name, payload=payload, **options)
 
+    async def choose(self, *events: str, payload: Any = "", **options: Unpack[OfferOptions]) -> Sync:
+        """Make an offer of several events and wait for its sync; see `AsyncClient.choose`.
 
-def _unavailable(target: Target, error: OSError) -> UnavailableError:
-    if isinstance(error, TimeoutError):
-        reason = "no answer in time"
-    else:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    unavailable = UnavailableError(f"no answer from {target.url}: {reason}")
-    unavailable.__cause__ = error
-    ssl = sys.modules.get("ssl")  # where TLS failed it has been imported
-    if ssl and isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        unavailable.retry_safe = False  # another certificate will not come by itself
-    return unavailable
+        Options: `mates`, `expect`, `labels`, `selector`, `timeout`, `id`, `linger`, `namespace`.
+        """
+        return await self._client.choose(*events, actor=self.name, payload=payload, **options)

@@ -1,8 +1,10 @@
-"""HTTP/1.1 to one server: the protocol is h11's; kept here are the connections that nobody uses at the moment.
+"""HTTP/1.1 to one server. h11 implements the protocol; this module keeps the idle connections.
 
-Law: a connection is kept only after a whole answer, and for less time than the server keeps it. An exchange that was
-broken off by an error ends its connection. One that was cancelled leaves it in the exchange, for whoever cancelled to
-end when the server knows.
+Laws
+
+1. A connection is reused only after a complete answer, and kept for less time than the server keeps it.
+2. An exchange that fails closes its connection. An exchange that is cancelled keeps it: the caller closes it after the
+   offer is withdrawn.
 """
 
 from __future__ import annotations
@@ -19,38 +21,42 @@ from syncnet.client.retry import CONNECT_S_MAX
 __all__ = ["AsyncConnections", "AsyncExchange"]
 
 _IDLE_S_MAX: Final = 5.0
-"""For how long a connection is kept: half of what the server does, so that it is not used the moment it is closed."""
+"""How long to keep an idle connection: half as long as the server does, so that the server has not just closed it."""
 
 _ANSWER_BYTES_MAX: Final = 1 << 30
 
 
 class _Connection:
-    """One connection, one request at a time."""
+    """One connection, for one request at a time."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._http = h11.Connection(h11.CLIENT)
-        self.idle_since_s = 0.0
+        self.idle_since_s: float = 0.0
 
-    async def send(self, target: Target, request: Request, until_s: float | None) -> None:
-        """Send a request. A server that refuses it may do so before it has come: that is for `answer` to find out."""
+    async def send(self, target: Target, request: Request, deadline_s: float | None) -> None:
+        """Send a request.
+
+        A connection that breaks meanwhile is no error here, because a server may refuse a request before it has read
+        all of it: `receive` then returns its answer, or fails.
+        """
         path, headers = target.head(request)
         data = self._http.send(h11.Request(method=request.method, target=path, headers=headers)) or b""
         if request.body:
             data += self._http.send(h11.Data(data=request.body)) or b""
         data += self._http.send(h11.EndOfMessage()) or b""
         try:
-            await self._stream.send(data, until_s)
+            await self._stream.send(data, deadline_s)
         except (BrokenPipeError, ConnectionResetError):
             return
 
-    async def answer(self, until_s: float | None) -> Answer:
+    async def receive(self, deadline_s: float | None) -> Answer:
         """Return the answer to the request that was sent."""
         status, headers, body = 0, {}, bytearray()
         while True:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
-                self._http.receive_data(await self._stream.receive(until_s))
+                self._http.receive_data(await self._stream.receive(deadline_s))
             elif isinstance(event, h11.Response):
                 status = event.status_code
                 headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
@@ -63,8 +69,8 @@ class _Connection:
             elif isinstance(event, h11.ConnectionClosed):
                 raise ConnectionResetError("the connection was closed")
 
-    def can_go_on(self) -> bool:
-        """Make ready for another request; return whether there can be one."""
+    def start_next_cycle(self) -> bool:
+        """Prepare for another request; return False if this connection cannot take one."""
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
@@ -72,62 +78,62 @@ class _Connection:
         return True
 
     async def aclose(self) -> None:
-        """End it."""
+        """Close the connection."""
         await self._stream.aclose()
 
 
 class AsyncExchange:
-    """One request and its answer, perhaps several times over: what of it is still open."""
+    """The connection that one request uses at present, if any; a request that is repeated may use several in turn."""
 
     def __init__(self) -> None:
         self._connection: _Connection | None = None
 
-    def hold(self, connection: _Connection) -> None:
-        """Note the connection that is used."""
+    def attach(self, connection: _Connection) -> None:
+        """Use this connection."""
         self._connection = connection
 
-    def let_go(self) -> None:
-        """Note that it is used no longer."""
+    def detach(self) -> None:
+        """Stop using the connection."""
         self._connection = None
 
     async def aclose(self) -> None:
-        """End the connection that is used, if there is one; whoever waits for an answer on it is told so."""
+        """Close the connection in use, if there is one; a caller that waits for an answer on it gets an error."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             await connection.aclose()
 
 
 class AsyncConnections:
-    """The connections to one server. `idle_max` of them are kept for later at most."""
+    """The connections to one server; at most `idle_max` of them are kept while idle."""
 
     def __init__(self, target: Target, idle_max: int) -> None:
         self._target = target
         self._idle_max = idle_max
         self._idle: list[_Connection] = []
 
-    async def connected(self, exchange: AsyncExchange, until_s: float | None) -> None:
-        """Give `exchange` a connection, a kept one or a new one.
+    async def acquire(self, exchange: AsyncExchange, deadline_s: float | None) -> None:
+        """Attach an idle or a new connection to `exchange`.
 
-        :raises OSError: there is none to be had.
+        :raises OSError: no connection could be opened.
         """
-        while connection := self._take():
+        while connection := self._pop_idle():
             if now_s() - connection.idle_since_s < _IDLE_S_MAX:
-                exchange.hold(connection)
+                exchange.attach(connection)
                 return
             await connection.aclose()
         target = self._target
-        connect_until_s = now_s() + CONNECT_S_MAX
-        if until_s is not None:
-            connect_until_s = min(connect_until_s, until_s)
-        exchange.hold(_Connection(await connect(target.host, target.port, target.tls(), connect_until_s)))
+        connect_deadline_s = now_s() + CONNECT_S_MAX
+        if deadline_s is not None:
+            connect_deadline_s = min(connect_deadline_s, deadline_s)
+        exchange.attach(_Connection(await connect(target.host, target.port, target.tls(), connect_deadline_s)))
 
-    async def send(self, exchange: AsyncExchange, request: Request, until_s: float | None) -> None:
+    async def send(self, exchange: AsyncExchange, request: Request, deadline_s: float | None) -> None:
         """Send a request on the connection of `exchange`.
 
         :raises OSError: it could not be sent.
         """
         try:
-            await _held(exchange).send(self._target, request, until_s)
+            await _connection_of(exchange).send(self._target, request, deadline_s)
         except h11.LocalProtocolError as error:
             await exchange.aclose()
             raise ConnectionAbortedError(f"the connection cannot be used: {error}") from None
@@ -135,41 +141,41 @@ class AsyncConnections:
             await exchange.aclose()
             raise
 
-    async def answer(self, exchange: AsyncExchange, until_s: float | None) -> Answer:
-        """Return the answer to what was sent.
+    async def receive(self, exchange: AsyncExchange, deadline_s: float | None) -> Answer:
+        """Return the answer to the request that was sent.
 
-        :raises TimeoutError: there was none in time.
-        :raises OSError: the connection was lost, or what came is not HTTP.
+        :raises TimeoutError: no answer came in time.
+        :raises OSError: the connection was lost, or the answer is not HTTP.
         """
-        connection = _held(exchange)
+        connection = _connection_of(exchange)
         try:
-            answer = await connection.answer(until_s)
+            answer = await connection.receive(deadline_s)
         except h11.RemoteProtocolError as error:
             await exchange.aclose()
             raise ConnectionAbortedError(f"expected HTTP, but: {error}") from None
         except Exception:
             await exchange.aclose()
             raise
-        exchange.let_go()
-        if connection.can_go_on() and len(self._idle) < self._idle_max:
+        exchange.detach()
+        if connection.start_next_cycle() and len(self._idle) < self._idle_max:
             self._idle.append(connection)
         else:
             await connection.aclose()
         return answer
 
     async def aclose_idle(self) -> None:
-        """End the connections that nobody uses; those in use are for their exchanges to end."""
-        while connection := self._take():
+        """Close the idle connections; a connection in use is closed by its exchange."""
+        while connection := self._pop_idle():
             await connection.aclose()
 
-    def _take(self) -> _Connection | None:
+    def _pop_idle(self) -> _Connection | None:
         try:
             return self._idle.pop()
         except IndexError:
             return None
 
 
-def _held(exchange: AsyncExchange) -> _Connection:
+def _connection_of(exchange: AsyncExchange) -> _Connection:
     if exchange._connection is None:
         raise ConnectionResetError("the connection was closed")
     return exchange._connection

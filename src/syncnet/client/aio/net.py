@@ -1,13 +1,14 @@
-"""What a task does in its own way: connect, wait, begin something beside. On asyncio and trio, by anyio.
+"""Connections, waiting and background work for tasks of asyncio and trio, built on anyio.
 
-Deadlines (`until_s`) are of `now_s()`; None is none. Whatever goes wrong with a connection is an `OSError`; a deadline
-that has passed is a `TimeoutError`.
+Deadlines (`deadline_s`) are times of `now_s()`; None is no deadline. Every failure of a connection is an `OSError`; a
+deadline that has passed is a `TimeoutError`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractContextManager
@@ -21,14 +22,24 @@ from syncnet.client.keepalive import keep_alive
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["BackgroundTask", "Event", "Semaphore", "Stream", "connect", "now_s", "shielded", "spawn"]
+__all__ = [
+    "BackgroundTask",
+    "Event",
+    "Semaphore",
+    "Stream",
+    "check_event_loop",
+    "connect",
+    "now_s",
+    "shielded",
+    "spawn",
+]
 
 _CHUNK_BYTES: Final = 65_536
-_running: Final[set[asyncio.Task[None]]] = set()  # a loop alone would let go of them
+_running: Final[set[asyncio.Task[None]]] = set()  # an event loop keeps only weak references to tasks
 
 T = TypeVar("T")
 
-now_s = time.monotonic
+now_s: Final[Callable[[], float]] = time.monotonic
 
 
 class Stream:
@@ -37,23 +48,23 @@ class Stream:
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
 
-    async def send(self, data: bytes, until_s: float | None) -> None:
+    async def send(self, data: bytes, deadline_s: float | None) -> None:
         """Send all of `data`."""
         try:
-            if until_s is None:
+            if deadline_s is None:
                 await self._stream.send(data)
                 return
-            with _deadline(until_s):
+            with _deadline(deadline_s):
                 await self._stream.send(data)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             raise ConnectionResetError("the connection was lost") from error
 
-    async def receive(self, until_s: float | None) -> bytes:
-        """Return some bytes, one or more; none at the end of the connection."""
+    async def receive(self, deadline_s: float | None) -> bytes:
+        """Return the next bytes, or none at the end of the connection."""
         try:
-            if until_s is None:
+            if deadline_s is None:
                 return await self._stream.receive(_CHUNK_BYTES)
-            with _deadline(until_s):
+            with _deadline(deadline_s):
                 return await self._stream.receive(_CHUNK_BYTES)
         except anyio.EndOfStream:
             return b""
@@ -61,46 +72,46 @@ class Stream:
             raise ConnectionResetError("the connection was lost") from error
 
     async def aclose(self) -> None:
-        """End the connection; whoever receives from it is told so."""
+        """Close the connection; a task that receives from it gets an error."""
         await anyio.aclose_forcefully(self._stream)
 
 
-async def connect(host: str, port: int, tls: ssl.SSLContext | None, until_s: float | None) -> Stream:
-    """Return a new connection, with TLS where there is a context for it."""
-    with _deadline(until_s):
+async def connect(host: str, port: int, tls: ssl.SSLContext | None, deadline_s: float | None) -> Stream:
+    """Open a connection, with TLS if there is a context for it."""
+    with _deadline(deadline_s):
         plain = await anyio.connect_tcp(host, port)
         keep_alive(plain.extra(SocketAttribute.raw_socket))  # noqa: S610 - not Django's
         if tls is None:
             return Stream(plain)
-        from anyio.streams.tls import TLSStream  # imports much that http does not need
+        from anyio.streams.tls import TLSStream  # slow to import, and not needed for http
 
         try:
             wrapped = TLSStream.wrap(plain, hostname=host, ssl_context=tls, standard_compatible=False)
             return Stream(await wrapped)
         except (anyio.BrokenResourceError, anyio.EndOfStream) as error:
             await anyio.aclose_forcefully(plain)
-            raise ConnectionResetError("the connection was lost while TLS began") from error
+            raise ConnectionResetError("the connection was lost during the TLS handshake") from error
         except BaseException:
             await anyio.aclose_forcefully(plain)
             raise
 
 
 class Event:
-    """Something that happens once, and that any number can wait for."""
+    """A flag that any number of tasks can wait for; it is set once and stays set."""
 
     def __init__(self) -> None:
         self._event = anyio.Event()
 
     def is_set(self) -> bool:
-        """Return whether it has happened."""
+        """Return whether the flag is set."""
         return self._event.is_set()
 
     def set(self) -> None:
-        """Let it happen."""
+        """Set the flag."""
         self._event.set()
 
     async def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for it, so many seconds at most; return whether it has happened."""
+        """Wait until the flag is set, for at most `timeout_s` seconds; return whether it is set."""
         if timeout_s is None:
             await self._event.wait()
             return True
@@ -110,14 +121,14 @@ class Event:
 
 
 class BackgroundTask(Generic[T]):
-    """Something that runs beside from now on; awaiting it gives what came of it."""
+    """A task that starts at once; awaiting it returns its result or raises its error."""
 
     def __init__(self, run: Callable[[], Awaitable[T]]) -> None:
         self._run = run
         self._ended = Event()
-        self._results: list[T] = []
+        self._results: list[T] = []  # a list, because T may be None
         self._error: BaseException | None = None
-        spawn(self._keep, "syncnet")
+        spawn(self._keep_result, "syncnet")
 
     def __await__(self) -> Generator[Any, Any, T]:
         return self._result().__await__()
@@ -128,7 +139,7 @@ class BackgroundTask(Generic[T]):
             raise self._error
         return self._results[0]
 
-    async def _keep(self) -> None:
+    async def _keep_result(self) -> None:
         try:
             self._results.append(await self._run())
         except Exception as error:
@@ -141,10 +152,10 @@ class BackgroundTask(Generic[T]):
 
 
 class Semaphore:
-    """A number of places: `async with` takes one, and waits where there is none."""
+    """A bound on how many tasks are inside `async with` at the same time."""
 
-    def __init__(self, places: int) -> None:
-        self._semaphore = anyio.Semaphore(places)
+    def __init__(self, tasks_max: int) -> None:
+        self._semaphore = anyio.Semaphore(tasks_max)
 
     async def __aenter__(self) -> None:
         await self._semaphore.acquire()
@@ -154,13 +165,13 @@ class Semaphore:
 
 
 def spawn(run: Callable[[], Awaitable[None]], name: str) -> None:
-    """Let `run` run beside; it must not raise an `Exception`."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        import trio  # this is called by one of its tasks
+    """Run `run` in a task of its own; it must not raise an `Exception`.
 
-        trio.lowlevel.spawn_system_task(run, name=name)
+    :raises RuntimeError: no event loop is running here.
+    """
+    loop = _event_loop()
+    if loop is None:
+        sys.modules["trio"].lowlevel.spawn_system_task(run, name=name)
         return
 
     async def running() -> None:
@@ -171,10 +182,31 @@ def spawn(run: Callable[[], Awaitable[None]], name: str) -> None:
     task.add_done_callback(_running.discard)
 
 
+def check_event_loop() -> None:
+    """Check that this is called in a task.
+
+    :raises RuntimeError: no event loop is running here.
+    """
+    _event_loop()
+
+
 def shielded() -> AbstractContextManager[Any]:
-    """Return a context that a cancelled task can still wait in."""
+    """Return a context in which a cancelled task can still wait."""
     return anyio.CancelScope(shield=True)
 
 
-def _deadline(until_s: float | None) -> AbstractContextManager[Any]:
-    return anyio.fail_after(math.inf if until_s is None else max(0.0, until_s - now_s()))
+def _event_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the running loop of asyncio, or None in a task of trio."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        trio = sys.modules.get("trio")  # a task of trio can only run if it has been imported
+        if trio is not None and trio.lowlevel.in_trio_task():
+            return None
+    raise RuntimeError(
+        "expected a running event loop of asyncio or trio, got none: call this in a task, or use syncnet.Client"
+    )
+
+
+def _deadline(deadline_s: float | None) -> AbstractContextManager[Any]:
+    return anyio.fail_after(math.inf if deadline_s is None else max(0.0, deadline_s - now_s()))

@@ -1,1 +1,1 @@
-"""The clients for threads: `http` and `client` are made by scripts/unasync.py of their twins in `aio/`."""
+"""The clients for threads. `scripts/unasync.py` generates all modules but `net` from those in `aio`."""

@@ -1,7 +1,7 @@
-"""What a thread does in its own way: connect, wait, begin something beside. By the standard library alone.
+"""Connections, waiting and background work for threads, built on the standard library alone.
 
-Deadlines (`until_s`) are of `now_s()`; None is none. Whatever goes wrong with a connection is an `OSError`; a deadline
-that has passed is a `TimeoutError`.
+Deadlines (`deadline_s`) are times of `now_s()`; None is no deadline. Every failure of a connection is an `OSError`; a
+deadline that has passed is a `TimeoutError`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Event", "Semaphore", "Stream", "connect", "now_s", "shielded", "spaw
 
 _CHUNK_BYTES: Final = 65_536
 
-now_s = time.monotonic
+now_s: Final[Callable[[], float]] = time.monotonic
 
 
 class Stream:
@@ -31,18 +31,20 @@ class Stream:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._lock = threading.Lock()  # of who closes: a number that was closed may be another socket's by now
+        self._lock = (
+            threading.Lock()
+        )  # held to close: the number of a closed socket may belong to another socket already
         self._is_receiving = False
         self._is_closed: bool = False
 
-    def send(self, data: bytes, until_s: float | None) -> None:
+    def send(self, data: bytes, deadline_s: float | None) -> None:
         """Send all of `data`."""
-        self._connection.settimeout(_left_s(until_s))
+        self._connection.settimeout(_left_s(deadline_s))
         self._connection.sendall(data)
 
-    def receive(self, until_s: float | None) -> bytes:
-        """Return some bytes, one or more; none at the end of the connection."""
-        self._connection.settimeout(_left_s(until_s))
+    def receive(self, deadline_s: float | None) -> bytes:
+        """Return the next bytes, or none at the end of the connection."""
+        self._connection.settimeout(_left_s(deadline_s))
         with self._lock:
             if self._is_closed:
                 return b""
@@ -50,16 +52,16 @@ class Stream:
         try:
             return self._connection.recv(_CHUNK_BYTES)
         finally:
-            self._has_received()
+            self._end_receiving()
 
-    def _has_received(self) -> None:
+    def _end_receiving(self) -> None:
         with self._lock:
             self._is_receiving = False
             if self._is_closed:
                 self._connection.close()
 
     def close(self) -> None:
-        """End the connection; whoever receives from it is told so."""
+        """Close the connection; a thread that receives from it gets an error."""
         with self._lock:
             self._is_closed = True
             if self._is_receiving:
@@ -69,13 +71,13 @@ class Stream:
                 self._connection.close()
 
 
-def connect(host: str, port: int, tls: ssl.SSLContext | None, until_s: float | None) -> Stream:
-    """Return a new connection, with TLS where there is a context for it."""
-    connection = socket.create_connection((host, port), _left_s(until_s))
+def connect(host: str, port: int, tls: ssl.SSLContext | None, deadline_s: float | None) -> Stream:
+    """Open a connection, with TLS if there is a context for it."""
+    connection = socket.create_connection((host, port), _left_s(deadline_s))
     try:
         keep_alive(connection)
         if tls is not None:
-            connection.settimeout(_left_s(until_s))
+            connection.settimeout(_left_s(deadline_s))
             connection = tls.wrap_socket(connection, server_hostname=host)
     except BaseException:
         connection.close()
@@ -84,29 +86,29 @@ def connect(host: str, port: int, tls: ssl.SSLContext | None, until_s: float | N
 
 
 class Event:
-    """Something that happens once, and that any number can wait for."""
+    """A flag that any number of threads can wait for; it is set once and stays set."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def is_set(self) -> bool:
-        """Return whether it has happened."""
+        """Return whether the flag is set."""
         return self._event.is_set()
 
     def set(self) -> None:
-        """Let it happen."""
+        """Set the flag."""
         self._event.set()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for it, so many seconds at most; return whether it has happened."""
+        """Wait until the flag is set, for at most `timeout_s` seconds; return whether it is set."""
         return self._event.wait(timeout_s)
 
 
 class Semaphore:
-    """A number of places: `with` takes one, and waits where there is none."""
+    """A bound on how many threads are inside `with` at the same time."""
 
-    def __init__(self, places: int) -> None:
-        self._semaphore = threading.BoundedSemaphore(places)
+    def __init__(self, threads_max: int) -> None:
+        self._semaphore = threading.BoundedSemaphore(threads_max)
 
     def __enter__(self) -> None:
         self._semaphore.acquire()
@@ -116,19 +118,19 @@ class Semaphore:
 
 
 def spawn(run: Callable[[], None], name: str) -> None:
-    """Let `run` run beside; it must not raise an `Exception`."""
+    """Run `run` in a thread of its own; it must not raise an `Exception`."""
     threading.Thread(target=run, name=name, daemon=True).start()
 
 
 def shielded() -> AbstractContextManager[None]:
-    """Return a context that does nothing: nobody cancels a thread."""
+    """Return a context that does nothing: a thread cannot be cancelled."""
     return contextlib.nullcontext()
 
 
-def _left_s(until_s: float | None) -> float | None:
-    if until_s is None:
+def _left_s(deadline_s: float | None) -> float | None:
+    if deadline_s is None:
         return None
-    left_s = until_s - now_s()
+    left_s = deadline_s - now_s()
     if left_s <= 0:
-        raise TimeoutError("the time is over")
+        raise TimeoutError("the deadline has passed")
     return left_s
