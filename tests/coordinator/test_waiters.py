@@ -1,11 +1,12 @@
 """Waiters: clients that disconnect, linger, and ask again. The life of a waiter follows its table."""
 
+import ast
 import os
 import random
+from pathlib import Path
 
 import pytest
 
-from syncnet.coordinator import waiters
 from syncnet.coordinator.waiters import TRANSITIONS, Event, State, state_of
 from syncnet.core.commands import Cause, Expire, Offer, Withdraw
 from syncnet.core.effects import Effect, Refused, Synced, TimedOut, Withdrawn
@@ -15,6 +16,8 @@ from tests.core.offers import offer
 
 SEED = int(os.environ.get("SYNCNET_SEED", "20261124"))
 REFUSED = JournalError("the disk is full")
+SOURCE = Path(__file__).parents[2] / "src" / "syncnet" / "coordinator" / "waiters.py"
+"""Read from the file: a compiled module has no docstring."""
 
 
 @pytest.fixture
@@ -250,7 +253,7 @@ def table_in_docstring() -> dict[tuple[State, Event], set[State]]:
     """The transitions that the docstring of `waiters.py` shows, each with the states that it names."""
     table: dict[tuple[State, Event], set[State]] = {}
     state = None
-    for line in (waiters.__doc__ or "").splitlines():
+    for line in (ast.get_docstring(ast.parse(SOURCE.read_text())) or "").splitlines():
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         if len(cells) != 4 or cells[0] == "state" or set(cells[0]) == {"-"}:
             continue

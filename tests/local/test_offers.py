@@ -12,6 +12,7 @@ import trio
 
 from syncnet import (
     AbortedError,
+    ClosedError,
     Offer,
     ParameterError,
     RefusedError,
@@ -135,9 +136,21 @@ async def test_closing_ends_all_waits_and_a_closed_runtime_refuses() -> None:
         with pytest.raises(UnavailableError, match="closed") as caught:
             await offer
         assert caught.value.code == "draining"
-    with pytest.raises(UnavailableError):
-        await net.sync("coin", actor="VM")
-    net.close()
+    for _ in range(2):
+        with pytest.raises(ClosedError):
+            await net.sync("coin", actor="VM")
+        with pytest.raises(ClosedError):
+            net.send("coin", "choc", actor="VM", mates=2)
+        with pytest.raises(ClosedError):
+            net.blocking.sync("coin", actor="VM")
+        with pytest.raises(ClosedError):
+            await net.withdraw(offers[0].id)
+        with pytest.raises(ClosedError):
+            await net.abort(actor="VM", reason="enough")
+        with pytest.raises(ClosedError):
+            net.blocking.stats()
+        assert not offers[0].withdraw(), "it has ended"
+        net.close()
     assert set(threading.enumerate()) <= threads_before
 
 

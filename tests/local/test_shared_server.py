@@ -1,4 +1,4 @@
-"""A thread, a task of asyncio, a task of trio and a real curl in one sync, through a server that shares the runtime."""
+"""A thread, a task of asyncio, one of trio and a real curl in one sync, through a server that shares their runtime."""
 
 import asyncio
 import json

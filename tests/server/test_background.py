@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from syncnet.server import handler
 from syncnet.server.access import Access
 from syncnet.server.background import Background
 from syncnet.server.request import Request
+from syncnet.server.tokens import new_token, parse_tokens
 from tests.coordinator.fakes import LateLog
 from tests.server.fakes import PATIENCE_S, Exchange, Server
 
@@ -23,9 +25,8 @@ JSON = {"host": "localhost", "content-type": "application/json"}
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
+    with closing(Server()) as server:
+        yield server
 
 
 def post(body: bytes = BODY) -> Exchange:
@@ -96,29 +97,28 @@ def test_a_client_that_disconnects_after_its_answer_changes_nothing(server: Serv
 
 
 def test_a_body_that_does_not_come_in_time_is_answered_with_408() -> None:
-    server = Server(limits=replace(LIMITS, body_read_s_max=0))
-    late, withdrawal = server.take(post()), server.take(Exchange("", JSON, "POST", "/abort", BODY))
-    server.until(lambda: late.answers and withdrawal.answers)
-    for exchange in (late, withdrawal):
-        ((status, _, body),) = exchange.answers
-        assert status == 408
-        assert b"problem:slow-body" in body
-        exchange.come()
-    (other,) = server.ask("event=coin&actor=VM")
-    server.until(lambda: other.is_watched)
-    assert [len(late.answers), other.answers, server.coordinator.machine.pending_total] == [1, [], 1]
-    server.close()
+    with closing(Server(limits=replace(LIMITS, body_read_s_max=0))) as server:
+        late, withdrawal = server.take(post()), server.take(Exchange("", JSON, "POST", "/abort", BODY))
+        server.until(lambda: late.answers and withdrawal.answers)
+        for exchange in (late, withdrawal):
+            ((status, _, body),) = exchange.answers
+            assert status == 408
+            assert b"problem:slow-body" in body
+            assert exchange.reading is not None
+            assert exchange.reading.cancelled(), "the body is not read any more"
+        (other,) = server.ask("event=coin&actor=VM")
+        server.until(lambda: other.is_watched)
+        assert [len(late.answers), other.answers, server.coordinator.machine.pending_total] == [1, [], 1]
 
 
 def test_an_offer_whose_body_came_in_time_waits_longer_than_a_body_may_take() -> None:
-    server = Server(limits=replace(LIMITS, body_read_s_max=0))
-    exchange = server.take(post())
-    exchange.come()
-    server.until(lambda: exchange.is_watched)
-    assert exchange.answers == []
-    server.ask("event=coin&actor=VM")
-    assert exchange.statuses == [200]
-    server.close()
+    with closing(Server(limits=replace(LIMITS, body_read_s_max=0))) as server:
+        exchange = server.take(post())
+        exchange.come()
+        server.until(lambda: exchange.is_watched)
+        assert exchange.answers == []
+        server.ask("event=coin&actor=VM")
+        assert exchange.statuses == [200]
 
 
 def test_a_body_that_cannot_be_read_is_answered(server: Server) -> None:
@@ -156,26 +156,22 @@ def test_a_bug_in_yaml_is_answered_and_the_mate_gets_its_json(server: Server, mo
 
 def test_a_request_is_answered_once_whatever_the_log_does_later() -> None:
     log = LateLog()
-    server = Server(Coordinator(log, timer_thread=False))
-    (waiting,) = server.ask("event=coin&actor=VM")
-    assert waiting.answers == []
-    assert server.coordinator.shut_down() == 1
-    (late,) = server.ask("event=coin&actor=CUST")
-    log.flush()
-    assert (waiting.statuses, late.statuses) == ([503], [503])
-    server.close()
+    with closing(Server(Coordinator(log, timer_thread=False))) as server:
+        (waiting,) = server.ask("event=coin&actor=VM")
+        assert waiting.answers == []
+        assert server.coordinator.shut_down() == 1
+        (late,) = server.ask("event=coin&actor=CUST")
+        log.flush()
+        assert (waiting.statuses, late.statuses) == ([503], [503])
 
 
 def test_a_token_file_that_was_replaced_is_used_from_the_next_request_on() -> None:
-    from syncnet.server.tokens import new_token, parse_tokens
-
     access = Access(hosts=())
-    server = Server(access=access)
-    (waiting,) = server.ask("event=coin&actor=VM")
-    access.tokens = parse_tokens(new_token("x", ["*"], ["sync"])[1].encode())
-    (refused,) = server.ask("event=coin&actor=CUST")
-    assert (refused.statuses, waiting.answers) == ([401], [])
-    server.close()
+    with closing(Server(access=access)) as server:
+        (waiting,) = server.ask("event=coin&actor=VM")
+        access.tokens = parse_tokens(new_token("x", ["*"], ["sync"])[1].encode())
+        (refused,) = server.ask("event=coin&actor=CUST")
+        assert (refused.statuses, waiting.answers) == ([401], [])
 
 
 # --- loops -------------------------------------------------------------------------------------------------
@@ -204,7 +200,7 @@ def test_an_application_may_be_used_on_one_loop_after_another() -> None:
     asyncio.run(one_loop(0, is_watched=False))
     asyncio.run(one_loop(1, is_watched=True))
     asyncio.run(one_loop(2, is_watched=True))
-    assert watched == [1, 2]
+    assert [number for number in watched if number] == [1, 2], "one of an ended loop may be watched or dropped"
 
 
 def test_what_is_called_on_a_loop_that_has_ended_is_dropped() -> None:
