@@ -76,7 +76,7 @@ class Kept:
         self.until(len(self.delivered) + len(self.refused) + len(appended))
 
     def crash(self) -> None:
-        """Leave the file as a process that was killed would, and let go of it."""
+        """Leave the file as a killed process would, and close it."""
         self.journal._file._database.close()
         self.close()
 

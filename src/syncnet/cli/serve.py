@@ -40,21 +40,21 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _FILES_KEPT: Final = 256
-"""Open files that are not for those who wait: for the mates of those who wait, who must still get in, and ourselves."""
+"""Open files that are not for pending requests: for their mates, which must still connect, and for the server itself."""
 
 _PLENTY: Final = 10_000
-"""Offers at once of which a limit on open files need not be spoken."""
+"""From so many pending offers on, a lower limit on open files is not reported."""
 
 _GARBAGE_THRESHOLDS: Final = (10_000, 50, 20)
-"""Objects made and not freed, until it looks for cycles among the young; and how many such looks until an elder one.
+"""The thresholds of `gc.set_threshold` for the three generations.
 
-Nothing on the way of a request makes a cycle. With the default of 700 a full look at all that waits, and at the trace,
-comes every few thousand requests: with 15,000 waiting that is a pause of a tenth of a second.
+Nothing on the way of a request makes a cycle. With the default of 700, a full collection of all pending offers and of
+the trace comes every few thousand requests: with 15,000 pending offers that is a pause of a tenth of a second.
 """
 
 _ALLOCATOR: Final = ("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:1000,muzzy_decay_ms:0")
-"""What granian's allocator (jemalloc) is told, unless the environment says otherwise: one arena for all threads, so
-that what one wave of clients leaves behind serves the next, and what is free goes back to the system after a second."""
+"""The settings of granian's allocator (jemalloc), unless the environment has some: one arena for all threads, so that
+the memory of one wave of clients serves the next, and free memory goes back to the system after a second."""
 
 _LOG_FORMATS: Final[dict[str, Callable[[], Callable[[Effect], list[str]]] | None]] = {
     "graph": lambda: GraphLog().lines,
@@ -95,16 +95,16 @@ class _AddressType(click.ParamType[Address]):
     type=DURATION,
     default="0s",
     show_default=True,
-    help="How long those who wait are kept after SIGTERM, while /readyz already says 503.",
+    help="How long pending requests are kept after SIGTERM, while /readyz already answers 503.",
 )
 @limit_options
 @security_options
 def serve(
     address: Address, log_format: str, journal: Path | None, drain: float, security: Security, **limit_values: Any
 ) -> None:
-    """Serve on ADDRESS: :8000 (all of this machine's), 127.0.0.1:8000, [::1]:8000; port 0 is any free one.
+    """Serve on ADDRESS: :8000 (every address of this machine), 127.0.0.1:8000, [::1]:8000; port 0 is any free one.
 
-    Ends at Ctrl-C or SIGTERM; those who still wait then get 503.
+    Ends at Ctrl-C or SIGTERM; requests that are still pending then get 503.
     """
     limits = limits_of(**limit_values)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="syncnet: %(message)s")
@@ -146,7 +146,7 @@ def serve(
         if log:
             log.close()
     if waiting:
-        _say(f"ended; {waiting} waiting {'client was' if waiting == 1 else 'clients were'} sent away with 503")
+        _say(f"ended; {waiting} waiting {'client' if waiting == 1 else 'clients'} got 503")
 
 
 class _PortTakenError(click.ClickException):
@@ -168,7 +168,7 @@ def _journal(folder: Path, hand_over: Callable[[Callable[[], None]], object], li
 
 def _look_seldom_for_garbage() -> None:
     gc.collect()
-    gc.freeze()  # what was loaded to start will stay, and need not be looked at again
+    gc.freeze()  # what was loaded at the start stays, and need not be examined again
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
 
 
@@ -184,10 +184,10 @@ def _url(listener: socket.socket, scheme: str) -> str:
 
 
 def _within_open_files(pending_max: int) -> int:
-    """Raise the limit on open files as far as it goes; return how many offers may wait under it.
+    """Raise the limit on open files as far as possible; return how many offers may be pending under it.
 
-    Where that is fewer than wished for, say so: every offer that waits holds an open file, and where none is left
-    those who would let the others go cannot come in.
+    Report where that is fewer than wanted: every pending request holds an open file, and where none is left its mates
+    cannot connect.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = pending_max + _FILES_KEPT
@@ -200,10 +200,10 @@ def _within_open_files(pending_max: int) -> int:
         return pending_max
     possible = max(1, soft - _FILES_KEPT)
     if pending_max == LIMITS.pending_offers_max and possible >= _PLENTY:
-        return possible  # nobody asked for the default, and few will miss the rest
+        return possible  # the default was not asked for, and few miss the rest
     _say(
-        f"the limit on open files ({soft}) lets {possible} offers wait at once, not {pending_max}; "
+        f"the limit on open files ({soft}) allows {possible} pending offers, not {pending_max}; "
         f"raise it with `ulimit -Hn {pending_max + _FILES_KEPT}`, "
-        f"or ask for fewer with --limit pending-offers-max={possible}"
+        f"or set a lower limit with --limit pending-offers-max={possible}"
     )
     return possible

@@ -15,7 +15,8 @@ The life of an offer's waiter. The states are what `Offer.waiter` is, the events
 |           |                             | refused      | lingering for half a second; the log refused the `Withdraw` |
 | ended     | None                        |              |                                                            |
 
-`TRANSITIONS` has the same table as data: the coordinator takes every next state from it, and a test compares the two.
+`TRANSITIONS` has the same table as data: the coordinator asks it in the rare cases (asked again, linger over,
+refused), and a test compares the two. After a shutdown pending offers have no waiter and are not withdrawn.
 
 A `Withdraw` says how often its offer had been asked for again when it was appended. If a request that asks again stands
 before it in the log, the numbers differ and it has no effect (`machine.py`): a client that came back in time keeps its

@@ -128,7 +128,7 @@ def make_abort(
 
     `by` is a name of the form of an actor's, or empty; `reason` is a line of text for people.
 
-    :raises ParameterError: a value does not do; it names the parameter.
+    :raises ParameterError: a value is invalid; it names the parameter.
     """
     given = [name for name, value in (("event", event), ("actor", actor), ("id", id)) if value is not None]
     if len(given) != 1:
