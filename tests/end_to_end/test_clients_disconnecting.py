@@ -155,7 +155,7 @@ def test_the_limit_on_open_files_bounds_the_pending_offers() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
 
     with running("--log-format", "none", preexec=lower_limit) as server:
-        assert "the limit on open files (300) lets 44 offers wait at once, not 100000" in server.stderr
+        assert "the limit on open files (300) allows 44 pending offers, not 100000" in server.stderr
         urls = [f"{server.url}/event?event=wait-{number}&actor=A" for number in range(44)]
         with curls(*urls):
             server.until_pending(44)

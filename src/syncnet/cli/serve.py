@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _FILES_KEPT: Final = 256
-"""Open files that are not for pending requests: for their mates, which must still connect, and for the server itself."""
+"""Open files that are kept for the mates of pending requests, which must still connect, and for the server itself."""
 
 _PLENTY: Final = 10_000
 """From so many pending offers on, a lower limit on open files is not reported."""
