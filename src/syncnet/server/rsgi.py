@@ -67,6 +67,7 @@ class _RSGIRequest(Request):
         self.was_read = True
 
         def came(reading: Any) -> None:
+            self.reading = None  # breaks a reference cycle through an object that the garbage collector cannot enter
             try:
                 body: bytes = reading.result()
             except asyncio.CancelledError:
