@@ -10,9 +10,9 @@ import pytest
 
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.limits import LIMITS
-from syncnet.server import handler
 from syncnet.server.access import Access
 from syncnet.server.background import Background
+from syncnet.server.handler import Handler
 from syncnet.server.request import Request
 from syncnet.server.tokens import new_token, parse_tokens
 from tests.coordinator.fakes import LateLog
@@ -136,19 +136,18 @@ def broken(_: object) -> bytes:
     raise ValueError("a bug")
 
 
-def test_g8_a_bug_in_an_answer_is_answered_and_others_get_theirs(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(handler, "encode_sync", broken)
-        bad = server.ask("event=coin&actor=VM", "event=coin&actor=CUST")
+def test_g8_a_bug_in_an_answer_is_answered_and_others_get_theirs(server: Server) -> None:
+    encoders = server.app.handler.encoders
+    server.app.handler.encoders = (broken, encoders[1])
+    bad = server.ask("event=coin&actor=VM", "event=coin&actor=CUST")
+    server.app.handler.encoders = encoders
     good = server.ask("event=coin&actor=VM", "event=coin&actor=CUST")
     assert [exchange.statuses for exchange in bad + good] == [[500], [500], [200], [200]]
     assert all(BUG in exchange.answers[0][2].decode() for exchange in bad)
 
 
-def test_a_bug_in_yaml_is_answered_and_the_mate_gets_its_json(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler, "as_yaml", broken)
+def test_a_bug_in_yaml_is_answered_and_the_mate_gets_its_json(server: Server) -> None:
+    server.app.handler.encoders = (server.app.handler.encoders[0], broken)
     as_yaml, as_json = server.ask("event=coin&actor=VM&output=yaml", "event=coin&actor=CUST")
     server.until_answered(as_yaml, as_json)
     assert (as_yaml.statuses, as_json.statuses) == ([500], [200])
@@ -180,15 +179,14 @@ def test_a_token_file_that_was_replaced_is_used_from_the_next_request_on() -> No
 def test_an_application_may_be_used_on_one_loop_after_another() -> None:
     """As test clients do. The first loop ends while requests wait there; those of the next are watched all the same."""
     watched: list[int] = []
-    requests = [Request.__new__(Request) for _ in range(3)]
+    handler = Handler(Coordinator(timer_thread=False))
+    requests = [Request(handler, "GET", "/event", "", frozenset(), "", "") for _ in range(3)]
 
     def watch(request: Request) -> Coroutine[Any, Any, None]:
         watched.append(requests.index(request))
         return asyncio.sleep(0)
 
     background = Background(watch)
-    for request in requests:
-        request.is_answered, request.watch = False, None
 
     async def one_loop(number: int, *, is_watched: bool) -> None:
         background.loop = asyncio.get_running_loop()

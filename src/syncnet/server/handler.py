@@ -55,7 +55,12 @@ class _Route(NamedTuple):
 
 
 class Handler:
-    """Answers requests by means of one coordinator, as far as `access` allows."""
+    """Answers requests by means of one coordinator, as far as `access` allows.
+
+    `encoders` make the body of a sync, as JSON and then as YAML; a test replaces them.
+    """
+
+    encoders: tuple[Callable[[Synced], bytes], Callable[[bytes], bytes]]
 
     def __init__(
         self,
@@ -79,6 +84,7 @@ class Handler:
             "/openapi.json": _Route(None, {"GET": self._openapi, "HEAD": self._openapi}),
         }
         self._openapi_documents: dict[str, bytes] = {}
+        self.encoders = (encode_sync, as_yaml)
         self.encoded_sync: Synced | None = None
         """The sync that was encoded last; `encoded_body` is its body."""
         self.encoded_body: bytes = b""
@@ -203,7 +209,7 @@ class Handler:
 
     def encode(self, synced: Synced) -> None:
         """Encode the answer to a sync, once for all of its members: they are called one after the other."""
-        self.encoded_body = encode_sync(synced)
+        self.encoded_body = self.encoders[0](synced)
         self.encoded_sync = synced
 
     def answer_in_yaml(self, request: Request, headers: list[Header], body: bytes) -> None:
@@ -212,7 +218,7 @@ class Handler:
 
         async def in_yaml() -> Response:
             if self._yaml is None or self._yaml[0] is not body:
-                self._yaml = (body, asyncio.ensure_future(asyncio.to_thread(as_yaml, body)))
+                self._yaml = (body, asyncio.ensure_future(asyncio.to_thread(self.encoders[1], body)))
             return Response(200, headers, await asyncio.shield(self._yaml[1]))
 
         self._in_background(request, in_yaml())

@@ -142,7 +142,7 @@ class RSGIApp:
     def __init__(
         self, coordinator: Coordinator, access: Access, limits: Limits, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._handler = Handler(coordinator, access, limits, loop)
+        self.handler: Handler = Handler(coordinator, access, limits, loop)
         self._counts = RequestCounts(limits.requests_per_connection_max)
         self._reaper = ConnectionReaper()
 
@@ -151,7 +151,7 @@ class RSGIApp:
         headers = scope.headers
         present = LOOKED_AT.intersection(headers.keys())
         request = _RSGIRequest(
-            self._handler,
+            self.handler,
             scope.method,
             scope.path,
             scope.query_string,
@@ -166,4 +166,4 @@ class RSGIApp:
         request.is_last = self._counts.is_last(scope.client)
         request.was_read = False
         request.reading = None
-        self._handler.start(request)
+        self.handler.start(request)
