@@ -3,7 +3,7 @@
 Laws
 
 1. An offer gets its result once, under the coordinator's lock, on whichever thread caused it; it never changes then.
-2. Tasks and threads that wait are woken once the result is there. Any number may wait for one offer, each in its own way.
+2. Tasks and threads that wait are woken once the result is there. Any number may wait for one offer.
 3. A task that is cancelled while it awaits an offer withdraws it. Where the offer has ended already nothing is undone:
    a sync remains, and the offer still returns it (G6).
 """
