@@ -78,7 +78,7 @@ class AsyncCaller:
             for call in list(self._calls):
                 if not await self.abandon(call, timeout_s):
                     timeout_s = 0.0  # no server is reachable: wait for it once, not once for each offer
-            await self._connections.aclose_idle()
+            await self._connections.aclose()
 
     def check_open(self) -> None:
         """Refuse the call if the client is closed.

@@ -110,6 +110,7 @@ class AsyncConnections:
         self._target = target
         self._idle_max = idle_max
         self._idle: list[_Connection] = []
+        self._is_closed = False
 
     async def acquire(self, exchange: AsyncExchange, deadline_s: float | None) -> None:
         """Attach an idle or a new connection to `exchange`.
@@ -157,11 +158,16 @@ class AsyncConnections:
             await exchange.aclose()
             raise
         exchange.detach()
-        if connection.start_next_cycle() and len(self._idle) < self._idle_max:
+        if connection.start_next_cycle() and len(self._idle) < self._idle_max and not self._is_closed:
             self._idle.append(connection)
         else:
             await connection.aclose()
         return answer
+
+    async def aclose(self) -> None:
+        """Close the idle connections, and keep none from now on: a request may still be on its way."""
+        self._is_closed = True
+        await self.aclose_idle()
 
     async def aclose_idle(self) -> None:
         """Close the idle connections; a connection in use is closed by its exchange."""

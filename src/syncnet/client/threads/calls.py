@@ -79,7 +79,7 @@ class Caller:
             for call in list(self._calls):
                 if not self.abandon(call, timeout_s):
                     timeout_s = 0.0  # no server is reachable: wait for it once, not once for each offer
-            self._connections.close_idle()
+            self._connections.close()
 
     def check_open(self) -> None:
         """Refuse the call if the client is closed.

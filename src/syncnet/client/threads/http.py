@@ -111,6 +111,7 @@ class Connections:
         self._target = target
         self._idle_max = idle_max
         self._idle: list[_Connection] = []
+        self._is_closed = False
 
     def acquire(self, exchange: Exchange, deadline_s: float | None) -> None:
         """Attach an idle or a new connection to `exchange`.
@@ -158,11 +159,16 @@ class Connections:
             exchange.close()
             raise
         exchange.detach()
-        if connection.start_next_cycle() and len(self._idle) < self._idle_max:
+        if connection.start_next_cycle() and len(self._idle) < self._idle_max and not self._is_closed:
             self._idle.append(connection)
         else:
             connection.close()
         return answer
+
+    def close(self) -> None:
+        """Close the idle connections, and keep none from now on: a request may still be on its way."""
+        self._is_closed = True
+        self.close_idle()
 
     def close_idle(self) -> None:
         """Close the idle connections; a connection in use is closed by its exchange."""
