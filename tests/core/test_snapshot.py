@@ -2,7 +2,6 @@
 
 import os
 import random
-from copy import deepcopy
 from dataclasses import fields
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from syncnet.core.commands import Abort, Cause, Command, Expire, Withdraw
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
+from tests.core.copies import copy_of, copy_of_snapshot
 from tests.core.offers import described, fields_of, offer
 from tests.core.test_matching_against_a_plain_scan import FIRST_SEED, Style
 
@@ -46,7 +46,7 @@ def commands(seed: int) -> list[Command]:
                 )
             )
         elif kind < 0.8:
-            made.append(deepcopy(chance.choice(made)))
+            made.append(copy_of(chance.choice(made)))
         elif kind < 0.9:
             asked = chance.choice([None, None, 0, 1])
             made.append(Withdraw(at_ns, "default", id, Cause.WITHDRAWN, asked=asked))
@@ -74,9 +74,9 @@ def test_g4_a_restored_machine_continues_as_the_original_does(seed: int) -> None
     for number, command in enumerate(commands(seed)):
         if chance.random() < 0.05:
             restored = Machine()
-            restored.restore(deepcopy(machine.snapshot()))  # a log writes it down: no offer is shared
+            restored.restore(copy_of_snapshot(machine.snapshot()))  # a log writes it down: no offer is shared
         effects = [described(effect) for effect in machine.apply(command)]
-        assert [described(effect) for effect in restored.apply(deepcopy(command))] == effects, (seed, number)
+        assert [described(effect) for effect in restored.apply(copy_of(command))] == effects, (seed, number)
         assert restored._room_bytes == machine._room_bytes, (seed, number)
     assert restored.snapshot() == machine.snapshot()
     assert [fields_of(each) for each in restored.all_pending()] == [fields_of(each) for each in machine.all_pending()]

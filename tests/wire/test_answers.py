@@ -1,8 +1,6 @@
 """Answers and problem documents are as semantics.md specifies them."""
 
 import json
-from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import yaml
@@ -12,6 +10,7 @@ from hypothesis import strategies as st
 from syncnet.core.commands import OBJECT, Offer, OfferSpec
 from syncnet.core.effects import Synced, TimedOut
 from syncnet.core.selectors import EVERYTHING
+from syncnet.core.trace import TracedMember, TracedSync
 from syncnet.errors import PROBLEMS
 from syncnet.wire.answers import as_yaml, encode_pending, encode_problem, encode_sync, encode_trace, timed_out_problem
 from tests.core.offers import offer
@@ -85,21 +84,10 @@ def holding(value: object) -> Offer:
     return Offer(spec, "1", 0, value, OBJECT, False)
 
 
-@dataclass
-class TracedEntry:
-    """An entry of the trace, with the fields of `core.trace.TracedSync`."""
-
-    at_ns: int
-    namespace: str
-    event: str
-    sync: int
-    members: tuple[tuple[str, str, dict[str, str], int], ...]
-
-
 def test_the_trace() -> None:
-    entry = TracedEntry(0, "ci", "coin", 17, (("1", "VM", {"actor": "VM"}, 2), ("2", "A", {"actor": "A"}, OBJECT)))
-    entries: list[Any] = [entry]
-    assert json.loads(encode_trace("ci", entries)) == {
+    members: list[TracedMember] = [("1", "VM", {"actor": "VM"}, 2), ("2", "A", {"actor": "A"}, OBJECT)]
+    entry = TracedSync(0, "ci", "coin", 17, members, 1)
+    assert json.loads(encode_trace("ci", [entry])) == {
         "namespace": "ci",
         "syncs": [
             {
