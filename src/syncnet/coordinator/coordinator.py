@@ -166,9 +166,8 @@ class Coordinator:
             for command in self._log.undelivered():
                 if isinstance(command, Offer):
                     ended += self._end_wait(command, error)
-                elif command.waiter is not None:
-                    done, command.waiter = command.waiter, None
-                    done(error)
+                else:
+                    _call_back(command, error)
             return ended
 
     def close(self) -> None:
@@ -222,10 +221,7 @@ class Coordinator:
         """Pass the error because of which a command has not happened to its waiter."""
         if isinstance(command, Offer):
             self._end_wait(command, error)
-        elif command.waiter is not None:
-            done, command.waiter = command.waiter, None
-            done(error)
-        elif not isinstance(command, Abort):
+        elif not _call_back(command, error) and not isinstance(command, Abort):
             self._try_again(command)
 
     # --- inside: offers ------------------------------------------------------------------------------------
@@ -262,9 +258,7 @@ class Coordinator:
             self._observe(outcome)
             if not isinstance(outcome, Synced):
                 self._ended(outcome.offer, outcome)
-        if command.waiter is not None:
-            done, command.waiter = command.waiter, None
-            done(outcomes)
+        _call_back(command, outcomes)
 
     def _answer_again(self, offer: Offer, answer: Attached | Replayed | Refused) -> None:
         """Pass the answer to an offer that was not accepted: it asked again, or was refused."""
@@ -378,3 +372,12 @@ class Coordinator:
                 offer.deadline_tick = self._timers.add(_RETRY_NS, (command.namespace, command.id), offer)
         elif (state_of(offer), Event.REFUSED) in TRANSITIONS:
             self._linger_for(offer, _RETRY_NS)
+
+
+def _call_back(command: Withdraw | Expire | Abort, result: Sequence[Remembered] | RetryableError) -> bool:
+    """Call the callback of a command, if it has one, and forget it; return whether it had one."""
+    done, command.waiter = command.waiter, None
+    if done is None:
+        return False
+    done(result)
+    return True

@@ -1,7 +1,8 @@
-"""What comes in: the commands, and the one place where an offer is checked and its defaults are filled in.
+"""What comes in: the commands.
 
 A command carries everything that the core may not find out by itself: the time, and ids. It is valid from the
-moment it exists (law 2 of the machine): `make_offer` and the readers of `wire` check everything that a client wrote.
+moment it exists (law 2 of the machine): `make_offer` (`validation.py`) and the readers of `wire` check everything that
+a client wrote.
 
 An offer consists of a *spec* (what it asks for, which many offers may share) and of what belongs to this offer alone.
 A command also carries the callback of the front end that made it. The core passes it on and never calls it.
@@ -16,11 +17,7 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from syncnet.core.labels import Labels
-from syncnet.core.limits import (
-    NAME_BYTES,
-    OFFER_BYTES,
-    WORD_BYTES,
-)
+from syncnet.core.limits import NAME_BYTES, OFFER_BYTES, WORD_BYTES
 from syncnet.core.selectors import Selector
 
 __all__ = [

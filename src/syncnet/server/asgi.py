@@ -39,7 +39,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 class _ASGIRequest(Request):
     """A request as ASGI brings it: `scope` describes it, `receive` has the body and then the end of the connection."""
 
-    __slots__ = ("_headers", "_query", "_receive", "_response", "_scheme", "_scope")
+    __slots__ = ("_headers", "_receive", "_response", "_scope")
 
     def __init__(self, handler: Handler, scope: Scope, receive: Receive) -> None:
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]

@@ -42,6 +42,7 @@ _INLINE_BYTES_MAX: Final = 16_384  # decoding a body of this size takes less tim
 _NO_TEXTS: Final = Texts()
 _ANY_MEDIA_TYPE: Final = ("", "*/*")
 _TEXT: Final = "text/plain; charset=utf-8"
+_NO_MORE_COMMANDS: Final = "the server is shutting down and accepts no more commands"
 
 
 class _Route(NamedTuple):
@@ -227,7 +228,8 @@ class Handler:
         request.refuse_body()
         namespace, id = read_withdrawal(self._query(request))
         caller.require("sync", namespace)
-        self._check_running()
+        if self._coordinator.is_shut_down:
+            raise DrainingError(_NO_MORE_COMMANDS)
         owner = None if caller.may("admin", namespace) else caller.name
 
         def done(result: Sequence[Remembered] | RetryableError) -> None:
@@ -265,7 +267,7 @@ class Handler:
             wanted = read_abort(query, body, at_ns=now_ns, owner=caller.name, limits=self._limits)
             caller.require("admin", wanted.namespace)
             if self._coordinator.is_draining:  # withdrawals go on, so that a durable log does not keep the offer
-                raise DrainingError("the server is shutting down and accepts no more commands")
+                raise DrainingError(_NO_MORE_COMMANDS)
             self._coordinator.abort(wanted, done)
 
         def done(result: Sequence[Remembered] | RetryableError) -> None:
@@ -276,10 +278,6 @@ class Handler:
                 request.answer(Response(200, headers_of("application/json"), body))
 
         self._read_body(request, lambda body: self._with_parameters(request, text, body, abort))
-
-    def _check_running(self) -> None:
-        if self._coordinator.is_shut_down:
-            raise DrainingError("the server is shutting down and accepts no more commands")
 
     # --- the rest ------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 import yaml
@@ -16,11 +16,9 @@ import yaml
 from syncnet.core.commands import OBJECT, Offer
 from syncnet.core.effects import Aborted, Synced, TimedOut
 from syncnet.core.times import rfc3339
+from syncnet.core.trace import TracedSync
 from syncnet.errors import PROBLEMS
 from syncnet.wire.payloads import json_of
-
-if TYPE_CHECKING:
-    from syncnet.core.trace import TracedSync
 
 __all__ = [
     "MEDIA_TYPES",
