@@ -1,10 +1,9 @@
 """Requests that take long are watched; each is answered once, whatever goes wrong with the answers of others."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from syncnet.server.handler import Handler
 from syncnet.server.request import Request
 from syncnet.server.tokens import new_token, parse_tokens
 from tests.coordinator.fakes import LateLog
+from tests.core.offers import offer
 from tests.server.fakes import PATIENCE_S, Exchange, Server
 
 BUG = "this is a bug in syncnet"
@@ -179,14 +179,17 @@ def test_a_token_file_that_was_replaced_is_used_from_the_next_request_on() -> No
 def test_an_application_may_be_used_on_one_loop_after_another() -> None:
     """As test clients do. The first loop ends while requests wait there; those of the next are watched all the same."""
     watched: list[int] = []
+
+    class Waiting(Request):
+        def disconnected(self) -> Awaitable[None]:
+            watched.append(requests.index(self))
+            return asyncio.sleep(PATIENCE_S)
+
     handler = Handler(Coordinator(timer_thread=False))
-    requests = [Request(handler, "GET", "/event", "", frozenset(), "", "") for _ in range(3)]
-
-    def watch(request: Request) -> Coroutine[Any, Any, None]:
-        watched.append(requests.index(request))
-        return asyncio.sleep(0)
-
-    background = Background(watch)
+    requests = [Waiting(handler, "GET", "/event", "", frozenset(), "", "") for _ in range(3)]
+    for request in requests:
+        request.offer = offer("VM")
+    background = Background(LIMITS.body_read_s_max)
 
     async def one_loop(number: int, *, is_watched: bool) -> None:
         background.loop = asyncio.get_running_loop()
@@ -209,7 +212,7 @@ def test_what_is_called_on_a_loop_that_has_ended_is_dropped() -> None:
     async def work() -> None:
         ran.append(True)
 
-    background = Background(lambda _: work(), loop)
+    background = Background(LIMITS.body_read_s_max, loop)
     assert not background.call(print)
     background.spawn(work())
     assert ran == []

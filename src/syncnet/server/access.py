@@ -21,7 +21,7 @@ from syncnet.core.labels import shown
 from syncnet.errors import AccessError
 from syncnet.server.tokens import Token, Tokens
 
-__all__ = ["ANY_NAMESPACE", "ANY_ORIGIN", "Access", "Asking", "Caller", "parse_host", "parse_origin"]
+__all__ = ["ANONYMOUS", "ANY_NAMESPACE", "ANY_ORIGIN", "Access", "Asking", "Caller", "parse_host", "parse_origin"]
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -99,7 +99,8 @@ class Caller:
         return True
 
 
-_ANONYMOUS: Final = Caller()
+ANONYMOUS: Final = Caller()
+"""The caller where nothing is restricted."""
 
 
 class Access:
@@ -118,7 +119,7 @@ class Access:
         self._origins = None if origins is None else frozenset(origins)
         self._hosts = None if hosts is None else frozenset(hosts)
         self._accepted_hosts: set[str] = set()
-        self._caller = replace(_ANONYMOUS, headers=(_VARY,)) if self._origins else _ANONYMOUS
+        self._caller = replace(ANONYMOUS, headers=(_VARY,)) if self._origins else ANONYMOUS
 
     def admit(self, request: Asking) -> Caller:
         """Return the caller of a request.

@@ -24,7 +24,7 @@ from syncnet.coordinator.coordinator import Coordinator
 from syncnet.errors import BadBodyError
 from syncnet.server.access import Access, parse_host, parse_origin
 from syncnet.server.handler import Handler
-from syncnet.server.request import LOOKED_AT, BodyCallback, Request
+from syncnet.server.request import LOOKED_AT, Request
 from syncnet.server.responses import Header, Response, body_too_large
 from syncnet.server.tokens import load_tokens
 
@@ -70,8 +70,8 @@ class _ASGIRequest(Request):
     def stop_reading(self) -> None:
         pass  # nothing is sent to a request that is answered
 
-    def read_body(self, bytes_max: int, then: BodyCallback) -> None:
-        self.handler.background.spawn(self._read_body(bytes_max, then))
+    def read_body(self, bytes_max: int) -> None:
+        self.handler.background.spawn(self._read_body(bytes_max))
 
     async def response(self) -> Response:
         """Wait for the answer, and return it."""
@@ -81,7 +81,7 @@ class _ASGIRequest(Request):
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    async def _read_body(self, bytes_max: int, then: BodyCallback) -> None:
+    async def _read_body(self, bytes_max: int) -> None:
         body = bytearray()
         more = True
         while more:
@@ -94,7 +94,7 @@ class _ASGIRequest(Request):
                 self.fail(body_too_large(bytes_max))
                 return
             more = message.get("more_body", False)
-        then(bytes(body))
+        self.body_came(bytes(body))
 
     def _set(self, response: Response) -> None:
         if not self._response.done():

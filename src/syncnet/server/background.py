@@ -11,11 +11,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from syncnet.errors import BadBodyError
 from syncnet.server.request import Request
 
 __all__ = ["Background"]
+
+_T = TypeVar("_T")
 
 _LOOK_EVERY_S: Final = 0.02
 
@@ -23,14 +26,12 @@ _LOOK_EVERY_S: Final = 0.02
 class Background:
     """The tasks of one handler. `loop` is the event loop that serves its requests; any thread may call.
 
-    `watch` is the coroutine function that looks after a request which takes long.
+    A body must come within `body_read_s_max` seconds.
     """
 
-    def __init__(
-        self, watch: Callable[[Request], Coroutine[Any, Any, None]], loop: asyncio.AbstractEventLoop | None = None
-    ) -> None:
+    def __init__(self, body_read_s_max: float, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop = loop
-        self._watch_request = watch
+        self._body_read_s_max = body_read_s_max
         self._tasks: set[asyncio.Task[None]] = set()
         self._new: set[Request] = set()  # its methods are atomic, so that it needs no lock
         self._seen: set[Request] = set()  # those that were new at the last look
@@ -56,6 +57,12 @@ class Background:
         if not self.call(self._begin, coroutine):
             coroutine.close()
 
+    def in_thread(
+        self, request: Request, use: Callable[[Request, _T], None], function: Callable[..., _T], *arguments: object
+    ) -> None:
+        """Call a function that takes long in a thread, and `use` with its result, on the loop; errors are answered."""
+        self.spawn(_in_thread(request, use, function, *arguments))
+
     def call(self, function: Callable[..., object], *arguments: object) -> bool:
         """Call a function soon, on the loop; return False where that has ended."""
         if self.loop is None:
@@ -65,6 +72,18 @@ class Background:
         except RuntimeError:  # it was closed
             return False
         return True
+
+    async def _look_after(self, request: Request) -> None:
+        """Look after a request that takes long: its body must come in time, and its offer goes with its client."""
+        if request.offer is not None:
+            await request.disconnected()
+            request.handler.disconnected(request)
+            return
+        await asyncio.sleep(self._body_read_s_max)
+        if request.offer is None:
+            request.stop_reading()
+            wanted = f"expected the body within {self._body_read_s_max} s"
+            request.fail(BadBodyError(wanted, "slow-body"))
 
     def _begin(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
@@ -89,7 +108,7 @@ class Background:
             return
         for request in self._seen & self._new:
             self._new.discard(request)
-            request.watch = watch = self._begin(self._watch_request(request))
+            request.watch = watch = self._begin(self._look_after(request))
             if request.is_answered:  # perhaps meanwhile, on another thread
                 watch.cancel()
         self._seen = self._new.copy()
@@ -99,3 +118,12 @@ class Background:
         self._looks_on = None
         if self._new:  # one came before the line above, and saw that this was looking
             self._start_looking()
+
+
+async def _in_thread(
+    request: Request, use: Callable[[Request, _T], None], function: Callable[..., _T], *arguments: object
+) -> None:
+    try:
+        use(request, await asyncio.to_thread(function, *arguments))
+    except Exception as error:
+        request.fail(error)

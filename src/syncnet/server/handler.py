@@ -9,31 +9,25 @@ wrong becomes a problem document.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias
 
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Remembered, Synced, Withdrawn
 from syncnet.core.limits import LIMITS, Limits
-from syncnet.errors import BadBodyError, DrainingError, GoneError, RetryableError
+from syncnet.errors import DrainingError, GoneError, RetryableError
 from syncnet.server.access import Access, Caller
 from syncnet.server.background import Background
+from syncnet.server.reports import Reports
 from syncnet.server.request import BODY_HEADERS, Request
 from syncnet.server.responses import NO_STORE, Header, Response, headers_of, problem
-from syncnet.wire.answers import MEDIA_TYPES, as_yaml, encode_pending, encode_sync, encode_trace
+from syncnet.wire.answers import MEDIA_TYPES, as_yaml, encode_sync
 from syncnet.wire.bodies import Texts, Values, decode_body, decode_form
 from syncnet.wire.json_body import read_json_body
 from syncnet.wire.negotiation import preferred_output
-from syncnet.wire.parameters import (
-    Asked,
-    did_you_mean,
-    read_abort,
-    read_namespace,
-    read_offer,
-    read_trace,
-    read_withdrawal,
-)
+from syncnet.wire.parameters import Asked, did_you_mean, read_abort, read_offer, read_withdrawal
 from syncnet.wire.query import read_query
 
 __all__ = ["Handler"]
@@ -41,18 +35,17 @@ __all__ = ["Handler"]
 _INLINE_BYTES_MAX: Final = 16_384  # decoding a body of this size takes less time than starting a thread
 _NO_TEXTS: Final = Texts()
 _ANY_MEDIA_TYPE: Final = ("", "*/*")
-_TEXT: Final = "text/plain; charset=utf-8"
 _NO_MORE_COMMANDS: Final = "the server is shutting down and accepts no more commands"
+
+_Action: TypeAlias = Callable[[Request], None]
+"""Answers a request, now or later, or raises; where it acts in a namespace it checks the role there."""
 
 
 class _Route(NamedTuple):
-    """What a path does, by method, and the role that it needs (None: open to all).
-
-    Each function answers the request, now or later, or raises; where it acts in a namespace it checks the role there.
-    """
+    """What a path does, by method, and the role that it needs (None: open to all)."""
 
     role: str | None
-    methods: dict[str, Callable[[Request, Caller], None]]
+    methods: dict[str, _Action]
 
 
 class Handler:
@@ -70,26 +63,27 @@ class Handler:
         limits: Limits = LIMITS,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self.background: Background = Background(self._watch, loop)
+        self.background: Background = Background(limits.body_read_s_max, loop)
         self._coordinator = coordinator
         self._access = Access() if access is None else access
         self._limits = limits
         self._url_bytes_max = limits.url_bytes_max
-        self._routes: Final = {
-            "/event": _Route("sync", {"GET": self._get_event, "POST": self._post_event, "DELETE": self._withdraw}),
-            "/abort": _Route("admin", {"POST": self._abort}),
-            "/stats": _Route("observe", {"GET": self._stats, "HEAD": self._stats}),
-            "/trace": _Route("observe", {"GET": self._trace, "HEAD": self._trace}),
-            "/healthz": _Route(None, {"GET": self._healthz, "HEAD": self._healthz}),
-            "/readyz": _Route(None, {"GET": self._readyz, "HEAD": self._readyz}),
-            "/openapi.json": _Route(None, {"GET": self._openapi, "HEAD": self._openapi}),
+        reports = Reports(coordinator, self.background, limits)
+        self._routes: dict[str, _Route] = {
+            "/event": _Route("sync", {"GET": self._get_event, "POST": self._read_body, "DELETE": self._withdraw}),
+            "/abort": _Route("admin", {"POST": self._read_body}),
+            "/stats": _Route("observe", {"GET": reports.stats, "HEAD": reports.stats}),
+            "/trace": _Route("observe", {"GET": reports.trace, "HEAD": reports.trace}),
+            "/healthz": _Route(None, {"GET": reports.healthz, "HEAD": reports.healthz}),
+            "/readyz": _Route(None, {"GET": reports.readyz, "HEAD": reports.readyz}),
+            "/openapi.json": _Route(None, {"GET": reports.openapi, "HEAD": reports.openapi}),
         }
-        self._openapi_documents: dict[str, bytes] = {}
         self.encoders = (encode_sync, as_yaml)
         self.encoded_sync: Synced | None = None
         """The sync that was encoded last; `encoded_body` is its body."""
         self.encoded_body: bytes = b""
-        self._yaml: tuple[bytes, asyncio.Future[bytes]] | None = None
+        self._yaml_of: bytes = b""
+        self._yaml: bytes = b""
 
     @property
     def routes(self) -> dict[str, tuple[str | None, list[str]]]:
@@ -99,8 +93,7 @@ class Handler:
     def start(self, request: Request) -> None:
         """Do what a request asks for, and answer it, now or later."""
         try:
-            caller = self._access.admit(request)
-            request.extra_headers = caller.headers
+            caller = request.caller = self._access.admit(request)
             if caller.is_preflight:
                 request.answer(Response(204, [], b""))
                 return
@@ -111,7 +104,7 @@ class Handler:
             route = self._routes[path]
             if caller.is_restricted and route.role is not None:
                 caller.require(route.role)
-            route.methods[method](request, caller)
+            route.methods[method](request)
         except Exception as error:
             request.fail(error)
 
@@ -129,63 +122,40 @@ class Handler:
         detail = f"{request.path} takes {allowed}, got {request.method}"
         return problem("method-not-allowed", detail, headers=[("allow", allowed)])
 
-    async def _watch(self, request: Request) -> None:
-        """Look after a request that takes long: a body must come in time, and an offer goes with its client."""
-        if request.offer is None and request.method == "POST":
-            await asyncio.sleep(self._limits.body_read_s_max)
-            if request.offer is None:
-                request.stop_reading()
-                wanted = f"expected the body within {self._limits.body_read_s_max} s"
-                request.fail(BadBodyError(wanted, "slow-body"))
-            return
-        await request.disconnected()
-        self.disconnected(request)
-
-    def _in_background(self, request: Request, work: Coroutine[Any, Any, Response]) -> None:
-        """Answer with the response that a coroutine returns."""
-
-        async def respond() -> None:
-            try:
-                request.answer(await work)
-            except Exception as error:
-                request.fail(error)
-
-        self.background.spawn(respond())
-
     # --- /event --------------------------------------------------------------------------------------------
 
-    def _get_event(self, request: Request, caller: Caller) -> None:
+    def _get_event(self, request: Request) -> None:
         if request.present & BODY_HEADERS:
             request.refuse_body()
         text = request.query
         if len(text) > self._url_bytes_max or not text.isascii():
-            self._check_query(text)
-        asked = read_query(text, self._limits, caller.name)
+            request.check_query(self._url_bytes_max)
+        asked = read_query(text, self._limits, request.caller.name)
         if asked is None:  # what is rare or wrong is read by the table of parameters, which makes the error
-            texts = decode_form(text, self._limits.parameters_max)
-            asked = read_offer(texts, _NO_TEXTS, limits=self._limits, owner=caller.name)
-        self._offer(request, caller, asked)
+            self._offer_by_table(request, _NO_TEXTS)
+        else:
+            self._offer(request, asked)
 
-    def _post_event(self, request: Request, caller: Caller) -> None:
-        text = self._query_text(request)
-
-        def then(body: bytes) -> None:
-            asked = None
-            if not text and len(body) <= _INLINE_BYTES_MAX and request.header("content-type") == "application/json":
-                asked = read_json_body(body, self._limits, caller.name)
+    def _post_event(self, request: Request, body: bytes) -> None:
+        if (
+            not request.query
+            and len(body) <= _INLINE_BYTES_MAX
+            and request.header("content-type") == "application/json"
+        ):
+            asked = read_json_body(body, self._limits, request.caller.name)
             if asked is not None:
-                self._offer(request, caller, asked)
-            else:
-                self._with_parameters(request, text, body, offer)
+                self._offer(request, asked)
+                return
+        self._decode(request, body, self._offer_by_table)
 
-        def offer(query: Texts, body: Texts | Values) -> None:
-            self._offer(request, caller, read_offer(query, body, limits=self._limits, owner=caller.name))
+    def _offer_by_table(self, request: Request, body: Texts | Values) -> None:
+        query = decode_form(request.query, self._limits.parameters_max)
+        self._offer(request, read_offer(query, body, limits=self._limits, owner=request.caller.name))
 
-        self._read_body(request, then)
-
-    def _offer(self, request: Request, caller: Caller, asked: Asked) -> None:
+    def _offer(self, request: Request, asked: Asked) -> None:
         """Make the offer that a request asks for, with the request as its waiter."""
         spec, payload, id, output = asked
+        caller = request.caller
         if caller.is_restricted:
             caller.require("sync", spec.namespace)
         if output is not None:
@@ -214,36 +184,39 @@ class Handler:
         self.encoded_sync = synced
 
     def answer_in_yaml(self, request: Request, headers: list[Header], body: bytes) -> None:
-        """Answer a sync in YAML. That takes long, so it is made in a thread, once for all members that want it."""
+        """Answer a sync in YAML. That takes long, so it is made in a thread."""
         headers[0] = ("content-type", MEDIA_TYPES["yaml"])
+        self.background.in_thread(request, Request.answer, self._in_yaml, headers, body)
 
-        async def in_yaml() -> Response:
-            if self._yaml is None or self._yaml[0] is not body:
-                self._yaml = (body, asyncio.ensure_future(asyncio.to_thread(self.encoders[1], body)))
-            return Response(200, headers, await asyncio.shield(self._yaml[1]))
+    def _in_yaml(self, headers: list[Header], body: bytes) -> Response:
+        """Return the answer in YAML, made once for all members of a sync that want it."""
+        if self._yaml_of is not body:
+            self._yaml = self.encoders[1](body)
+            self._yaml_of = body
+        return Response(200, headers, self._yaml)
 
-        self._in_background(request, in_yaml())
-
-    def _withdraw(self, request: Request, caller: Caller) -> None:
+    def _withdraw(self, request: Request) -> None:
         request.refuse_body()
-        namespace, id = read_withdrawal(self._query(request))
+        namespace, id = read_withdrawal(request.parameters(self._limits))
+        caller = request.caller
         caller.require("sync", namespace)
         if self._coordinator.is_shut_down:
             raise DrainingError(_NO_MORE_COMMANDS)
         owner = None if caller.may("admin", namespace) else caller.name
+        self._coordinator.withdraw(namespace, id, partial(self._withdrawn, request, namespace, id), owner=owner)
 
-        def done(result: Sequence[Remembered] | RetryableError) -> None:
-            try:
-                if isinstance(result, RetryableError):
-                    request.fail(result)
-                elif result:
-                    request.answer(Response(204, [NO_STORE], b""))
-                else:
-                    request.answer(self._not_withdrawn(caller, namespace, id))
-            except Exception as error:
-                request.fail(error)
-
-        self._coordinator.withdraw(namespace, id, done, owner=owner)
+    def _withdrawn(
+        self, request: Request, namespace: str, id: str, result: Sequence[Remembered] | RetryableError
+    ) -> None:
+        try:
+            if isinstance(result, RetryableError):
+                request.fail(result)
+            elif result:
+                request.answer(Response(204, [NO_STORE], b""))
+            else:
+                request.answer(self._not_withdrawn(request.caller, namespace, id))
+        except Exception as error:
+            request.fail(error)
 
     def _not_withdrawn(self, caller: Caller, namespace: str, id: str) -> Response:
         """Return the answer to a withdrawal that ended no offer."""
@@ -259,137 +232,38 @@ class Handler:
             return problem("already-over", f"the offer {id} has ended; asking again by its id returns its outcome")
         return problem("unknown-id", f"no offer {id} is pending in the namespace {namespace}")
 
-    def _abort(self, request: Request, caller: Caller) -> None:
-        text = self._query_text(request)
+    def _post_abort(self, request: Request, body: bytes) -> None:
+        self._decode(request, body, self._abort)
 
-        def abort(query: Texts, body: Texts | Values) -> None:
-            now_ns = self._coordinator.now_ns()
-            wanted = read_abort(query, body, at_ns=now_ns, owner=caller.name, limits=self._limits)
-            caller.require("admin", wanted.namespace)
-            if self._coordinator.is_draining:  # withdrawals go on, so that a durable log does not keep the offer
-                raise DrainingError(_NO_MORE_COMMANDS)
-            self._coordinator.abort(wanted, done)
+    def _abort(self, request: Request, body: Texts | Values) -> None:
+        query = decode_form(request.query, self._limits.parameters_max)
+        now_ns, caller = self._coordinator.now_ns(), request.caller
+        wanted = read_abort(query, body, at_ns=now_ns, owner=caller.name, limits=self._limits)
+        caller.require("admin", wanted.namespace)
+        if self._coordinator.is_draining:  # withdrawals go on, so that a durable log does not keep the offer
+            raise DrainingError(_NO_MORE_COMMANDS)
+        self._coordinator.abort(wanted, partial(_aborted, request))
 
-        def done(result: Sequence[Remembered] | RetryableError) -> None:
-            if isinstance(result, RetryableError):
-                request.fail(result)
-            else:
-                body = b'{"aborted":%d}\n' % len(result)
-                request.answer(Response(200, headers_of("application/json"), body))
+    # --- bodies --------------------------------------------------------------------------------------------
 
-        self._read_body(request, lambda body: self._with_parameters(request, text, body, abort))
-
-    # --- the rest ------------------------------------------------------------------------------------------
-
-    def _stats(self, request: Request, caller: Caller) -> None:
-        namespace = read_namespace(self._query(request))
-        caller.require("observe", namespace)
-        with self._coordinator.lock:
-            machine = self._coordinator.machine
-            pending, syncs, exhausted = machine.totals(namespace)
-            offers = machine.pending(namespace)
-        headers = headers_of("application/json")
-        headers += [
-            ("syncnet-pending", str(pending)),
-            ("syncnet-syncs", str(syncs)),
-            ("syncnet-misses", str(exhausted)),
-        ]
-
-        async def stats() -> Response:
-            return Response(200, headers, await asyncio.to_thread(encode_pending, offers))
-
-        self._in_background(request, stats())
-
-    def _trace(self, request: Request, caller: Caller) -> None:
-        wanted = read_trace(self._query(request))
-        caller.require("observe", wanted.namespace)
-        with self._coordinator.lock:
-            syncs = self._coordinator.machine.trace(wanted.namespace, wanted.after, wanted.syncs_max)
-
-        async def trace() -> Response:
-            body = await asyncio.to_thread(encode_trace, wanted.namespace, syncs)
-            return Response(200, headers_of("application/json"), body)
-
-        self._in_background(request, trace())
-
-    def _readyz(self, request: Request, caller: Caller) -> None:
-        _ = caller
-        if self._coordinator.is_draining:
-            raise DrainingError("the server is shutting down and accepts no more offers")
-        request.answer(Response(200, headers_of(_TEXT), b"ready\n"))
-
-    def _healthz(self, request: Request, caller: Caller) -> None:
-        _ = caller
-        request.answer(Response(200, headers_of(_TEXT), b"ok\n"))
-
-    def _openapi(self, request: Request, caller: Caller) -> None:
-        _ = caller
-        document = self._openapi_documents.get(request.mount_path)
-        if document is None:  # made when first asked for: most servers never are
-            from syncnet.server.openapi import openapi_document
-
-            document = openapi_document(self.routes, self._limits, request.mount_path)
-            self._openapi_documents[request.mount_path] = document
-        request.answer(Response(200, headers_of("application/json"), document))
-
-    # --- reading a request ---------------------------------------------------------------------------------
-
-    def _query(self, request: Request) -> Texts:
-        return decode_form(self._query_text(request), self._limits.parameters_max)
-
-    def _query_text(self, request: Request) -> str:
-        text = request.query
-        if len(text) > self._limits.url_bytes_max or not text.isascii():
-            self._check_query(text)
-        return text
-
-    def _check_query(self, text: str) -> None:
-        """Check a query that is long or not ASCII.
-
-        :raises BadBodyError: it is too long, or not UTF-8.
-        """
-        bytes_max = self._limits.url_bytes_max
-        query = text.encode(errors="surrogateescape")
-        query_bytes = len(query)
-        if query_bytes > bytes_max:
-            wanted = f"expected a query of at most {bytes_max} bytes"
-            raise BadBodyError(f"{wanted}, got {query_bytes}; a POST has room in its body", "url-too-long")
-        try:
-            query.decode()
-        except UnicodeDecodeError as error:
-            got = f"the byte 0x{query[error.start]:02x} at byte {error.start + 1}"
-            raise BadBodyError(f"expected UTF-8 in the query, got {got}", "bad-parameter") from None
-
-    def _read_body(self, request: Request, then: Callable[[bytes], None]) -> None:
-        """Read the body of a request and call `then` with it; what goes wrong there is answered."""
-
-        def guarded(body: bytes) -> None:
-            if request.is_answered:  # it came too late
-                return
-            self.background.forget(request)
-            try:
-                then(body)
-            except Exception as error:
-                request.fail(error)
-
+    def _read_body(self, request: Request) -> None:
+        """Read the body of a POST, and then do what it asks for."""
+        request.check_query(self._url_bytes_max)
+        request.use_body = self._post_event if request.path == "/event" else self._post_abort
         self.background.watch(request)
-        request.read_body(self._limits.body_bytes_max, guarded)
+        request.read_body(self._limits.body_bytes_max)
 
-    def _with_parameters(
-        self, request: Request, text: str, body: bytes, then: Callable[[Texts, Texts | Values], None]
-    ) -> None:
-        """Call `then` with the parameters of a query and a body; a long body is decoded in a thread."""
-        parameters_max = self._limits.parameters_max
-        content_type = request.header("content-type")
+    def _decode(self, request: Request, body: bytes, use: Callable[[Request, Texts | Values], None]) -> None:
+        """Decode a body and call `use` with its parameters; a long one is decoded in a thread."""
+        content_type, parameters_max = request.header("content-type"), self._limits.parameters_max
         if len(body) <= _INLINE_BYTES_MAX:
-            then(decode_form(text, parameters_max), decode_body(content_type, body, parameters_max))
-            return
+            use(request, decode_body(content_type, body, parameters_max))
+        else:
+            self.background.in_thread(request, use, decode_body, content_type, body, parameters_max)
 
-        async def decode() -> None:
-            try:
-                values = await asyncio.to_thread(decode_body, content_type, body, parameters_max)
-                then(decode_form(text, parameters_max), values)
-            except Exception as error:
-                request.fail(error)
 
-        self.background.spawn(decode())
+def _aborted(request: Request, result: Sequence[Remembered] | RetryableError) -> None:
+    if isinstance(result, RetryableError):
+        request.fail(result)
+    else:
+        request.answer(Response(200, headers_of("application/json"), b'{"aborted":%d}\n' % len(result)))

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 __all__ = ["ConnectionReaper", "connection", "established"]
 
@@ -31,6 +31,13 @@ _ESTABLISHED: Final = "01"
 _UNREAD_BYTES_MAX: Final = 65_536
 _INTERVAL_S: Final = 5.0
 _CACHED_HOSTS_MAX: Final = 4_096
+
+
+class Disconnecting(Protocol):
+    """The protocol object of a request, as RSGI gives it."""
+
+    async def client_disconnect(self) -> None:
+        """Return when the client has disconnected."""
 
 
 class ConnectionReaper:
@@ -49,6 +56,18 @@ class ConnectionReaper:
         self._connections: dict[asyncio.Task[object], str] = {}
         self._checking: asyncio.Task[None] | None = None
         self._disconnected: set[asyncio.Task[object]] = set()
+
+    async def until_disconnected(self, protocol: Disconnecting, client: str) -> None:
+        """Return when granian or the kernel says that the client has disconnected."""
+        watched = self.watch(client)
+        try:
+            await protocol.client_disconnect()
+        except asyncio.CancelledError:
+            if not self.forget(watched):
+                raise
+            watched.uncancel()
+        else:
+            self.forget(watched)
 
     def watch(self, client: str) -> asyncio.Task[object]:
         """Register the current task with its connection, and return the task."""

@@ -8,24 +8,29 @@ Laws
 1. A request is answered once, on whichever thread, by the first that calls `answer` or `fail`.
 2. The answer is handed over and never waited for, so a slow reader delays nobody (G8).
 3. Only a header that the handler looks at costs anything: most requests have none of `LOOKED_AT`.
+4. No closures and no coroutines here, in `handler.py` and in `rsgi.py`. They are compiled, and mypyc's closures and
+   coroutines would be in reference cycles with granian's objects, which the garbage collector cannot enter.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from syncnet.coordinator.waiters import Result
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Synced
+from syncnet.core.limits import Limits
 from syncnet.errors import BadBodyError, SyncnetError
+from syncnet.server.access import ANONYMOUS, Caller
 from syncnet.server.responses import JSON_HEADERS, Header, Response, bug, ended, problem_of
+from syncnet.wire.bodies import Texts, decode_form
 
 if TYPE_CHECKING:
     from syncnet.server.handler import Handler
 
-__all__ = ["BODY_HEADERS", "LOOKED_AT", "BodyCallback", "Request"]
+__all__ = ["BODY_HEADERS", "LOOKED_AT", "Request"]
 
 LOOKED_AT: Final = frozenset(
     (
@@ -48,21 +53,20 @@ BODY_HEADERS: Final = frozenset(("content-length", "expect", "transfer-encoding"
 _RANKS_TOTAL: Final = 100
 _RANKS: Final[tuple[Header, ...]] = tuple(("syncnet-rank", str(rank)) for rank in range(_RANKS_TOTAL))
 
-BodyCallback = Callable[[bytes], None]
-
 
 class Request:
     """One request. `query` is still escaped, and has surrogates in place of bytes that are not UTF-8.
 
     `present` are the headers of `LOOKED_AT` that it has; `host` and `accept` are empty where there are none.
 
-    `extra_headers` are added to its answer. `offer` is the offer that it made, if any, `output` the format in which it
-    wants the sync. A request that waits `is_watched` (`background.py`), and later has a task for it, `watch`.
+    `caller` is who sent it. `use_body` gets its body when it has come. `offer` is the offer that it made, if any,
+    `output` the format in which it wants the sync. A request that waits `is_watched` (`background.py`), and later has a
+    task for it, `watch`.
     """
 
     __slots__ = (
         "accept",
-        "extra_headers",
+        "caller",
         "handler",
         "host",
         "is_answered",
@@ -73,6 +77,7 @@ class Request:
         "path",
         "present",
         "query",
+        "use_body",
         "watch",
     )
 
@@ -88,7 +93,8 @@ class Request:
         self.accept: str = accept
         self.is_answered: bool = False
         self.is_watched: bool = False
-        self.extra_headers: tuple[Header, ...] = ()
+        self.caller: Caller = ANONYMOUS
+        self.use_body: Callable[[Request, bytes], None] | None = None
         self.offer: Offer | None = None
         self.output: str = "json"
         self.watch: asyncio.Task[None] | None = None
@@ -109,19 +115,19 @@ class Request:
         """Return the value of the header of that name (in small letters); empty where there is none."""
         raise NotImplementedError
 
-    def read_body(self, bytes_max: int, then: BodyCallback) -> None:
-        """Read the body and call `then` with it, on the event loop; where it cannot be read, answer with the error.
+    def read_body(self, bytes_max: int) -> None:
+        """Read the body and call `body_came` with it, on the event loop; where it cannot be read, call `fail`.
 
         :raises SyncnetError: the head says already that it cannot be read.
         """
         raise NotImplementedError
 
     def stop_reading(self) -> None:
-        """Stop reading the body; `then` is not called any more."""
+        """Stop reading the body: nobody needs it any more."""
         raise NotImplementedError
 
-    async def disconnected(self) -> None:
-        """Return when the client has disconnected."""
+    def disconnected(self) -> Awaitable[None]:
+        """Return what ends when the client has disconnected."""
         raise NotImplementedError
 
     def send(self, status: int, headers: list[Header], body: bytes) -> None:
@@ -136,9 +142,9 @@ class Request:
             return
         self.is_answered = True
         self.handler.background.forget(self)
-        if self.extra_headers:
-            response.headers.extend(self.extra_headers)
-        self.send(*response)
+        if self.caller.headers:
+            response.headers.extend(self.caller.headers)
+        self.send(response.status, response.headers, response.body)
 
     def fail(self, error: Exception) -> None:
         """Answer with the problem document of an error; one that is no error of syncnet's is a bug."""
@@ -162,6 +168,45 @@ class Request:
             return True
         return "transfer-encoding" in present and self.header("transfer-encoding") != ""
 
+    # --- what it brings ------------------------------------------------------------------------------------
+
+    def parameters(self, limits: Limits) -> Texts:
+        """Return the parameters of the query.
+
+        :raises BadBodyError: the query is too long, not UTF-8, or has too many parameters.
+        """
+        self.check_query(limits.url_bytes_max)
+        return decode_form(self.query, limits.parameters_max)
+
+    def check_query(self, bytes_max: int) -> None:
+        """Check the length and the encoding of the query.
+
+        :raises BadBodyError: it is too long, or not UTF-8.
+        """
+        if len(self.query) <= bytes_max and self.query.isascii():
+            return
+        query = self.query.encode(errors="surrogateescape")
+        query_bytes = len(query)
+        if query_bytes > bytes_max:
+            wanted = f"expected a query of at most {bytes_max} bytes"
+            raise BadBodyError(f"{wanted}, got {query_bytes}; a POST has room in its body", "url-too-long")
+        try:
+            query.decode()
+        except UnicodeDecodeError as error:
+            got = f"the byte 0x{query[error.start]:02x} at byte {error.start + 1}"
+            raise BadBodyError(f"expected UTF-8 in the query, got {got}", "bad-parameter") from None
+
+    def body_came(self, body: bytes) -> None:
+        """Pass the body on, unless the request was answered meanwhile."""
+        use_body, self.use_body = self.use_body, None
+        if self.is_answered or use_body is None:
+            return
+        self.handler.background.forget(self)
+        try:
+            use_body(self, body)
+        except Exception as error:
+            self.fail(error)
+
     # --- as the waiter of its offer ------------------------------------------------------------------------
 
     def synced(self, synced: Synced, rank: int) -> None:
@@ -184,8 +229,8 @@ class Request:
             self.is_answered = True
             if self.is_watched:
                 handler.background.forget(self)
-            if self.extra_headers:
-                headers.extend(self.extra_headers)
+            if self.caller.headers:
+                headers.extend(self.caller.headers)
             self.send(200, headers, body)
         except Exception as error:  # a bug in one answer must not keep the other members from theirs
             self.is_answered = False

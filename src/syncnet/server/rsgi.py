@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from granian.rsgi import ProtocolClosed, ProtocolError
@@ -13,7 +14,7 @@ from syncnet.errors import BadBodyError
 from syncnet.server.access import Access
 from syncnet.server.handler import Handler
 from syncnet.server.reaper import ConnectionReaper, connection
-from syncnet.server.request import LOOKED_AT, BodyCallback, Request
+from syncnet.server.request import LOOKED_AT, Request
 from syncnet.server.responses import Header, body_too_large
 
 __all__ = ["RSGIApp", "RequestCounts"]
@@ -54,7 +55,7 @@ class _RSGIRequest(Request):
             headers.append(_CLOSE)
         self.protocol.response_bytes(status, headers, body)
 
-    def read_body(self, bytes_max: int, then: BodyCallback) -> None:
+    def read_body(self, bytes_max: int) -> None:
         """Read the body, whole: granian reports one that broke off only where it is not read in chunks.
 
         So its length must be known before it is read, and bodies without one are refused. Granian's awaitable calls
@@ -65,37 +66,29 @@ class _RSGIRequest(Request):
         if int(self.header("content-length")[:_LENGTH_DIGITS_MAX] or 0) > bytes_max:
             raise body_too_large(bytes_max)
         self.was_read = True
-
-        def came(reading: Any) -> None:
-            self.reading = None  # breaks a reference cycle through an object that the garbage collector cannot enter
-            try:
-                body: bytes = reading.result()
-            except asyncio.CancelledError:
-                return
-            except (ProtocolClosed, ProtocolError):
-                self.fail(BadBodyError("the body broke off"))
-            except Exception as error:
-                self.fail(error)
-            else:
-                then(body)
-
         self.reading = self.protocol()
-        self.reading.add_done_callback(came)
+        self.reading.add_done_callback(self._body_read)
+
+    def _body_read(self, reading: Any) -> None:
+        self.reading = None  # breaks a reference cycle through an object that the garbage collector cannot enter
+        try:
+            body: bytes = reading.result()
+        except asyncio.CancelledError:
+            return
+        except (ProtocolClosed, ProtocolError):
+            self.fail(BadBodyError("the body broke off"))
+        except Exception as error:
+            self.fail(error)
+        else:
+            self.body_came(body)
 
     def stop_reading(self) -> None:
         if self.reading is not None:
             self.reading.cancel()
 
-    async def disconnected(self) -> None:
-        watched = self.reaper.watch(connection(self.scope.client, self.scope.server))
-        try:
-            await self.protocol.client_disconnect()
-        except asyncio.CancelledError:
-            if not self.reaper.forget(watched):
-                raise
-            watched.uncancel()
-        else:
-            self.reaper.forget(watched)
+    def disconnected(self) -> Awaitable[None]:
+        scope = self.scope
+        return self.reaper.until_disconnected(self.protocol, connection(scope.client, scope.server))
 
     def _leaves_a_body(self) -> bool:
         """Return whether a body was not read: granian then closes the connection, and the client must know."""
