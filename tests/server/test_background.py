@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -11,7 +12,6 @@ from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.limits import LIMITS
 from syncnet.server.access import Access
 from syncnet.server.background import Background
-from syncnet.server.handler import Handler
 from syncnet.server.request import Request
 from syncnet.server.tokens import new_token, parse_tokens
 from tests.coordinator.fakes import LateLog
@@ -180,20 +180,23 @@ def test_an_application_may_be_used_on_one_loop_after_another() -> None:
     """As test clients do. The first loop ends while requests wait there; those of the next are watched all the same."""
     watched: list[int] = []
 
-    class Waiting(Request):
+    class Waiting:
+        """What is looked at of a request that waits."""
+
+        is_answered = False
+        offer = offer("VM")
+        watch = None
+
         def disconnected(self) -> Awaitable[None]:
             watched.append(requests.index(self))
             return asyncio.sleep(PATIENCE_S)
 
-    handler = Handler(Coordinator(timer_thread=False))
-    requests = [Waiting(handler, "GET", "/event", "", frozenset(), "", "") for _ in range(3)]
-    for request in requests:
-        request.offer = offer("VM")
+    requests = [Waiting() for _ in range(3)]
     background = Background(LIMITS.body_read_s_max)
 
     async def one_loop(number: int, *, is_watched: bool) -> None:
         background.loop = asyncio.get_running_loop()
-        background.watch(requests[number])
+        background.watch(cast(Request, requests[number]))
         async with asyncio.timeout(PATIENCE_S):
             while is_watched and number not in watched:
                 await asyncio.sleep(0.001)
