@@ -23,6 +23,7 @@ import uvloop
 
 __all__ = ["KINDS", "get"]
 
+_ADDRESS: Final = "127.0.0.2"  # not that of the pairs, because shares of work go by address
 _SLOW_CONNECTIONS: Final = 1_000
 _FLOOD_CONNECTIONS: Final = 64
 _FLOOD_WAITING: Final = 150
@@ -49,7 +50,7 @@ def _post_json(target: str, body: bytes) -> bytes:
 async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     while True:
         with contextlib.suppress(OSError):
-            return await asyncio.open_connection("127.0.0.1", port)
+            return await asyncio.open_connection("127.0.0.1", port, local_addr=(_ADDRESS, 0))
         await asyncio.sleep(_AGAIN_S)
 
 
@@ -129,6 +130,7 @@ async def _never_reading(port: int, ready: Callable[[], None]) -> None:
             connection = socket.socket()
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             connection.setblocking(False)
+            connection.bind((_ADDRESS, 0))
             with contextlib.suppress(OSError, TimeoutError):
                 await loop.sock_connect(connection, ("127.0.0.1", port))
                 async with asyncio.timeout(_UNREAD_FOR_S):

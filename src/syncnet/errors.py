@@ -18,6 +18,7 @@ __all__ = [
     "AbortedError",
     "AccessError",
     "BadBodyError",
+    "BusyError",
     "ClosedError",
     "DrainingError",
     "GoneError",
@@ -69,6 +70,8 @@ PROBLEMS: Final = MappingProxyType(
         "unknown-content-type": Problem(415, "Unknown content type"),
         "internal": Problem(500, "Internal error"),
         "quota": Problem(429, "Quota used up"),
+        "rate-limited": Problem(429, "Too much work at once"),
+        "busy": Problem(503, "Busy"),
         "full": Problem(503, "Full"),
         "journal": Problem(503, "Journal not written"),
         "draining": Problem(503, "Draining"),
@@ -154,6 +157,12 @@ class DrainingError(RetryableError):
     """The server is shutting down; another server, or this one after a restart, will accept the offer."""
 
     code = "draining"
+
+
+class BusyError(RetryableError):
+    """Too many requests that take long are being processed; this one was not."""
+
+    code = "busy"
 
 
 class ReplacedError(UsageError):

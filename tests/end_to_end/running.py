@@ -61,7 +61,7 @@ class Server:
         return self.client.get("/stats", params={"namespace": namespace}).json()
 
     def pending(self, namespace: str = "default") -> int:
-        response = self.client.get("/stats", params={"namespace": namespace})
+        response = self.client.get("/stats", params={"namespace": namespace, "limit": 1})
         return int(response.headers["syncnet-pending"])
 
     def until_pending(self, offers: int, namespace: str = "default") -> None:

@@ -159,9 +159,8 @@ def test_stats() -> None:
     stats = json.loads(encode_pending(offers))
     assert {event: {actor: list(ids) for actor, ids in actors.items()} for event, actors in stats.items()} == {
         "x": {"A": ["1", "2"]},
-        "y": {"A": ["1"]},
-    }
-    assert stats["y"]["A"]["1"] == {
+    }, "a choice is listed once"
+    assert stats["x"]["A"]["1"] == {
         "params": {
             "event": ["x", "y"],
             "actor": "A",

@@ -10,7 +10,7 @@ from syncnet.errors import BadBodyError, ParameterError
 from syncnet.wire.bodies import Texts, decode_body, decode_form
 from syncnet.wire.durations import parse_duration_s
 from syncnet.wire.negotiation import preferred_output
-from syncnet.wire.parameters import Asked, read_namespace, read_offer
+from syncnet.wire.parameters import Asked, read_offer, read_page
 
 JSON, YAML, FORM = "application/json", "application/yaml", "application/x-www-form-urlencoded"
 
@@ -339,8 +339,8 @@ def test_the_format_that_a_client_prefers(accept: str, output: str) -> None:
     assert preferred_output(accept) == output
 
 
-def test_the_namespace_of_a_request() -> None:
-    assert read_namespace(Texts()) == "default"
-    assert read_namespace(decode_form("namespace=ci")) == "ci"
+def test_the_page_of_a_request() -> None:
+    assert read_page(Texts()) == ("default", 0, 1_000)
+    assert read_page(decode_form("namespace=ci&after=7&limit=1")) == ("ci", 7, 1)
     with pytest.raises(ParameterError, match='namespac: unknown parameter; did you mean "namespace"'):
-        read_namespace(decode_form("namespac=ci"))
+        read_page(decode_form("namespac=ci"))

@@ -26,6 +26,7 @@ __all__ = [
     "NESTING_MAX",
     "OFFER_BYTES",
     "OUTCOMES_FORGOTTEN_AT_ONCE_MAX",
+    "PAGE_BYTES_MAX",
     "PRESENT_OFFERS_MAX",
     "REASON_CHARACTERS_MAX",
     "SCANNED_OFFERS_MAX",
@@ -198,6 +199,27 @@ class Limits:
         67_108_864,
         "too-large",
     )
+    bodies_bytes_max: int = _limit(
+        67_108_864,
+        "Bytes of all bodies over 16 KiB that are being received at once, because granian collects bodies in memory. "
+        "One client may have a quarter of them.",
+        1 << 40,
+        "busy",
+    )
+    client_steps_per_s: int = _limit(
+        50_000,
+        "Steps that one client (its token, or else its address) may take each second, over a longer time. Only "
+        "requests that take 256 steps or more count, and refused ones with 50 steps; ordinary requests are free. A "
+        "step is about a microsecond: a client may use a twentieth of a processor core for requests that take long.",
+        1_000_000_000,
+        "rate-limited",
+    )
+    client_steps_max: int = _limit(
+        200_000,
+        "Steps that one client may take at once, after a time in which it took none.",
+        1_000_000_000,
+        "rate-limited",
+    )
     body_read_s_max: int = _limit(
         30,
         "Seconds for reading a body: a client that does not send its body keeps a connection for so long.",
@@ -276,6 +298,10 @@ NEAR_EVENTS_MAX: Final = 3
 EVENTS_COMPARED_MAX: Final = 1_000
 """Names of events that are compared with an offer's own to find similar ones; one comparison takes about ten
 microseconds."""
+
+PAGE_BYTES_MAX: Final = 1_048_576
+"""Size of the items of one page of `/stats` or `/trace`, counted as for pending offers; a single item may be larger.
+Encoding so much takes some milliseconds."""
 
 NESTING_MAX: Final = 64
 """Levels of nesting of a JSON or YAML body: decoders and encoders are recursive."""

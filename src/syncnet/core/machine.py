@@ -215,7 +215,7 @@ class Machine:
         return (len(known.pending), known.syncs, known.exhausted) if known else (0, 0, 0)
 
     def trace(self, namespace: str, after: int, syncs_max: int) -> list[TracedSync]:
-        """Return the syncs of a namespace with numbers above `after`, by number, at most so many."""
+        """Return the syncs of a namespace with numbers above `after`, by number: a page of at most so many."""
         return self._trace.of(namespace, after, syncs_max)
 
     # --- inside: offers ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TypeAlias
 
 from syncnet.core.effects import Synced
-from syncnet.core.limits import Limits
+from syncnet.core.limits import PAGE_BYTES_MAX, Limits
 
 __all__ = ["Trace", "TracedMember", "TracedSync", "traced"]
 
@@ -78,11 +78,16 @@ class Trace:
         return list(self._syncs)
 
     def of(self, namespace: str, after: int, syncs_max: int) -> list[TracedSync]:
-        """Return the syncs of a namespace with numbers above `after`, the oldest first, at most so many."""
+        """Return the syncs of a namespace with numbers above `after`, the oldest first.
+
+        At most `syncs_max`, and so many that they weigh `PAGE_BYTES_MAX` or less, but at least one.
+        """
         found: list[TracedSync] = []
+        weight_bytes = 0
         for sync in self._syncs:
             if sync.sync > after and sync.namespace == namespace:
-                found.append(sync)
-                if len(found) == syncs_max:
+                weight_bytes += sync.weight_bytes
+                if found and (len(found) == syncs_max or weight_bytes > PAGE_BYTES_MAX):
                     break
+                found.append(sync)
         return found

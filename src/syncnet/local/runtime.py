@@ -20,7 +20,7 @@ from syncnet.core.commands import Offer as CoreOffer
 from syncnet.core.effects import Remembered, Withdrawn
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
-from syncnet.core.validation import make_abort
+from syncnet.core.validation import check_namespace, make_abort
 from syncnet.errors import ClosedError, DrainingError, RetryableError
 from syncnet.local.offers import Offer, Wake
 from syncnet.local.results import SharedParts, error_of
@@ -28,7 +28,7 @@ from syncnet.wire.answers import encode_pending
 from syncnet.wire.api import OfferOptions
 from syncnet.wire.bodies import Texts
 from syncnet.wire.parameter_table import PARAMETERS
-from syncnet.wire.parameters import read_namespace, read_offer
+from syncnet.wire.parameters import read_offer
 
 __all__ = ["LocalRuntime"]
 
@@ -141,8 +141,7 @@ class LocalRuntime:
     def stats(self, namespace: str | None) -> dict[str, Any]:
         """Return the pending offers of a namespace, in the form of `GET /stats`."""
         self._check_open()
-        namespace = namespace or DEFAULT_NAMESPACE
-        read_namespace(Texts({"namespace": [namespace]}))
+        namespace = check_namespace(namespace or DEFAULT_NAMESPACE)
         with self.lock:
             pending = self.coordinator.machine.pending(namespace)
         stats: dict[str, Any] = json.loads(encode_pending(pending))

@@ -38,7 +38,8 @@ _ACCEPTED_HOSTS_MAX: Final = 64  # the cache of hosts that were checked
 _VARY: Final = ("vary", "Origin")
 _EXPOSED: Final = (
     "access-control-expose-headers",
-    "Syncnet-Id, Syncnet-Rank, Syncnet-Pending, Syncnet-Syncs, Syncnet-Misses, Retry-After, Allow, WWW-Authenticate",
+    "Syncnet-Id, Syncnet-Rank, Syncnet-Pending, Syncnet-Syncs, Syncnet-Misses, "
+    "Allow, Link, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate",
 )
 _PREFLIGHT: Final = (
     ("access-control-allow-methods", "GET, HEAD, POST, DELETE"),

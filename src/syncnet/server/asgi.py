@@ -59,6 +59,11 @@ class _ASGIRequest(Request):
     def mount_path(self) -> str:
         return str(self._scope.get("root_path") or "/")
 
+    @property
+    def address(self) -> str:
+        client = self._scope.get("client")
+        return str(client[0]) if client else ""
+
     def header(self, name: str) -> str:
         wanted = name.encode()
         return ", ".join(value.decode("latin-1") for key, value in self._headers if key == wanted)
@@ -71,6 +76,7 @@ class _ASGIRequest(Request):
         pass  # nothing is sent to a request that is answered
 
     def read_body(self, bytes_max: int) -> None:
+        self.reserve_body(bytes_max)
         self.handler.background.spawn(self._read_body(bytes_max))
 
     async def response(self) -> Response:
@@ -84,16 +90,19 @@ class _ASGIRequest(Request):
     async def _read_body(self, bytes_max: int) -> None:
         body = bytearray()
         more = True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self.fail(BadBodyError("the body broke off"))
-                return
-            body += message.get("body", b"")
-            if len(body) > bytes_max:
-                self.fail(body_too_large(bytes_max))
-                return
-            more = message.get("more_body", False)
+        try:
+            while more:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    self.fail(BadBodyError("the body broke off"))
+                    return
+                body += message.get("body", b"")
+                if len(body) > bytes_max:
+                    self.fail(body_too_large(bytes_max))
+                    return
+                more = message.get("more_body", False)
+        finally:
+            self.body_over()
         self.body_came(bytes(body))
 
     def _set(self, response: Response) -> None:

@@ -14,12 +14,15 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from syncnet.errors import BadBodyError
+from syncnet.server.pools import Pool
 from syncnet.server.request import Request
+from syncnet.server.responses import Response
 
 __all__ = ["Background"]
 
 _T = TypeVar("_T")
 
+POOLS: Final = ("bodies", "reports", "yaml")
 _LOOK_EVERY_S: Final = 0.02
 
 
@@ -32,6 +35,7 @@ class Background:
     def __init__(self, body_read_s_max: float, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop = loop
         self._body_read_s_max = body_read_s_max
+        self._pools = {name: Pool(name) for name in POOLS}
         self._tasks: set[asyncio.Task[None]] = set()
         self._new: set[Request] = set()  # its methods are atomic, so that it needs no lock
         self._seen: set[Request] = set()  # those that were new at the last look
@@ -58,10 +62,23 @@ class Background:
             coroutine.close()
 
     def in_thread(
-        self, request: Request, use: Callable[[Request, _T], None], function: Callable[..., _T], *arguments: object
+        self,
+        pool: str,
+        request: Request,
+        use: Callable[[Request, _T], None],
+        function: Callable[..., _T],
+        *arguments: object,
     ) -> None:
-        """Call a function that takes long in a thread, and `use` with its result, on the loop; errors are answered."""
-        self.spawn(_in_thread(request, use, function, *arguments))
+        """Call a function that takes long in the thread of a pool (`POOLS`), and `use` with its result, on the loop.
+
+        Errors are answered.
+        """
+        self.spawn(_in_thread(self._pools[pool], request, use, function, *arguments))
+
+    def later(self, after_s: float, request: Request, response: Response) -> None:
+        """Answer a request with a response after some time."""
+        if self.loop is not None:
+            self.call(self.loop.call_later, after_s, request.answer, response)
 
     def call(self, function: Callable[..., object], *arguments: object) -> bool:
         """Call a function soon, on the loop; return False where that has ended."""
@@ -121,9 +138,9 @@ class Background:
 
 
 async def _in_thread(
-    request: Request, use: Callable[[Request, _T], None], function: Callable[..., _T], *arguments: object
+    pool: Pool, request: Request, use: Callable[[Request, _T], None], function: Callable[..., _T], *arguments: object
 ) -> None:
     try:
-        use(request, await asyncio.to_thread(function, *arguments))
+        use(request, await pool.run(function, *arguments))
     except Exception as error:
         request.fail(error)

@@ -9,6 +9,7 @@ wrong becomes a problem document.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
@@ -20,9 +21,11 @@ from syncnet.core.limits import LIMITS, Limits
 from syncnet.errors import DrainingError, GoneError, RetryableError
 from syncnet.server.access import Access, Caller
 from syncnet.server.background import Background
+from syncnet.server.body_budget import BodyBudget
 from syncnet.server.reports import Reports
 from syncnet.server.request import BODY_HEADERS, Request
 from syncnet.server.responses import NO_STORE, Header, Response, headers_of, problem
+from syncnet.server.shares import Shares
 from syncnet.wire.answers import MEDIA_TYPES, as_yaml, encode_sync
 from syncnet.wire.bodies import Texts, Values, decode_body, decode_form
 from syncnet.wire.json_body import read_json_body
@@ -33,7 +36,11 @@ from syncnet.wire.query import read_query
 __all__ = ["Handler"]
 
 _INLINE_BYTES_MAX: Final = 16_384  # decoding a body of this size takes less time than starting a thread
+_BYTES_PER_STEP: Final = 100  # decoding JSON, roughly
+_YAML_BYTES_PER_STEP: Final = 1
+_SHARED_BYTES_MIN: Final = 65_536  # a copy for each member of a smaller answer is no more than its connection takes
 _NO_TEXTS: Final = Texts()
+_HELD_S_MAX: Final = 0.25  # a refusal that comes later slows down a client that repeats it in a loop
 _ANY_MEDIA_TYPE: Final = ("", "*/*")
 _NO_MORE_COMMANDS: Final = "the server is shutting down and accepts no more commands"
 
@@ -64,6 +71,8 @@ class Handler:
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.background: Background = Background(limits.body_read_s_max, loop)
+        self.bodies: BodyBudget = BodyBudget(limits.bodies_bytes_max)
+        self.shares: Shares = Shares(limits)
         self._coordinator = coordinator
         self._access = Access() if access is None else access
         self._limits = limits
@@ -82,6 +91,7 @@ class Handler:
         self.encoded_sync: Synced | None = None
         """The sync that was encoded last; `encoded_body` is its body."""
         self.encoded_body: bytes = b""
+        self.is_encoded_large: bool = False
         self._yaml_of: bytes = b""
         self._yaml: bytes = b""
 
@@ -104,9 +114,21 @@ class Handler:
             route = self._routes[path]
             if caller.is_restricted and route.role is not None:
                 caller.require(route.role)
+            if self.shares.debtors and route.role is not None and self._refused_to_debtor(request):
+                return
             route.methods[method](request)
         except Exception as error:
             request.fail(error)
+
+    def _refused_to_debtor(self, request: Request) -> bool:
+        """Refuse a request whose client has used up its share of work, after a while; return whether that was so."""
+        wait_s = self.shares.wait_s(request.client)
+        if not wait_s:
+            return False
+        detail = f"the requests of {request.client} took too much work; expected none for {math.ceil(wait_s)} s"
+        response = problem("rate-limited", detail, headers=self.shares.headers(wait_s))
+        self.background.later(min(wait_s, _HELD_S_MAX), request, response)
+        return True
 
     def disconnected(self, request: Request) -> None:
         """Note that the client of a request has disconnected; its offer is withdrawn after its linger."""
@@ -181,12 +203,13 @@ class Handler:
     def encode(self, synced: Synced) -> None:
         """Encode the answer to a sync, once for all of its members: they are called one after the other."""
         self.encoded_body = self.encoders[0](synced)
+        self.is_encoded_large = len(self.encoded_body) > _SHARED_BYTES_MIN
         self.encoded_sync = synced
 
     def answer_in_yaml(self, request: Request, headers: list[Header], body: bytes) -> None:
         """Answer a sync in YAML. That takes long, so it is made in a thread."""
         headers[0] = ("content-type", MEDIA_TYPES["yaml"])
-        self.background.in_thread(request, Request.answer, self._in_yaml, headers, body)
+        self.background.in_thread("yaml", request, Request.answer, self._in_yaml, headers, body)
 
     def _in_yaml(self, headers: list[Header], body: bytes) -> Response:
         """Return the answer in YAML, made once for all members of a sync that want it."""
@@ -256,10 +279,13 @@ class Handler:
     def _decode(self, request: Request, body: bytes, use: Callable[[Request, Texts | Values], None]) -> None:
         """Decode a body and call `use` with its parameters; a long one is decoded in a thread."""
         content_type, parameters_max = request.header("content-type"), self._limits.parameters_max
-        if len(body) <= _INLINE_BYTES_MAX:
+        is_yaml = "yaml" in content_type.lower()
+        if len(body) <= _INLINE_BYTES_MAX and not is_yaml:
             use(request, decode_body(content_type, body, parameters_max))
-        else:
-            self.background.in_thread(request, use, decode_body, content_type, body, parameters_max)
+            return
+        request.charge(len(body) // (_YAML_BYTES_PER_STEP if is_yaml else _BYTES_PER_STEP))
+        pool = "yaml" if is_yaml else "bodies"
+        self.background.in_thread(pool, request, use, decode_body, content_type, body, parameters_max)
 
 
 def _aborted(request: Request, result: Sequence[Remembered] | RetryableError) -> None:

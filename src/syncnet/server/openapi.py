@@ -21,8 +21,7 @@ from syncnet.wire.parameter_table import PARAMETERS, Schema
 from syncnet.wire.parameters import (
     ABORT_PARAMETERS,
     OFFER_PARAMETERS,
-    STATS_PARAMETERS,
-    TRACE_PARAMETERS,
+    PAGE_PARAMETERS,
     WITHDRAWAL_PARAMETERS,
 )
 
@@ -113,6 +112,7 @@ _HEADERS: Final[Mapping[str, tuple[str, Schema]]] = {
     "Syncnet-Pending": ("The number of pending offers in the namespace.", _COUNT),
     "Syncnet-Syncs": ("The number of syncs of the namespace so far.", _COUNT),
     "Syncnet-Misses": ("The number of searches that reached their limit of steps.", _COUNT),
+    "Link": ('The next page, as rel="next" (RFC 8288); absent on the last.', _TEXT),
     "Retry-After": ("Seconds to wait before a retry.", _COUNT),
     "WWW-Authenticate": ("How to send a token.", _TEXT),
     "Allow": ("The methods of the path.", _TEXT),
@@ -142,11 +142,11 @@ _PENDING_OFFERS: Final = _Success(
     200,
     "The pending offers, as `{event: {actor: {id: …}}}`.",
     "PendingOffers",
-    headers=("Syncnet-Pending", "Syncnet-Syncs", "Syncnet-Misses"),
+    headers=("Syncnet-Pending", "Syncnet-Syncs", "Syncnet-Misses", "Link"),
 )
 _WITHDRAWN: Final = _Success("OfferWithdrawn", 204, "The offer was withdrawn.")
 _ABORTED: Final = _Success("OffersAborted", 200, "The number of offers that were aborted.", "AbortResult")
-_TRACE: Final = _Success("Trace", 200, "The syncs by number.", "Trace")
+_TRACE: Final = _Success("Trace", 200, "The syncs by number.", "Trace", headers=("Link",))
 _OK: Final = _Success("Ok", 200, "Yes.", _TEXT, ("text/plain",))
 _DOCUMENT: Final = _Success("OpenAPIDocument", 200, "The OpenAPI document.", {"type": "object"})
 
@@ -186,8 +186,8 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
         required=("reason",),
         exactly_one=("event", "actor", "id"),
     ),
-    ("/stats", "GET"): _Operation("stats", "List the pending offers.", _PENDING_OFFERS, _ANY, query=STATS_PARAMETERS),
-    ("/trace", "GET"): _Operation("trace", "List the syncs so far.", _TRACE, _ANY, query=TRACE_PARAMETERS),
+    ("/stats", "GET"): _Operation("stats", "List the pending offers.", _PENDING_OFFERS, _ANY, query=PAGE_PARAMETERS),
+    ("/trace", "GET"): _Operation("trace", "List the syncs so far.", _TRACE, _ANY, query=PAGE_PARAMETERS),
     ("/healthz", "GET"): _Operation("healthz", "Does the server respond?", _OK),
     ("/readyz", "GET"): _Operation("readyz", "Does the server accept offers?", _OK, ("draining",)),
     ("/openapi.json", "GET"): _Operation("openapi", "This document.", _DOCUMENT),

@@ -5,21 +5,24 @@ What takes long is encoded in a thread. The state is read under the coordinator'
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import islice
 from typing import Final
 
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import Offer
-from syncnet.core.limits import Limits
+from syncnet.core.limits import PAGE_BYTES_MAX, Limits
 from syncnet.core.trace import TracedSync
 from syncnet.errors import DrainingError
 from syncnet.server.background import Background
 from syncnet.server.request import Request
 from syncnet.server.responses import Header, Response, headers_of
 from syncnet.wire.answers import encode_pending, encode_trace
-from syncnet.wire.parameters import read_namespace, read_trace
+from syncnet.wire.parameters import Page, read_page
 
 __all__ = ["Reports"]
 
+_COPIED_PER_STEP: Final = 100
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
@@ -33,27 +36,31 @@ class Reports:
         self._openapi_documents: dict[str, bytes] = {}
 
     def stats(self, request: Request) -> None:
-        """Answer with the pending offers of a namespace."""
-        namespace = read_namespace(request.parameters(self._limits))
-        request.caller.require("observe", namespace)
+        """Answer with a page of the pending offers of a namespace."""
+        page = read_page(request.parameters(self._limits))
+        request.caller.require("observe", page.namespace)
         with self._coordinator.lock:
             machine = self._coordinator.machine
-            pending, syncs, exhausted = machine.totals(namespace)
-            offers = machine.pending(namespace)
+            pending, syncs, exhausted = machine.totals(page.namespace)
+            offers = machine.pending(page.namespace)
+        request.charge(len(offers) // _COPIED_PER_STEP + min(len(offers), page.items_max))
         totals = [
             ("syncnet-pending", str(pending)),
             ("syncnet-syncs", str(syncs)),
             ("syncnet-misses", str(exhausted)),
         ]
-        self._background.in_thread(request, Request.answer, _stats, offers, totals)
+        self._background.in_thread("reports", request, Request.answer, _stats, offers, page, totals)
 
     def trace(self, request: Request) -> None:
-        """Answer with syncs of a namespace."""
-        wanted = read_trace(request.parameters(self._limits))
-        request.caller.require("observe", wanted.namespace)
+        """Answer with a page of the syncs of a namespace."""
+        page = read_page(request.parameters(self._limits))
+        request.caller.require("observe", page.namespace)
         with self._coordinator.lock:
-            syncs = self._coordinator.machine.trace(wanted.namespace, wanted.after, wanted.syncs_max)
-        self._background.in_thread(request, Request.answer, _trace, wanted.namespace, syncs)
+            machine = self._coordinator.machine
+            _, latest, _ = machine.totals(page.namespace)
+            syncs = machine.trace(page.namespace, page.after, page.items_max)
+        request.charge(sum(len(sync.members) for sync in syncs))
+        self._background.in_thread("reports", request, Request.answer, _trace, syncs, page, latest)
 
     def readyz(self, request: Request) -> None:
         """Answer whether offers are accepted."""
@@ -76,9 +83,31 @@ class Reports:
         request.answer(Response(200, headers_of("application/json"), document))
 
 
-def _stats(offers: list[Offer], totals: list[Header]) -> Response:
-    return Response(200, headers_of("application/json") + totals, encode_pending(offers))
+def _stats(offers: list[Offer], page: Page, totals: list[Header]) -> Response:
+    start = bisect_right(offers, page.after, key=_arrival)
+    weight_bytes, end = 0, start
+    for offer in islice(offers, start, start + page.items_max):
+        weight_bytes += offer.spec.weight_bytes
+        if end > start and weight_bytes > PAGE_BYTES_MAX:
+            break
+        end += 1
+    headers = headers_of("application/json") + totals
+    if end < len(offers):
+        headers.append(_next(page, offers[end - 1].arrival))
+    return Response(200, headers, encode_pending(offers[start:end]))
 
 
-def _trace(namespace: str, syncs: list[TracedSync]) -> Response:
-    return Response(200, headers_of("application/json"), encode_trace(namespace, syncs))
+def _trace(syncs: list[TracedSync], page: Page, latest: int) -> Response:
+    headers = headers_of("application/json")
+    if syncs and syncs[-1].sync < latest:
+        headers.append(_next(page, syncs[-1].sync))
+    return Response(200, headers, encode_trace(page.namespace, syncs))
+
+
+def _next(page: Page, after: int) -> Header:
+    """Return the header that names the next page, relative to the path of this one (RFC 8288)."""
+    return "link", f'<?namespace={page.namespace}&after={after}&limit={page.items_max}>; rel="next"'
+
+
+def _arrival(offer: Offer) -> int:
+    return offer.arrival

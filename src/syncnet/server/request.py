@@ -24,13 +24,14 @@ from syncnet.core.effects import Synced
 from syncnet.core.limits import Limits
 from syncnet.errors import BadBodyError, SyncnetError
 from syncnet.server.access import ANONYMOUS, Caller
-from syncnet.server.responses import JSON_HEADERS, Header, Response, bug, ended, problem_of
+from syncnet.server.responses import JSON_HEADERS, Header, Response, body_too_large, bug, ended, problem_of
+from syncnet.server.shares import CHARGED_STEPS_MIN, REFUSAL_STEPS
 from syncnet.wire.bodies import Texts, decode_form
 
 if TYPE_CHECKING:
     from syncnet.server.handler import Handler
 
-__all__ = ["BODY_HEADERS", "LOOKED_AT", "Request"]
+__all__ = ["BODY_HEADERS", "LOOKED_AT", "REFUSALS", "Request"]
 
 LOOKED_AT: Final = frozenset(
     (
@@ -50,6 +51,10 @@ LOOKED_AT: Final = frozenset(
 BODY_HEADERS: Final = frozenset(("content-length", "expect", "transfer-encoding"))
 """The headers of a request that may have a body."""
 
+REFUSALS: Final = frozenset((400, 401, 403, 404, 405, 409, 411, 413, 414, 415, 429))
+"""The statuses of requests that were wrong, or more than their client may send."""
+
+_LENGTH_DIGITS_MAX: Final = 20
 _RANKS_TOTAL: Final = 100
 _RANKS: Final[tuple[Header, ...]] = tuple(("syncnet-rank", str(rank)) for rank in range(_RANKS_TOTAL))
 
@@ -59,9 +64,9 @@ class Request:
 
     `present` are the headers of `LOOKED_AT` that it has; `host` and `accept` are empty where there are none.
 
-    `caller` is who sent it. `use_body` gets its body when it has come. `offer` is the offer that it made, if any,
-    `output` the format in which it wants the sync. A request that waits `is_watched` (`background.py`), and later has a
-    task for it, `watch`.
+    `caller` is who sent it. `use_body` gets its body when it has come, for which `reserved_bytes` are reserved.
+    `offer` is the offer that it made, if any, `output` the format in which it wants the sync. A request that waits
+    `is_watched` (`background.py`), and later has a task for it, `watch`.
     """
 
     __slots__ = (
@@ -77,6 +82,7 @@ class Request:
         "path",
         "present",
         "query",
+        "reserved_bytes",
         "use_body",
         "watch",
     )
@@ -94,6 +100,7 @@ class Request:
         self.is_answered: bool = False
         self.is_watched: bool = False
         self.caller: Caller = ANONYMOUS
+        self.reserved_bytes: int = 0
         self.use_body: Callable[[Request, bytes], None] | None = None
         self.offer: Offer | None = None
         self.output: str = "json"
@@ -104,6 +111,11 @@ class Request:
     @property
     def scheme(self) -> str:
         """`http` or `https`."""
+        raise NotImplementedError
+
+    @property
+    def address(self) -> str:
+        """The address from which it came, without the port."""
         raise NotImplementedError
 
     @property
@@ -134,14 +146,20 @@ class Request:
         """Hand the answer over to the server; neither waits nor raises."""
         raise NotImplementedError
 
+    def send_shared(self, headers: list[Header], body: bytes, readers: int) -> None:  # noqa: ARG002
+        """Hand a large answer with status 200 over, which `readers` clients get, with as little memory as possible."""
+        self.send(200, headers, body)
+
     # --- answers -------------------------------------------------------------------------------------------
 
     def answer(self, response: Response) -> None:
-        """Answer the request, unless it was answered before."""
+        """Answer the request, unless it was answered before. A refusal is charged to the client."""
         if self.is_answered:
             return
         self.is_answered = True
         self.handler.background.forget(self)
+        if response.status in REFUSALS:
+            self.handler.shares.charge(self.client, REFUSAL_STEPS)
         if self.caller.headers:
             response.headers.extend(self.caller.headers)
         self.send(response.status, response.headers, response.body)
@@ -196,6 +214,34 @@ class Request:
             got = f"the byte 0x{query[error.start]:02x} at byte {error.start + 1}"
             raise BadBodyError(f"expected UTF-8 in the query, got {got}", "bad-parameter") from None
 
+    @property
+    def client(self) -> str:
+        """Who pays for it (`shares.py`): the name of the caller's token, or else the address."""
+        return self.caller.name or self.address
+
+    def charge(self, steps: int) -> None:
+        """Charge the client for work that takes long; less than a request may take is free."""
+        if steps >= CHARGED_STEPS_MIN:
+            self.handler.shares.charge(self.client, steps)
+
+    def reserve_body(self, bytes_max: int) -> None:
+        """Reserve memory for the body, which an adapter is about to read.
+
+        :raises BadBodyError: its head announces more than `bytes_max`.
+        :raises BusyError: too many bodies are being read.
+        """
+        length = self.header("content-length")
+        body_bytes = int(length[:_LENGTH_DIGITS_MAX]) if length.isdecimal() else 0
+        if body_bytes > bytes_max:
+            raise body_too_large(bytes_max)
+        self.reserved_bytes = self.handler.bodies.reserve(self.client, body_bytes)
+
+    def body_over(self) -> None:
+        """Release the memory that was reserved for the body: it has come, or will not come."""
+        reserved_bytes, self.reserved_bytes = self.reserved_bytes, 0
+        if reserved_bytes:
+            self.handler.bodies.release(self.client, reserved_bytes)
+
     def body_came(self, body: bytes) -> None:
         """Pass the body on, unless the request was answered meanwhile."""
         use_body, self.use_body = self.use_body, None
@@ -223,6 +269,11 @@ class Request:
             if handler.encoded_sync is not synced:
                 handler.encode(synced)
             body = handler.encoded_body
+            if handler.is_encoded_large and self.output == "json" and len(synced.members) > 1:
+                self.is_answered = True
+                handler.background.forget(self)
+                self.send_shared([*headers, *self.caller.headers], body, len(synced.members))
+                return
             if self.output != "json":
                 handler.answer_in_yaml(self, headers, body)
                 return

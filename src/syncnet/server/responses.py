@@ -84,7 +84,7 @@ def headers_of(media_type: str) -> list[Header]:
 def _problem(code: str, body: bytes, extra: list[Header] | None = None) -> Response:
     headers = headers_of(PROBLEM_MEDIA_TYPE) + (extra or [])
     status = PROBLEMS[code].status
-    if status in (429, 503):
+    if status in (429, 503) and code != "rate-limited":  # which says exactly when
         headers.append(("retry-after", str(_RETRY_AFTER_S)))
     elif status == 401:
         headers.append(("www-authenticate", 'Bearer realm="syncnet"'))

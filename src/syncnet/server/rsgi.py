@@ -15,12 +15,12 @@ from syncnet.server.access import Access
 from syncnet.server.handler import Handler
 from syncnet.server.reaper import ConnectionReaper, connection
 from syncnet.server.request import LOOKED_AT, Request
-from syncnet.server.responses import Header, body_too_large
+from syncnet.server.responses import Header
+from syncnet.server.shared_bodies import SharedBodies
 
 __all__ = ["RSGIApp", "RequestCounts"]
 
 _ERRORS = 400
-_LENGTH_DIGITS_MAX = 20
 _COUNTED_CONNECTIONS = 4_096
 _CLOSE: Header = ("connection", "close")
 
@@ -32,19 +32,25 @@ class _RSGIRequest(Request):
     answer to a request that `is_last` the connection is closed.
     """
 
-    __slots__ = ("headers", "is_last", "protocol", "reading", "reaper", "scope", "was_read")
+    __slots__ = ("headers", "is_last", "protocol", "reading", "reaper", "scope", "shared_bodies", "was_read")
 
     headers: Any
     is_last: bool
     protocol: Any
     reading: Any
     reaper: ConnectionReaper
+    shared_bodies: SharedBodies
     scope: Any
     was_read: bool
 
     @property
     def scheme(self) -> str:
         return str(self.scope.scheme)
+
+    @property
+    def address(self) -> str:
+        client: str = self.scope.client
+        return client.rpartition(":")[0]
 
     def header(self, name: str) -> str:
         value: str = self.headers.get(name, "")
@@ -55,6 +61,14 @@ class _RSGIRequest(Request):
             headers.append(_CLOSE)
         self.protocol.response_bytes(status, headers, body)
 
+    def send_shared(self, headers: list[Header], body: bytes, readers: int) -> None:
+        path = self.shared_bodies.path_of(body, readers)
+        if path is None or self.is_last:
+            self.send(200, headers, body)
+        else:
+            headers.append(("content-length", str(len(body))))
+            self.protocol.response_file(200, headers, path)
+
     def read_body(self, bytes_max: int) -> None:
         """Read the body, whole: granian reports one that broke off only where it is not read in chunks.
 
@@ -63,14 +77,14 @@ class _RSGIRequest(Request):
         """
         if self.header("transfer-encoding"):
             raise BadBodyError("expected a body with a Content-Length, got a chunked one", "length-required")
-        if int(self.header("content-length")[:_LENGTH_DIGITS_MAX] or 0) > bytes_max:
-            raise body_too_large(bytes_max)
+        self.reserve_body(bytes_max)
         self.was_read = True
         self.reading = self.protocol()
         self.reading.add_done_callback(self._body_read)
 
     def _body_read(self, reading: Any) -> None:
         self.reading = None  # breaks a reference cycle through an object that the garbage collector cannot enter
+        self.body_over()
         try:
             body: bytes = reading.result()
         except asyncio.CancelledError:
@@ -138,6 +152,7 @@ class RSGIApp:
         self.handler: Handler = Handler(coordinator, access, limits, loop)
         self._counts = RequestCounts(limits.requests_per_connection_max)
         self._reaper = ConnectionReaper()
+        self._shared_bodies = SharedBodies(loop)
 
     def take(self, scope: Any, protocol: Any) -> None:
         """Take a request from granian, on a thread of granian's, one at a time; it is answered now or later."""
@@ -156,6 +171,7 @@ class RSGIApp:
         request.protocol = protocol
         request.headers = headers
         request.reaper = self._reaper
+        request.shared_bodies = self._shared_bodies
         request.is_last = self._counts.is_last(scope.client)
         request.was_read = False
         request.reading = None

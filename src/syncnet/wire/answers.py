@@ -139,13 +139,12 @@ def encode_trace(namespace: str, entries: Iterable[TracedSync]) -> bytes:
 def encode_pending(offers: Iterable[Offer]) -> bytes:
     """Return the answer of `/stats`: `{event: {actor: {id: {"params": {…}, "created_at": …}}}}`.
 
-    An offer with a choice appears under each of its events.
+    A choice appears once, under the first of its events; its `params` name all of them.
     """
     stats: dict[str, dict[str, dict[str, msgspec.Raw]]] = {}
     for offer in offers:
         entry = msgspec.Raw(msgspec.json.encode({"params": _params(offer), "created_at": rfc3339(offer.at_ns)}))
-        for event in offer.events:
-            stats.setdefault(event, {}).setdefault(offer.actor, {})[offer.id] = entry
+        stats.setdefault(offer.events[0], {}).setdefault(offer.actor, {})[offer.id] = entry
     return _line(stats)
 
 

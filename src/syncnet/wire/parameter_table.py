@@ -22,13 +22,13 @@ from syncnet.core.limits import ID_CHARACTERS_MAX, LABEL_NAME_CHARACTERS_MAX, RE
 from syncnet.errors import ParameterError
 from syncnet.wire.durations import parse_duration_s
 
-__all__ = ["OUTPUTS", "PARAMETERS", "TRACE_LIMIT", "Parameter", "Schema"]
+__all__ = ["OUTPUTS", "PAGE_LIMIT", "PARAMETERS", "Parameter", "Schema"]
 
 Schema: TypeAlias = dict[str, Any]
 
 OUTPUTS: Final = ("json", "yaml")
-TRACE_LIMIT: Final = 1_000
-"""The maximum number of syncs in one response of `/trace`."""
+PAGE_LIMIT: Final = 1_000
+"""The maximum number of items in one response of `/stats` or `/trace`."""
 
 _DIGITS: Final = re.compile(r"[0-9]{1,20}")
 
@@ -304,15 +304,15 @@ _ROWS: Final = (
     _alike("by", "Who aborts, for people; with a token it is the name of the token.", _always(_NAME)),
     Parameter(
         "after",
-        "Only syncs with numbers above this one.",
+        "Only what comes after this number: the `next` link of the page before has it.",
         _number_from_text,
         _always({"type": "integer", "minimum": 0, "default": 0}),
     ),
     Parameter(
         "limit",
-        "The maximum number of syncs in the response.",
+        "How many items a page has at most; a page of large items has fewer.",
         _number_from_text,
-        _always({"type": "integer", "minimum": 1, "maximum": TRACE_LIMIT, "default": TRACE_LIMIT}),
+        _always({"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT, "default": PAGE_LIMIT}),
     ),
 )
 

@@ -22,21 +22,19 @@ from syncnet.core.selectors import Selector, parse_selector
 from syncnet.core.validation import check_id, check_namespace, check_payload, make_abort, make_spec
 from syncnet.errors import ParameterError, SelectorError
 from syncnet.wire.bodies import Texts, Values
-from syncnet.wire.parameter_table import OUTPUTS, PARAMETERS, TRACE_LIMIT
+from syncnet.wire.parameter_table import OUTPUTS, PAGE_LIMIT, PARAMETERS
 
 __all__ = [
     "ABORT_PARAMETERS",
     "OFFER_PARAMETERS",
-    "STATS_PARAMETERS",
-    "TRACE_PARAMETERS",
+    "PAGE_PARAMETERS",
     "WITHDRAWAL_PARAMETERS",
     "Asked",
-    "TraceRequest",
+    "Page",
     "did_you_mean",
     "read_abort",
-    "read_namespace",
     "read_offer",
-    "read_trace",
+    "read_page",
     "read_withdrawal",
 ]
 
@@ -46,8 +44,7 @@ OFFER_PARAMETERS: Final = (
 )
 ABORT_PARAMETERS: Final = ("event", "actor", "id", "reason", "by", "namespace")
 WITHDRAWAL_PARAMETERS: Final = ("id", "namespace")
-STATS_PARAMETERS: Final = ("namespace",)
-TRACE_PARAMETERS: Final = ("namespace", "after", "limit")
+PAGE_PARAMETERS: Final = ("namespace", "after", "limit")
 
 _UNSET_WHEN_EMPTY: Final = ("mates", "labels", "selector")
 """An empty text of these counts as absent, because an unset shell variable leaves one in a URL."""
@@ -59,12 +56,12 @@ The spec; the payload as JSON; the id that the client chose, or None; the format
 """
 
 
-class TraceRequest(NamedTuple):
-    """Which syncs a request wants to see: those of `namespace` with numbers above `after`, at most `syncs_max`."""
+class Page(NamedTuple):
+    """Which part of a list a request wants: the items of `namespace` after number `after`, at most `items_max`."""
 
     namespace: str
     after: int
-    syncs_max: int
+    items_max: int
 
 
 def read_offer(query: Texts, body: Texts | Values, *, owner: str = "", limits: Limits = LIMITS) -> Asked:
@@ -125,25 +122,16 @@ def read_withdrawal(query: Texts) -> tuple[str, str]:
     return check_namespace(values.get("namespace", DEFAULT_NAMESPACE)), check_id(values["id"])
 
 
-def read_trace(query: Texts) -> TraceRequest:
-    """Return which part of the trace a request wants: all that is kept, up to 1,000 syncs, unless it says otherwise.
+def read_page(query: Texts) -> Page:
+    """Return which page of `/stats` or `/trace` a request wants: the first 1,000 items, unless it says otherwise.
 
     :raises ParameterError: a parameter is invalid.
     """
-    values = _from_texts(query, TRACE_PARAMETERS)
-    syncs_max = values.get("limit", TRACE_LIMIT)
-    if not 1 <= syncs_max <= TRACE_LIMIT:
-        raise ParameterError("limit", f"expected a whole number from 1 to {TRACE_LIMIT}, got {syncs_max}")
-    return TraceRequest(check_namespace(values.get("namespace", DEFAULT_NAMESPACE)), values.get("after", 0), syncs_max)
-
-
-def read_namespace(query: Texts) -> str:
-    """Return the namespace that a request names, for paths that take no other parameter.
-
-    :raises ParameterError: it is not a name, it is given twice, or another parameter is given.
-    """
-    values = _from_texts(query, STATS_PARAMETERS)
-    return check_namespace(values.get("namespace", DEFAULT_NAMESPACE))
+    values = _from_texts(query, PAGE_PARAMETERS)
+    items_max = values.get("limit", PAGE_LIMIT)
+    if not 1 <= items_max <= PAGE_LIMIT:
+        raise ParameterError("limit", f"expected a whole number from 1 to {PAGE_LIMIT}, got {items_max}")
+    return Page(check_namespace(values.get("namespace", DEFAULT_NAMESPACE)), values.get("after", 0), items_max)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

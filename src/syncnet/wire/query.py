@@ -70,7 +70,8 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
         if more_events:
             events += more_events
             characters = "".join(events)
-            if len(events) > limits.events_per_offer_max or len({"", *events}) <= len(events):
+            events_total = len(events)
+            if events_total > limits.events_per_offer_max or len({"", *events}) <= events_total:
                 return None  # too many, one twice, or an empty one
         event_characters = len(characters)
         if not 0 < event_characters <= limits.event_characters_max or not characters.isprintable():
