@@ -70,8 +70,7 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
         if more_events:
             events += more_events
             characters = "".join(events)
-            events_total = len(events)
-            if events_total > limits.events_per_offer_max or len({"", *events}) <= events_total:
+            if (total := len(events)) > limits.events_per_offer_max or len({"", *events}) <= total:
                 return None  # too many, one twice, or an empty one
         event_characters = len(characters)
         if not 0 < event_characters <= limits.event_characters_max or not characters.isprintable():
