@@ -155,13 +155,14 @@ class Limits:
     )
     outcomes_max: int = _limit(
         100_000,
-        "Offers with an id whose outcomes are kept; the oldest outcome is forgotten first, the latest one never.",
+        "Offers with an id whose outcomes are kept. The oldest is forgotten first: of the client (token, else "
+        "namespace) that has more than an equal share, otherwise of all. The latest is always kept.",
         10_000_000,
         "The oldest outcome is forgotten.",
     )
     outcomes_bytes_max: int = _limit(
         268_435_456,
-        "Size of the kept outcomes, counted as for pending offers: a quarter of a gigabyte.",
+        "Size of the kept outcomes, counted as for pending offers: a quarter of a gigabyte, shared like their number.",
         1 << 40,
         "The oldest outcome is forgotten.",
     )
