@@ -5,6 +5,7 @@
   server closes them. First, offers fill a namespace (start the server with `--limit pending-per-namespace-max=100`).
 - `never-reading`: pairs that meet with payloads much larger than the buffers of a socket, send more requests on the
   same connection, and read nothing. They reconnect all the time.
+- the kinds of `dear_requests.py`: as many requests that take long as are answered.
 
 They measure and report nothing.
 """
@@ -17,11 +18,14 @@ import itertools
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Final
 
 import uvloop
 
-__all__ = ["KINDS", "get"]
+from benchmarks.dear_requests import DEAR, Dear, get, post
+
+__all__ = ["KINDS"]
 
 _ADDRESS: Final = "127.0.0.2"  # not that of the pairs, because shares of work go by address
 _SLOW_CONNECTIONS: Final = 1_000
@@ -34,17 +38,6 @@ _UNREAD_FOR_S: Final = 1.0
 _UNREAD_PAYLOAD_BYTES: Final = 200_000
 _AGAIN_S: Final = 0.1
 _GATE_CONNECTIONS: Final = 100  # opened at the same time
-
-
-def get(target: str) -> bytes:
-    """Return the bytes of a GET request."""
-    return f"GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
-
-
-def _post_json(target: str, body: bytes) -> bytes:
-    head = f"POST {target} HTTP/1.1\r\nhost: localhost\r\n"
-    head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
 
 
 async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -91,7 +84,7 @@ def _past_the_limits() -> Iterator[bytes]:
         yield get("/event?" + "&".join(f"a{number}=" for number in range(300)))
         yield get("/event?event=e&actor=A&mates=100000")
         yield b"GET /event HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n"
-        yield _post_json("/event", b'{"event":"e","actor":"A","payload":"%s"}' % (b"x" * 270_000))
+        yield post("/event", b'{"event":"e","actor":"A","payload":"%s"}' % (b"x" * 270_000))
         yield b"POST /event HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999999\r\n\r\n"
         for _ in range(10):
             yield get(f"/event?event=flood-{next(names)}&actor=A&namespace=flood")
@@ -135,7 +128,7 @@ async def _never_reading(port: int, ready: Callable[[], None]) -> None:
                 await loop.sock_connect(connection, ("127.0.0.1", port))
                 async with asyncio.timeout(_UNREAD_FOR_S):
                     while True:
-                        await loop.sock_sendall(connection, _post_json("/event", body.encode()) + get("/stats") * 10)
+                        await loop.sock_sendall(connection, post("/event", body.encode()) + get("/stats") * 10)
             connection.close()
 
     async with asyncio.TaskGroup() as group:
@@ -145,10 +138,47 @@ async def _never_reading(port: int, ready: Callable[[], None]) -> None:
         ready()
 
 
+async def _dear(dear: Dear, port: int, ready: Callable[[], None]) -> None:
+    """Make the offers that stay pending; then repeat the request on each connection as soon as it is answered."""
+    numbers = itertools.count()
+    kept = []
+    for offer in dear.pending():
+        _, writer = connected = await _connected(port)
+        writer.write(offer)
+        kept.append(connected)
+
+    async def one() -> None:
+        while True:
+            reader, writer = await _connected(port)
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                while True:
+                    writer.write(dear.repeated(next(numbers)))
+                    if dear.reads:
+                        await _read_answer(reader)
+                    else:
+                        await writer.drain()
+                        await asyncio.sleep(_AGAIN_S)
+            writer.close()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(dear.connections):
+            group.create_task(one())
+        ready()
+
+
+async def _read_answer(reader: asyncio.StreamReader) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    await reader.readexactly(int(lengths[0].partition(b":")[2]) if lengths else 0)
+    if b"\r\nconnection: close" in head.lower():
+        raise ConnectionResetError
+
+
 KINDS: Final[dict[str, Callable[[int, Callable[[], None]], Awaitable[None]]]] = {
     "slowloris": _slowloris,
     "flood": _flood,
     "never-reading": _never_reading,
+    **{name: partial(_dear, dear) for name, dear in DEAR.items()},
 }
 
 

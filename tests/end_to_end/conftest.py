@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.running import Server, running
+from tests.end_to_end.running import ANY_WORK, Server, running
 
 
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[Server]:
-    with running("--log-format", "none") as server:
+    with running("--log-format", "none", *ANY_WORK) as server:
         yield server
 
 

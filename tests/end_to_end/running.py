@@ -15,6 +15,9 @@ from typing import Any
 import httpx
 
 READY = re.compile(rb"serves on (https?://\S+)\n")
+ANY_WORK = ("--limit", "client-steps-max=1000000000")
+"""For servers whose tests send more requests that are refused or take long than one client may."""
+
 STEPS_MAX = 2_000
 """How often a condition is tested, 5 ms apart, before a test fails."""
 

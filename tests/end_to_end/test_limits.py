@@ -173,6 +173,40 @@ def test_outcomes_and_trace_are_limited_by_size() -> None:
         assert server.client.post("/event", json={**body, "id": "1"}).json()["sync"] == 3
 
 
+def test_a_client_that_causes_too_much_work_is_refused_for_a_while() -> None:
+    with running(*options({"client-steps-max": 1_000, "client-steps-per-s": 100})) as server:
+        other = httpx.HTTPTransport(local_address="127.0.0.2")
+        refused = [server.client.get("/event?event=e&actor=!").status_code for _ in range(25)]
+        assert set(refused) == {400, 429}
+        assert refused == sorted(refused)
+        response = server.client.get("/event?event=e&actor=A&mates=0")
+        assert response.status_code == 429
+        assert response.json()["type"] == "urn:syncnet:problem:rate-limited"
+        assert int(response.headers["retry-after"]) >= 1
+        assert response.headers["ratelimit-policy"] == '"steps";q=1000;w=10'
+        with httpx.Client(base_url=server.url, transport=other) as client:
+            assert client.get("/event?event=e&actor=A&mates=0").status_code == 200
+        assert server.client.get("/healthz").status_code == 200
+
+
+def test_large_bodies_on_their_way_are_limited() -> None:
+    with running(*options({"bodies-bytes-max": 40_000})) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as slow:
+            slow.sendall(b"POST /event HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000\r\n\r\n{")
+
+            def refused() -> bool:
+                response = server.client.post(
+                    "/event", json={"event": "e", "actor": "A", "mates": 0, "payload": "x" * 30_000}
+                )
+                return response.status_code == 503 and "urn:syncnet:problem:busy" in response.text
+
+            until(refused, lambda: "the body that does not come was not counted")
+            small = server.client.post("/event", json={"event": "e", "actor": "A", "mates": 0})
+            assert small.status_code == 200
+        large = {"event": "e", "actor": "A", "mates": 0, "payload": "x" * 30_000}
+        until(lambda: server.client.post("/event", json=large).status_code == 200, lambda: "it was not released")
+
+
 @pytest.mark.parametrize("option", [("--outcome-ttl", "500ms"), ("--limit", "outcome-ttl-s=1")])
 def test_an_outcome_is_forgotten_after_its_time(option: tuple[str, str]) -> None:
     with running("--log-format", "none", *option) as server:

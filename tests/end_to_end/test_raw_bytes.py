@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.end_to_end.running import Server, running
+from tests.end_to_end.running import ANY_WORK, Server, running
 
 EXAMPLES = int(os.environ.get("SYNCNET_FUZZ_EXAMPLES", "30"))
 RESPONSE_S_MAX = 20
@@ -131,7 +131,9 @@ def streams(draw: st.DrawFn) -> bytes:
 def impatient() -> Iterator[Server]:
     """A server with limits of one second, in case a change makes a timeout longer."""
     limits = ("head-read-s-max=1", "body-read-s-max=1", "timeout-s-max=1")
-    with running("--log-format", "none", *(word for limit in limits for word in ("--limit", limit))) as server:
+    with running(
+        "--log-format", "none", *ANY_WORK, *(word for limit in limits for word in ("--limit", limit))
+    ) as server:
         yield server
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.running import Server, running, until
+from tests.end_to_end.running import ANY_WORK, Server, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -112,7 +112,9 @@ def open_files(server: Server) -> int:
 
 
 async def test_ended_offers_take_no_memory_of_a_server() -> None:
-    with running("--log-format", "none", *(word for limit in LIMITS for word in ("--limit", limit))) as server:
+    with running(
+        "--log-format", "none", *ANY_WORK, *(word for limit in LIMITS for word in ("--limit", limit))
+    ) as server:
         names = itertools.count()
         await make_offers(server, names, FIRST_OFFERS)
         first, files = resident_bytes(server), open_files(server)

@@ -27,7 +27,7 @@ from syncnet.wire.parameters import (
 
 __all__ = ["openapi_document"]
 
-_ANY: Final = ("bad-parameter", "bad-body", "too-large", "url-too-long", "internal")
+_ANY: Final = ("bad-parameter", "bad-body", "too-large", "url-too-long", "internal", "rate-limited", "busy")
 _BODY: Final = ("slow-body", "length-required", "unknown-content-type")
 _COMMAND: Final = ("journal", "draining")
 _OFFER: Final = (*_ANY, *_COMMAND, "timed-out", "id-reused", "replaced", "withdrawn", "aborted", "quota", "full")
@@ -113,6 +113,8 @@ _HEADERS: Final[Mapping[str, tuple[str, Schema]]] = {
     "Syncnet-Syncs": ("The number of syncs of the namespace so far.", _COUNT),
     "Syncnet-Misses": ("The number of searches that reached their limit of steps.", _COUNT),
     "Link": ('The next page, as rel="next" (RFC 8288); absent on the last.', _TEXT),
+    "RateLimit": ("What is left of the client's share of work, and when there will be more.", _TEXT),
+    "RateLimit-Policy": ("How much work a client may cause, in which time.", _TEXT),
     "Retry-After": ("Seconds to wait before a retry.", _COUNT),
     "WWW-Authenticate": ("How to send a token.", _TEXT),
     "Allow": ("The methods of the path.", _TEXT),
@@ -124,8 +126,9 @@ _PROBLEM_RESPONSES: Final[Mapping[tuple[str, ...], str]] = {
     ("cross-site", "unknown-host", "forbidden"): "Forbidden",
     ("id-reused", "replaced"): "IdConflict",
     ("timed-out", "withdrawn", "aborted"): "OfferEnded",
-    ("journal", "draining"): "Unavailable",
-    ("journal", "draining", "full"): "UnavailableOrFull",
+    ("rate-limited", "quota"): "TooMuch",
+    ("busy", "journal", "draining"): "Unavailable",
+    ("busy", "journal", "draining", "full"): "UnavailableOrFull",
 }
 """The names of responses for several codes; the name for a single code is made from the code."""
 
