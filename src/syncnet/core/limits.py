@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 __all__ = [
-    "EVENTS_COMPARED_MAX",
     "EXPLAINED_OFFERS_MAX",
     "EXPLANATION_STEPS_MAX",
     "ID_CHARACTERS_MAX",
@@ -26,9 +25,11 @@ __all__ = [
     "NESTING_MAX",
     "OFFER_BYTES",
     "OUTCOMES_FORGOTTEN_AT_ONCE_MAX",
+    "PARTIES_PER_SEARCH",
     "PRESENT_OFFERS_MAX",
     "REASON_CHARACTERS_MAX",
     "SCANNED_OFFERS_MAX",
+    "SMALL_OFFER_BYTES",
     "WORD_BYTES",
     "Limits",
 ]
@@ -255,14 +256,21 @@ NAME_BYTES: Final = WORD_BYTES + LABEL_NAME_CHARACTERS_MAX
 OFFER_BYTES: Final = WORD_BYTES + 3 * NAME_BYTES
 """What every offer weighs: the offer, its event without its characters, its actor and its label `actor`."""
 
+PARTIES_PER_SEARCH: Final = 1_000
+"""Parties of one set for which `search_steps_max` is enough. Where a larger set is possible, the steps of an arrival
+are more in proportion."""
+
 SCANNED_OFFERS_MAX: Final = 16
 """Pending offers of one event that are compared one by one; more are indexed (see `matching.py`)."""
+
+SMALL_OFFER_BYTES: Final = 1_536
+"""A larger offer, without its payload, is indexed at once: about a dozen words more than every offer has."""
 
 OUTCOMES_FORGOTTEN_AT_ONCE_MAX: Final = 64
 """Outcomes that one command forgets because of their age: more than one command adds on average."""
 
 EXPLANATION_STEPS_MAX: Final = 10_000
-"""Steps of the comparisons that say who was present when an offer timed out: about a millisecond, compiled."""
+"""Steps of the work that says who was present when an offer timed out, or why one is pending: some milliseconds."""
 
 PRESENT_OFFERS_MAX: Final = 100
 """Offers that are examined to report which actors were present when an offer timed out."""
@@ -272,10 +280,6 @@ EXPLAINED_OFFERS_MAX: Final = 100
 
 NEAR_EVENTS_MAX: Final = 3
 """Similar names of events that an explanation lists, in case the event was mistyped."""
-
-EVENTS_COMPARED_MAX: Final = 1_000
-"""Names of events that are compared with an offer's own to find similar ones; one comparison takes about ten
-microseconds."""
 
 NESTING_MAX: Final = 64
 """Levels of nesting of a JSON or YAML body: decoders and encoders are recursive."""
