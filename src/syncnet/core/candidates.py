@@ -21,16 +21,21 @@ from syncnet.core.labels import Labels
 from syncnet.core.selectors import FEW_VALUES, Bound, Check, Requirement, bound_met, check_met
 from syncnet.core.steps import Steps
 
-__all__ = ["CandidateSet", "MatchProfile", "add", "compatible", "is_listed", "profile_of"]
+__all__ = ["UNLISTED", "CandidateSet", "MatchProfile", "add", "compatible", "is_listed", "profile_of"]
 
 _T = TypeVar("_T")
 _ABSENT: Final[tuple[str | None, ...]] = (None,)
-_PARTS_PER_STEP: Final = 8
+_PARTS_PER_STEP: Final = 4
 """Parts of a profile that are looked up for one step."""
 _CHECKS_PER_STEP: Final = 4
 """Demands that are checked for one step, and values that are compared."""
 _VALUES_PER_STEP: Final = 16
 """Values of two equal lists that are compared for one step."""
+_PLACES_MAX: Final = 256
+"""Labels and values, over all of its events, under which an offer is listed. More are not worth their removal: a sync
+removes all of its members at once."""
+UNLISTED: Final = ("", "")
+"""Stands for all labels of an offer that has too many; no label has an empty key."""
 
 
 class MatchProfile:
@@ -42,8 +47,10 @@ class MatchProfile:
     that none may have. `bounds` compare numbers. `touchstone` is the check to make first.
 
     `steps` is the cost of asking a set whether it admits the profile, `join_steps` that of joining and leaving it, and
-    of comparing it with an equal one. `roster_key` is equal for equal rosters, and empty where there is none: rosters
-    of ten thousand names are not compared name by name.
+    of comparing it with an equal one. `listed` are the labels under which an index lists it, and `listed_want` is a
+    want of few values, under which it does too. `joins_itself` says that two offers of the profile may be in one set.
+    `roster_key` is equal for equal rosters, and empty where there is none: rosters of ten thousand names are not
+    compared name by name.
     """
 
     __slots__ = (
@@ -55,7 +62,10 @@ class MatchProfile:
         "forbids",
         "forbids_keys",
         "join_steps",
+        "joins_itself",
         "labels",
+        "listed",
+        "listed_want",
         "mates",
         "pairs",
         "roster",
@@ -106,11 +116,16 @@ class MatchProfile:
         self.bounds: tuple[Bound, ...] = spec.selector.bounds
         self.touchstone: Check | None = touchstone
         requirements, bounds = len(spec.selector.requirements), len(self.bounds)
-        looked_up = len(self.pairs) + len(forbids) + requirements + 4 * bounds
+        looked_up = len(self.pairs) + len(forbids) + requirements + len(demands) + 2 * bounds
         self.steps: int = 1 + looked_up // _PARTS_PER_STEP
-        counted = 2 * len(self.pairs) + len(forbids) + requirements + bounds
+        counted = 2 * len(self.pairs) + len(forbids) + requirements + len(demands) + bounds
         self.join_steps: int = 2 + counted // 2 + values_total // _VALUES_PER_STEP
-        self._key = (self.actor, self.mates, self.pairs, spec.selector, self.roster_key)
+        is_listed_by_labels = len(spec.events) * (len(self.pairs) + FEW_VALUES) <= _PLACES_MAX
+        self.listed: tuple[tuple[str, str], ...] = self.pairs if is_listed_by_labels else (UNLISTED,)
+        few = [want for want in wants if len(want[2]) <= FEW_VALUES] if is_listed_by_labels else []
+        self.listed_want: Requirement | None = min(few, key=_values_total) if few else None
+        self.joins_itself: bool = not spec.roster and spec.selector.matches(spec.labels)
+        self._key = (self.actor, self.mates, self.pairs, spec.selector, self.roster_key, is_listed_by_labels)
         self._hash = hash(self._key)
 
     def __hash__(self) -> int:
@@ -120,6 +135,10 @@ class MatchProfile:
         if not isinstance(other, MatchProfile):
             return NotImplemented
         return self is other or self._key == other._key
+
+
+def _values_total(want: Requirement) -> int:
+    return len(want[2])
 
 
 def profile_of(spec: OfferSpec) -> MatchProfile:

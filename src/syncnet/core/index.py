@@ -13,17 +13,17 @@ own name on each long one. Only a roster whose actors are all present can be met
 most rosters lack more actors than are present at all, and for the others the search looks for the first who is absent.
 
 What an index holds depends on its history, and so does the order of what it returns, but not what is returned, nor its
-cost in steps: they depend only on the offers that are pending. To add or remove an offer takes work for its own
-requirements, labels and names only.
+cost in steps: they depend only on the offers that are pending. To add or remove an offer takes work for its own labels
+and names only. One that has many labels and names many events is not listed by its labels.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from syncnet.core.candidates import MatchProfile, add, is_listed, profile_of
-from syncnet.core.commands import Offer, OfferSpec
+from syncnet.core.candidates import UNLISTED, MatchProfile, add, is_listed, profile_of
+from syncnet.core.commands import Offer
 from syncnet.core.selectors import FEW_VALUES, Check, Requirement, check_met
 from syncnet.core.steps import Steps
 
@@ -40,20 +40,19 @@ _FEW_NAMES: Final = 16
 class OfferClass:
     """The pending offers of one event and one profile, the oldest first.
 
-    `oldest` is the arrival number of the first. `joins_itself` says that two of them may be in one set.
+    `oldest` is the arrival number of the first, by which the class is listed.
     """
 
-    __slots__ = ("joins_itself", "members", "oldest", "profile")
+    __slots__ = ("members", "oldest", "profile")
 
-    def __init__(self, profile: MatchProfile, joins_itself: bool) -> None:
+    def __init__(self, profile: MatchProfile, oldest: int) -> None:
         self.profile: MatchProfile = profile
-        self.joins_itself: bool = joins_itself
+        self.oldest: int = oldest
         self.members: OrderedDict[int, Offer] = OrderedDict()  # a plain dict finds its first slowly after removals
-        self.oldest: int = 0
 
 
-OfferClasses = dict[OfferClass, None]
-"""A set that keeps the order in which it was filled, so that no answer depends on a hash."""
+OfferClasses: TypeAlias = dict[int, OfferClass]
+"""Classes by the arrival numbers of their oldest offers."""
 
 
 class Index:
@@ -74,9 +73,8 @@ class Index:
         profile = profile_of(offer.spec)
         offers = self._classes.get(profile)
         if offers is None:
-            offers = self._classes[profile] = self._new_class(profile, offer.spec)
-        if not offers.members:
-            offers.oldest = offer.arrival
+            offers = self._classes[profile] = OfferClass(profile, offer.arrival)
+            self._list(offers)
         offers.members[offer.arrival] = offer
         self._count(profile, 1)
 
@@ -86,11 +84,14 @@ class Index:
         offers = self._classes[profile]
         del offers.members[offer.arrival]
         self._count(profile, -1)
-        if not offers.members:
-            del self._classes[profile]
-            self._unlist(offers)
-        elif offer.arrival == offers.oldest:
+        if offer.arrival > offers.oldest:
+            return
+        self._unlist(offers)
+        if offers.members:
             offers.oldest = next(iter(offers.members))
+            self._list(offers)
+        else:
+            del self._classes[profile]
 
     def candidates(self, profile: MatchProfile, steps: Steps) -> list[OfferClasses]:
         """Return the classes that may sync with a newcomer: all compatible ones, and as few others as possible.
@@ -120,10 +121,11 @@ class Index:
 
         :raises BoundHit: the steps are used up.
         """
+        unlisted = self._offers_labelled.get(UNLISTED, 0)
         for key, _, values in profile.wants:
             if len(values) > FEW_VALUES:
                 continue
-            having = 1
+            having = 1 + unlisted
             steps.take(1 + len(values) // _COUNTS_PER_STEP)
             for value in values:
                 having += self._offers_labelled.get((key, value or ""), 0)
@@ -140,10 +142,10 @@ class Index:
         return [self._by_actor[actor] for actor in actors]
 
     def _having(self, want: Requirement, steps: Steps) -> list[OfferClasses]:
-        """Return the classes without a roster that have a label of a want, value by value."""
+        """Return the classes without a roster that have a label of a want, or are not listed by their labels."""
         key, _, values = want
         steps.take(len(values) // _COUNTS_PER_STEP)
-        pairs = [(key, value or "") for value in values]
+        pairs = [UNLISTED, *[(key, value or "") for value in values]]
         return [self._labelled[pair] for pair in pairs if pair in self._labelled]
 
     def _without_roster(self, profile: MatchProfile, steps: Steps) -> list[OfferClasses]:
@@ -160,19 +162,16 @@ class Index:
                 wanting.append(classes)
         return wanting
 
-    def _new_class(self, profile: MatchProfile, spec: OfferSpec) -> OfferClass:
-        joins_itself = not profile.roster and spec.selector.matches(spec.labels)
-        offers = OfferClass(profile, joins_itself)
-        for index, key in self._places(profile):
-            index.setdefault(key, {})[offers] = None
-        if profile.roster:
+    def _list(self, offers: OfferClass) -> None:
+        for index, key in self._places(offers.profile):
+            index.setdefault(key, {})[offers.oldest] = offers
+        if offers.profile.roster:
             self._rosters.add(offers)
-        return offers
 
     def _unlist(self, offers: OfferClass) -> None:
         for index, key in self._places(offers.profile):
             classes = index[key]
-            del classes[offers]
+            del classes[offers.oldest]
             if not classes:
                 del index[key]
         if offers.profile.roster:
@@ -183,20 +182,19 @@ class Index:
         places: list[tuple[dict[Any, OfferClasses], Any]] = [(self._by_actor, profile.actor)]
         if profile.roster:
             return places
-        for pair in profile.pairs:
+        for pair in profile.listed:
             places.append((self._labelled, pair))  # noqa: PERF401 - of two kinds of keys
-        wanted = _narrowest(profile)
-        if wanted is None:
+        if profile.listed_want is None:
             places.append((self._others, profile.touchstone))
         else:
-            key, _, values = wanted
+            key, _, values = profile.listed_want
             for value in values:
                 places.append((self._wanting, (key, value)))  # noqa: PERF401
         return places
 
     def _count(self, profile: MatchProfile, by: int) -> None:
         add(self.offers_by_mates, profile.mates, by)
-        for pair in profile.pairs:
+        for pair in profile.listed:
             add(self._offers_labelled, pair, by)
 
 
@@ -228,11 +226,11 @@ class _Rosters:
             else:
                 for name in roster.names:
                     self._short.setdefault(name, {})[roster] = None
-        roster.classes[offers] = None
+        roster.classes[offers.oldest] = offers
 
     def remove(self, offers: OfferClass) -> None:
         roster = self._by_key[offers.profile.roster_key]
-        del roster.classes[offers]
+        del roster.classes[offers.oldest]
         if roster.classes:
             return
         del self._by_key[offers.profile.roster_key]
@@ -278,18 +276,6 @@ class _Rosters:
                 break
         steps.take(looked_up // _NAMES_PER_STEP)
         return is_complete
-
-
-def _narrowest(profile: MatchProfile) -> Requirement | None:
-    """Return the want of a profile that names the fewest values; None where none names only a few.
-
-    The class is listed under each of these values.
-    """
-    fewest: Requirement | None = None
-    for want in profile.wants:
-        if len(want[2]) <= FEW_VALUES and (fewest is None or len(want[2]) < len(fewest[2])):
-            fewest = want
-    return fewest
 
 
 def _size(listed: list[OfferClasses]) -> int:

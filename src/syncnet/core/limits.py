@@ -138,11 +138,11 @@ class Limits:
         "full",
     )
     search_steps_max: int = _limit(
-        100_000,
-        "Steps of the search for one arrival; to examine an offer, or a class of equal offers, takes a step or a few, "
-        "more where selectors or rosters are long. At most some tenths of a second, three times what the last party of "
-        "the largest barrier takes. At the limit the offer stays pending, and the miss is counted, logged and visible "
-        "(G3).",
+        20_000,
+        "Steps of the search for one arrival, each of about half a microsecond to one. To examine an offer, or a class "
+        "of equal offers, takes a few, more where labels or selectors are many. Where a set of more than 1,000 parties "
+        "is possible, so many for each 1,000 of them: twice what the last party of a barrier takes. At the limit the "
+        "offer stays pending, and the miss is counted, logged and visible (G3).",
         100_000_000,
         "The offer stays pending.",
         10,  # enough for a pair of ordinary offers, which takes 2
@@ -267,7 +267,7 @@ SMALL_OFFER_BYTES: Final = 1_536
 """A larger offer, without its payload, is indexed at once: about a dozen words more than every offer has."""
 
 OUTCOMES_FORGOTTEN_AT_ONCE_MAX: Final = 64
-"""Outcomes that one command forgets because of their age: more than one command adds on average."""
+"""Offers whose outcomes one command forgets because of their age: more than one command adds on average."""
 
 EXPLANATION_STEPS_MAX: Final = 10_000
 """Steps of the work that says who was present when an offer timed out, or why one is pending: some milliseconds."""

@@ -49,7 +49,9 @@ __all__ = ["Search"]
 _FEW: Final = 16
 """Where no more candidates than these are left, they are walked through rather than filtered."""
 _COUNTS_PER_STEP: Final = 4
-"""Counts, classes and candidates that are gone through for one step."""
+"""Counts, and candidates that are checked, for one step."""
+_ARRIVALS_PER_STEP: Final = 8
+"""Arrival numbers that are collected and ordered for one step."""
 
 
 class Search:
@@ -240,7 +242,7 @@ class _IndexWalk:
             _, offer, offers = candidate
             level.position += 1
             steps.take(1)
-            if offers.joins_itself:  # others are candidates only once
+            if offers.profile.joins_itself:  # others are candidates only once
                 if offers in level.tried:
                     continue
                 level.tried[offers] = None
@@ -281,14 +283,16 @@ class _Level:
     def __init__(self, candidates: list[_Candidate], position: int) -> None:
         self.candidates: list[_Candidate] = candidates
         self.position: int = position
-        self.tried: OfferClasses = {}
+        self.tried: dict[OfferClass, None] = {}
 
 
 def _oldest_first(found: list[OfferClasses], steps: Steps) -> Iterator[OfferClass]:
     """Yield classes in order of their oldest offers; a few of many are found in less time than it takes to sort all."""
     total = sum([len(classes) for classes in found])
-    steps.take((len(found) + total) // _COUNTS_PER_STEP)
-    by_oldest = {offers.oldest: offers for classes in found for offers in classes}
+    steps.take(len(found) // _COUNTS_PER_STEP + total // _ARRIVALS_PER_STEP)
+    by_oldest: OfferClasses = {}
+    for classes in found:
+        by_oldest.update(classes)
     waiting = list(by_oldest)
     heapify(waiting)
     while waiting:
@@ -300,7 +304,7 @@ def _candidates_of(admitted: list[OfferClass], steps: Steps) -> list[_Candidate]
     """Return the members that a search must consider, by arrival: all where two may be in one set, else the oldest."""
     candidates: list[_Candidate] = []
     for offers in admitted:
-        if offers.joins_itself:
+        if offers.profile.joins_itself:
             steps.take(1 + len(offers.members))
             candidates += [(arrival, offer, offers) for arrival, offer in offers.members.items()]
         else:

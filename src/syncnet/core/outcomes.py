@@ -87,22 +87,26 @@ class Outcomes:
         return None if self._is_too_old(known[1], now_ns) else known
 
     def forget(self, now_ns: int) -> None:
-        """Forget some of what is too old at `now_ns`: a bounded number, and more of them the next time."""
-        for _ in range(OUTCOMES_FORGOTTEN_AT_ONCE_MAX):
+        """Forget some of what is too old at `now_ns`: one outcome, or some of few offers, and more the next time."""
+        forgotten = 0
+        while forgotten < OUTCOMES_FORGOTTEN_AT_ONCE_MAX:
             if not self.entries or now_ns - self.entries[0].outcome.at_ns <= self._ttl_ns:
                 return
-            self._forget_oldest()
+            forgotten += self._forget_oldest()
 
     def _is_too_old(self, outcome: Remembered, now_ns: int) -> bool:
         return now_ns - outcome.at_ns > self._ttl_ns
 
-    def _forget_oldest(self) -> None:
+    def _forget_oldest(self) -> int:
+        """Forget the oldest outcome; return of how many offers it is."""
         entry = self.entries.popleft()
         self._weight_bytes -= entry.weight_bytes
         by_id = self._by_id
-        for offer in offers_of(entry.outcome):
+        offers = offers_of(entry.outcome)
+        for offer in offers:
             key = (offer.spec.namespace, offer.id)
             if offer.named and by_id[key][1] is entry.outcome:  # the id may be another offer's by now
                 del by_id[key]
         if not by_id:  # an emptied dict would keep its memory
             self._by_id = {}
+        return len(offers)

@@ -75,7 +75,7 @@ def _by_index(index: Index, offer: Offer, offers_max: int, steps: Steps) -> list
     found: list[Offer] = []
     for classes in index.present(profile, steps):
         steps.take(1)
-        for each in classes:
+        for each in classes.values():
             steps.take(1)
             if pair.admits(each.profile):
                 members = list(islice(each.members.values(), offers_max))

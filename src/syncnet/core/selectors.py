@@ -73,7 +73,7 @@ _TOKEN: Final = re.compile(r"(?P<blank>[ \t\r\n]+)|(?P<symbol>==|!=|[=!(),<>])|(
 _SIMPLE: Final = re.compile(rf"({NAME_PATTERN})(==?|!=)({NAME_PATTERN})").fullmatch
 _CACHE_ENTRIES_MAX: Final = 4_096
 _CACHED_CHARACTERS_MAX: Final = 128
-_PARTS_PER_STEP: Final = 8
+_PARTS_PER_STEP: Final = 4
 FEW_VALUES: Final = 8
 """So many values are compared one by one; more are a set."""
 
