@@ -5,7 +5,8 @@ Laws
 1. Time, ids and random choices come in with commands. The machine reads no clock.
 2. A command is valid when it comes in; `commands.py` and the readers of `wire` saw to that. One that could crash a node
    would crash every node that reads the same log.
-3. Every loop is bounded by a count from `limits.py`, never by time.
+3. Every loop is bounded by a count from `limits.py`, never by time, and takes steps (`steps.py`) where other clients
+   decide its length.
 4. The machine never raises on a valid command, and leaves the state as it was where it refuses one.
 
 Theory of operation. A namespace consists of its pending offers by id, a list of them for each event, and two counters,
