@@ -9,6 +9,7 @@ SOURCES := hatch_build.py pyproject.toml $(shell find src -name '*.py')
 ADDRESS ?= :8000
 SECTION ?=
 TESTS ?=
+SECONDS ?= 60
 
 # Both names: pip before 25.3 reads the first for builds, later ones the second.
 PIP := SYNCNET_COMPILED=0 PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
@@ -16,7 +17,7 @@ PIP := SYNCNET_COMPILED=0 PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=co
 WHEEL := -m pip --quiet --disable-pip-version-check wheel --no-deps --no-build-isolation --wheel-dir dist
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-compiled check fix compiled pure fresh wheels bench sim fuzz soak clean
+.PHONY: help serve test test-compiled check fix compiled pure fresh wheels bench sim fuzz worst soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,8 +61,12 @@ sim: $(READY) fresh ## the random comparisons of matchers, nightly size (some mi
 	SYNCNET_WORLDS=5000 SYNCNET_EXAMPLES=4000 $(BIN)/pytest -q tests/core/test_matching_against_a_plain_scan.py \
 	  tests/core/test_machine_against_brute_force.py
 
-fuzz: $(READY) fresh ## random requests and random bytes at a real server, nightly size (some ten minutes)
+fuzz: $(READY) fresh ## random requests and bytes at a real server, and `make worst`, nightly size (some ten minutes)
 	SYNCNET_FUZZ_EXAMPLES=1500 $(BIN)/pytest -q tests/end_to_end/test_openapi.py tests/end_to_end/test_raw_bytes.py
+	$(BIN)/python -m tests.core.worst_case --seconds $(SECONDS)
+
+worst: $(READY) fresh ## search for the offers that take the most processor time (a minute, or SECONDS=...)
+	$(BIN)/python -m tests.core.worst_case --seconds $(SECONDS)
 
 soak: $(READY) fresh ## a million offers of every kind of end, and 300 kills of servers (some forty minutes)
 	SYNCNET_SOAK_OFFERS=1000000 $(BIN)/pytest -q tests/core/test_soak.py tests/end_to_end/test_soak.py

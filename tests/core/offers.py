@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Effect, Replayed, SearchExhausted, Synced, TimedOut, offers_of
-from syncnet.core.machine import Machine
 from syncnet.core.selectors import parse_selector
 from syncnet.core.validation import make_offer
 
@@ -77,8 +76,3 @@ def fields_of(offer: Offer) -> list[object]:
         *(spec.namespace, spec.events, spec.actor, spec.mates, spec.roster, list(spec.labels.items())),
         *(str(spec.selector), spec.timeout_ns, spec.linger_ns, spec.owner, spec.steps, spec.weight_bytes),
     ]
-
-
-def steps_used(machine: Machine) -> int:
-    """The steps of the search for the offer that arrived last."""
-    return machine.limits.search_steps_max - machine._search._steps.left

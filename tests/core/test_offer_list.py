@@ -4,12 +4,15 @@ import random
 
 import pytest
 
+from syncnet.core.candidates import profile_of
 from syncnet.core.commands import Abort, Cause, Expire, Withdraw
 from syncnet.core.effects import Aborted, SearchExhausted, TimedOut
 from syncnet.core.limits import SCANNED_OFFERS_MAX, Limits
 from syncnet.core.machine import Machine
-from syncnet.core.matching import Steps, _IndexWalk, _scan, compatible_offers
+from syncnet.core.matching import _IndexWalk, _scan
 from syncnet.core.offer_list import OfferList
+from syncnet.core.present import compatible_offers
+from syncnet.core.steps import Steps
 from tests.core.offers import offer, synced
 from tests.core.test_matching_against_a_plain_scan import FIRST_SEED, WORLDS, Style
 
@@ -36,8 +39,9 @@ def test_g4_the_scan_and_the_index_find_the_same_set(seed: int) -> None:
         newcomer.arrival = 100
         assert indexed.index is not None or not pending.offers
         if newcomer.mates and indexed.index is not None:
-            scanned = _scan(pending.offers, newcomer.spec, Steps(10**9))
-            assert scanned == _IndexWalk(indexed.index, newcomer, Steps(10**9)).smallest_set()
+            scanned = _scan(pending.offers, len(pending.offers), newcomer.spec, Steps(10**9))
+            walk = _IndexWalk(indexed.index, profile_of(newcomer.spec), Steps(10**9), 10**9)
+            assert scanned == walk.smallest_set()
 
 
 def test_an_index_is_made_of_many_offers_and_dropped_when_none_is_pending() -> None:

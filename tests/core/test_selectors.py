@@ -14,9 +14,9 @@ from syncnet.core.selectors import (
     _parse_simple,
     _Parser,
     bound_met,
+    check_met,
     not_actor,
     parse_selector,
-    requirement_met,
 )
 from syncnet.errors import LabelError, SelectorError
 from tests.core import plain_selectors
@@ -197,7 +197,7 @@ def test_evaluation_agrees_with_the_oracle(those: list[Part], labels: dict[str, 
     expected = oracle(those, labels)
     assert selector.matches(labels) == expected
     assert plain_selectors.selects(str(selector), labels) == expected
-    met = [requirement_met(each, labels) for each in selector.requirements]
+    met = [check_met(each, labels) for each in selector.requirements]
     within = [bound_met(each, labels) for each in selector.bounds]
     assert (all(met) and all(within)) == expected
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,11 @@ from tests.log.version_1.make_files import OTHER_LIMITS, offer_as_json, outcome_
 __all__ = ["nothing_is_left_open"]
 
 FILES = Path(__file__).parent / "version_1"
-LIMITS_OF = {"with_snapshot": OTHER_LIMITS, "killed": LIMITS}
+STEPS_MAX = 100_000  # the default of then
+LIMITS_OF = {
+    "with_snapshot": replace(OTHER_LIMITS, search_steps_max=STEPS_MAX),
+    "killed": replace(LIMITS, search_steps_max=STEPS_MAX),
+}
 
 
 def state_as_json(snapshot: Snapshot) -> Any:
@@ -106,6 +111,7 @@ def test_it_becomes_one_of_version_2_at_once_and_continues(folder: Path, name: s
 def test_other_limits_hold_from_then_on(folder: Path) -> None:
     kept = Kept(folder, Limits(trace_syncs_max=1))
     assert [sync.sync for sync in kept.snapshot().trace] == [5]
+    assert kept.snapshot().limits.search_steps_max == LIMITS.search_steps_max, "today's default"
     kept.crash()
     assert [sync.sync for sync in Kept(folder, Limits(trace_syncs_max=1)).snapshot().trace] == [5]
 

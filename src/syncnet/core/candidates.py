@@ -6,21 +6,36 @@ equal profile are interchangeable except for their age.
 A `CandidateSet` is a set that grows. Rule 1 is about every pair, but the pairs need not be compared one by one: the
 set counts, over all its members, which labels they have and which they forbid, and keeps what else they demand. So a
 barrier of ten thousand offers, each with its own `actor!=<actor>`, takes ten thousand questions and not fifty million.
+
+A set takes the steps of all that it does from one meter (`steps.py`).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from hashlib import sha256
 from typing import Final, TypeVar
 
 from syncnet.core.commands import OfferSpec
 from syncnet.core.labels import Labels
-from syncnet.core.selectors import Bound, Requirement, bound_met, requirement_met
+from syncnet.core.selectors import FEW_VALUES, Bound, Check, Requirement, bound_met, check_met
+from syncnet.core.steps import Steps
 
-__all__ = ["CandidateSet", "MatchProfile", "add", "compatible", "profile_of"]
+__all__ = ["UNLISTED", "CandidateSet", "MatchProfile", "add", "compatible", "is_listed", "profile_of"]
 
 _T = TypeVar("_T")
 _ABSENT: Final[tuple[str | None, ...]] = (None,)
-_PARTS_PER_STEP: Final = 8
+_PARTS_PER_STEP: Final = 4
+"""Parts of a profile that are looked up for one step."""
+_CHECKS_PER_STEP: Final = 4
+"""Demands that are checked for one step, and values that are compared."""
+_VALUES_PER_STEP: Final = 16
+"""Values of two equal lists that are compared for one step."""
+_PLACES_MAX: Final = 256
+"""Labels and values, over all of its events, under which an offer is listed. More are not worth their removal: a sync
+removes all of its members at once."""
+UNLISTED: Final = ("", "")
+"""Stands for all labels of an offer that has too many; no label has an empty key."""
 
 
 class MatchProfile:
@@ -28,64 +43,89 @@ class MatchProfile:
 
     The requirements of the selector are sorted by how they are checked: `forbids` are labels that no mate may have,
     `forbids_keys` are keys that no mate may have, `wants` are requirements of which each mate must have one of the
-    values, and `demands` are keys that each mate must have (`demands[key]`), with the wants. `bounds` compare numbers.
-    `steps` is the cost of one comparison in steps of the search: 1 for ordinary offers, more for long ones.
-    `touchstone` is the requirement to check first.
+    values, and `demands` is all else, as checks: the wants, keys that each mate must have, and long lists of values
+    that none may have. `bounds` compare numbers. `touchstone` is the check to make first.
+
+    `steps` is the cost of asking a set whether it admits the profile, `join_steps` that of joining and leaving it, and
+    of comparing it with an equal one. `listed` are the labels under which an index lists it, and `listed_want` is a
+    want of few values, under which it does too. `joins_itself` says that two offers of the profile may be in one set.
+    `roster_key` is equal for equal rosters, and empty where there is none: rosters of ten thousand names are not
+    compared name by name.
     """
 
     __slots__ = (
         "_hash",
         "_key",
         "actor",
-        "actors_allowed",
         "bounds",
         "demands",
         "forbids",
         "forbids_keys",
+        "join_steps",
+        "joins_itself",
         "labels",
+        "listed",
+        "listed_want",
         "mates",
         "pairs",
         "roster",
+        "roster_key",
         "steps",
         "touchstone",
         "wants",
+        "wants_checked",
     )
 
     def __init__(self, spec: OfferSpec) -> None:
         self.actor: str = spec.actor
         self.mates: int = spec.mates
         self.roster: tuple[str, ...] = spec.roster
-        self.actors_allowed: frozenset[str] = frozenset(spec.roster)
+        self.roster_key: bytes = sha256(",".join(spec.roster).encode()).digest() if spec.roster else b""
         self.labels: Labels = spec.labels
         self.pairs: tuple[tuple[str, str], ...] = tuple(spec.labels.items())
         forbids: list[tuple[str, str]] = []
         forbids_keys: list[str] = []
         wants: list[Requirement] = []
-        demands: list[Requirement] = []
-        touchstone: Requirement | None = None
-        for requirement in spec.selector.requirements:
+        wants_checked: list[Check] = []
+        demands: list[Check] = []
+        touchstone: Check | None = None
+        values_total = 0
+        for requirement, check in zip(spec.selector.requirements, spec.selector.checks, strict=True):
             key, negated, values = requirement
+            values_total += len(values)
             if touchstone is None or (touchstone[0] == "actor" and key != "actor"):
-                touchstone = requirement
+                touchstone = check
             if values == _ABSENT:
                 if negated:
-                    demands.append(requirement)
+                    demands.append(check)
                 else:
                     forbids_keys.append(key)
-            elif negated:
-                forbids.extend([(key, value) for value in values if value is not None])
-            else:
-                demands.append(requirement)
+            elif not negated:
+                demands.append(check)
                 wants.append(requirement)
+                wants_checked.append(check)
+            elif len(values) > FEW_VALUES:
+                demands.append(check)
+            else:
+                forbids.extend([(key, value) for value in values if value is not None])
         self.forbids: tuple[tuple[str, str], ...] = tuple(forbids)
         self.forbids_keys: tuple[str, ...] = tuple(forbids_keys)
-        self.demands: tuple[Requirement, ...] = tuple(demands)
+        self.demands: tuple[Check, ...] = tuple(demands)
         self.wants: tuple[Requirement, ...] = tuple(wants)
+        self.wants_checked: tuple[Check, ...] = tuple(wants_checked)
         self.bounds: tuple[Bound, ...] = spec.selector.bounds
-        self.touchstone: Requirement | None = touchstone
-        parts = len(self.pairs) + len(forbids) + len(spec.selector.requirements)
-        self.steps: int = spec.selector.steps + parts // _PARTS_PER_STEP
-        self._key = (self.actor, self.mates, self.pairs, spec.selector, self.roster)
+        self.touchstone: Check | None = touchstone
+        requirements, bounds = len(spec.selector.requirements), len(self.bounds)
+        looked_up = len(self.pairs) + len(forbids) + requirements + len(demands) + 2 * bounds
+        self.steps: int = 1 + looked_up // _PARTS_PER_STEP
+        counted = 2 * len(self.pairs) + len(forbids) + requirements + len(demands) + bounds
+        self.join_steps: int = 2 + counted // 2 + values_total // _VALUES_PER_STEP
+        is_listed_by_labels = len(spec.events) * (len(self.pairs) + FEW_VALUES) <= _PLACES_MAX
+        self.listed: tuple[tuple[str, str], ...] = self.pairs if is_listed_by_labels else (UNLISTED,)
+        few = [want for want in wants if len(want[2]) <= FEW_VALUES] if is_listed_by_labels else []
+        self.listed_want: Requirement | None = min(few, key=_values_total) if few else None
+        self.joins_itself: bool = not spec.roster and spec.selector.matches(spec.labels)
+        self._key = (self.actor, self.mates, self.pairs, spec.selector, self.roster_key, is_listed_by_labels)
         self._hash = hash(self._key)
 
     def __hash__(self) -> int:
@@ -96,9 +136,9 @@ class MatchProfile:
             return NotImplemented
         return self is other or self._key == other._key
 
-    def share_roster(self, other: MatchProfile) -> None:
-        """Use the roster of a profile that has an equal one, so that comparing the two takes no time."""
-        self.roster, self.actors_allowed = other.roster, other.actors_allowed
+
+def _values_total(want: Requirement) -> int:
+    return len(want[2])
 
 
 def profile_of(spec: OfferSpec) -> MatchProfile:
@@ -110,9 +150,13 @@ def profile_of(spec: OfferSpec) -> MatchProfile:
 
 
 class CandidateSet:
-    """A set of profiles of which every two are compatible. Members join at the end and leave from the end."""
+    """A set of profiles of which every two are compatible. Members join at the end and leave from the end.
 
-    def __init__(self, first: MatchProfile) -> None:
+    What it does takes steps, so each method may raise `BoundHit`.
+    """
+
+    def __init__(self, first: MatchProfile, steps: Steps) -> None:
+        self._steps: Steps = steps
         self._members: list[MatchProfile] = []
         self._mates_max: list[int] = [0]  # at each size
         self._rostered: list[MatchProfile | None] = [None]  # at each size, a member whose roster is in force
@@ -120,15 +164,10 @@ class CandidateSet:
         self._values: dict[str, dict[str, int]] = {}  # and of that key and value
         self._forbidden: dict[tuple[str, str], int] = {}  # how many members forbid a label
         self._forbidden_keys: dict[str, int] = {}  # and how many forbid any label of a key
-        self._demanded: dict[Requirement, int] = {}  # how many members demand something of all others
+        self._demanded: dict[Check, int] = {}  # how many members demand something of all others
         self._bounds: dict[Bound, int] = {}
         self._actors: dict[str, int] = {}
         self.join(first)
-
-    @property
-    def steps(self) -> int:
-        """What it costs, in steps, to check one more profile against the set."""
-        return 1 + (len(self._demanded) + len(self._bounds)) // _PARTS_PER_STEP
 
     @property
     def missing(self) -> int:
@@ -141,6 +180,7 @@ class CandidateSet:
 
     def admits(self, profile: MatchProfile) -> bool:
         """Return whether `profile` is compatible with every member, and the rosters allow it (rules 1 and 5)."""
+        self._steps.take(profile.steps)
         for pair in profile.pairs:
             if pair in self._forbidden or pair[0] in self._forbidden_keys:
                 return False
@@ -152,8 +192,8 @@ class CandidateSet:
                 return False
         if (self._demanded or self._bounds) and not self._demands_met(profile):
             return False
-        for requirement in profile.demands:
-            if not self._all_meet(requirement):
+        for check in profile.demands:
+            if not self._all_meet(check):
                 return False
         for bound in profile.bounds:
             if not self._all_within(bound):
@@ -161,7 +201,8 @@ class CandidateSet:
         return not (profile.roster or self._rostered[-1]) or self._rosters_admit(profile)
 
     def join(self, profile: MatchProfile) -> None:
-        """Add a member that the set admits."""
+        """Add a member that the set admits. Steps are taken for its leaving too."""
+        self._steps.take(profile.join_steps)
         self._members.append(profile)
         self._mates_max.append(max(self._mates_max[-1], profile.mates))
         self._rostered.append(self._rostered[-1] or (profile if profile.roster else None))
@@ -175,26 +216,32 @@ class CandidateSet:
 
     def _demands_met(self, profile: MatchProfile) -> bool:
         """Return whether `profile` meets what the members demand of all others."""
-        for requirement in self._demanded:
-            if not requirement_met(requirement, profile.labels):
+        self._steps.take(len(self._demanded) // _CHECKS_PER_STEP + 2 * len(self._bounds))
+        for check in self._demanded:
+            if not check_met(check, profile.labels):
                 return False
         for bound in self._bounds:  # noqa: SIM110 - a generator costs more than the loop
             if not bound_met(bound, profile.labels):
                 return False
         return True
 
-    def _all_meet(self, requirement: Requirement) -> bool:
-        """Return whether all members meet a requirement that demands a label."""
-        key, negated, wanted = requirement
-        if self._having.get(key, 0) < len(self._members):
+    def _all_meet(self, check: Check) -> bool:
+        """Return whether all members meet a check that is one of `MatchProfile.demands`."""
+        key, negated, wanted = check
+        is_wanted = not negated
+        if negated and wanted != _ABSENT:
+            if key not in self._values:
+                return True
+        elif self._having.get(key, 0) < len(self._members):
             return False
-        if negated:  # any value will do
+        elif negated:  # any value will do
             return True
         values = self._values[key]
+        self._steps.take(min(len(values), len(wanted)) // _CHECKS_PER_STEP)
         if len(values) > len(wanted):
-            return False
+            return not is_wanted and not any(value in values for value in wanted)
         for value in values:  # noqa: SIM110 - a generator costs more than the loop
-            if value not in wanted:
+            if (value in wanted) is not is_wanted:
                 return False
         return True
 
@@ -203,23 +250,31 @@ class CandidateSet:
         key = bound[0]
         if self._having.get(key, 0) < len(self._members):
             return False
-        for value in self._values[key]:  # noqa: SIM110 - see above
+        values = self._values[key]
+        self._steps.take(2 * len(values))
+        for value in values:  # noqa: SIM110 - see above
             if not bound_met(bound, {key: value}):
                 return False
         return True
 
     def _rosters_admit(self, profile: MatchProfile) -> bool:
         """Return whether the actors are those of one roster, one each, and no member needs more than it lists."""
-        leader = self._rostered[-1] or profile
-        if profile.roster and profile.roster is not leader.roster and profile.roster != leader.roster:
+        leader = self._rostered[-1]
+        names = profile.roster if leader is None else leader.roster
+        if max(self._mates_max[-1], profile.mates) >= len(names) or profile.actor in self._actors:
             return False
-        if profile.actor not in leader.actors_allowed or profile.actor in self._actors:
+        if leader is not None:  # the members were checked when the first roster joined
+            if profile.roster and profile.roster_key != leader.roster_key:
+                return False
+            self._steps.take(1)
+            return is_listed(names, profile.actor)
+        if len(self._actors) < len(self._members):
             return False
-        if max(self._mates_max[-1], profile.mates) >= len(leader.roster):
-            return False
-        if self._rostered[-1]:
-            return True  # the members were checked when the first roster joined
-        return len(self._actors) == len(self._members) and self._actors.keys() <= leader.actors_allowed
+        self._steps.take(len(self._actors))
+        for actor in self._actors:  # noqa: SIM110 - see above
+            if not is_listed(names, actor):
+                return False
+        return True
 
     def _count(self, profile: MatchProfile, by: int) -> None:
         for key, value in profile.pairs:
@@ -232,11 +287,17 @@ class CandidateSet:
             add(self._forbidden, pair, by)
         for key in profile.forbids_keys:
             add(self._forbidden_keys, key, by)
-        for requirement in profile.demands:
-            add(self._demanded, requirement, by)
+        for check in profile.demands:
+            add(self._demanded, check, by)
         for bound in profile.bounds:
             add(self._bounds, bound, by)
         add(self._actors, profile.actor, by)
+
+
+def is_listed(roster: tuple[str, ...], actor: str) -> bool:
+    """Return whether an actor is on a roster, which is sorted."""
+    position = bisect_left(roster, actor)
+    return position < len(roster) and roster[position] == actor
 
 
 def add(counts: dict[_T, int], what: _T, by: int) -> None:
@@ -251,17 +312,18 @@ def add(counts: dict[_T, int], what: _T, by: int) -> None:
 def compatible(one: OfferSpec, other: OfferSpec) -> bool:
     """Return whether two offers of one event and namespace may be in one set (rule 1, and rule 5 for the two).
 
-    The selectors are evaluated here and not by `Selector.matches`: this is the innermost loop of the search.
+    The selectors are evaluated here and not by `Selector.matches`: this is the innermost loop of the search. It is for
+    offers whose rosters are short; others are compared by their profiles.
     """
     selector, labels = one.selector, other.labels
-    for key, negated, values in selector.requirements:
+    for key, negated, values in selector.checks:
         if (labels.get(key) in values) is negated:
             return False
     for bound in selector.bounds:
         if not bound_met(bound, labels):
             return False
     selector, labels = other.selector, one.labels
-    for key, negated, values in selector.requirements:
+    for key, negated, values in selector.checks:
         if (labels.get(key) in values) is negated:
             return False
     for bound in selector.bounds:

@@ -40,9 +40,6 @@ OBJECT: Final = -1
 """`Offer.payload_bytes` of a payload that is an object of this program, not JSON."""
 
 
-_NAMES_PER_STEP: Final = 8
-
-
 class Cause(StrEnum):
     """Why an offer was withdrawn, in the word that the log uses."""
 
@@ -60,8 +57,8 @@ class OfferSpec:
     `event_characters` is the number of characters in all its events.
 
     `weight_bytes` is its share of `pending_bytes_max`, without the payload; `steps` is the cost of comparing it with
-    another offer, in steps of the search (`matching.py`). `profile` is for `candidates.py`, which
-    fills it when an index first needs it.
+    another offer, in steps of the search (`steps.py`). `profile` is for `candidates.py`, which fills it when an index
+    first needs it.
     """
 
     __slots__ = (
@@ -111,7 +108,6 @@ class OfferSpec:
             weight += (WORD_BYTES + event_characters) * (len(events) - 1)  # it counts under each of its events
         if roster:
             weight += NAME_BYTES * mates
-            self.steps += mates // _NAMES_PER_STEP
         if len(labels) > 1:
             weight += WORD_BYTES * len(labels) + len("".join([*labels, *labels.values()]))
         self.weight_bytes: int = weight

@@ -1,54 +1,58 @@
-"""The pending offers of one event, indexed so that an arrival finds the offers that may sync with it and no others.
+"""The pending offers of one event, indexed so that an arrival finds the offers that may sync with it and few others.
 
 Offers of equal profile are one `OfferClass`, with its members by age; what is asked of one is answered for all.
 Classes without a roster are found
 
 - by their labels, where the newcomer's selector wants some (`k=v`, `k in (…)`);
-- by what they want, where their own selector wants some: under each label that meets one of their wants;
+- by what they want, where their own selector wants a label and names a few values: under each of them;
 - otherwise under one of their requirements, which is checked once for all the classes that share it; preferably one
   that is not about the actor, because requirements about actors are seldom shared.
 
-Classes with a roster are found by it. Only a roster whose actors are all present can be met. So a roster *watches* one
-actor that is absent, and is checked again when that actor comes: a newcomer checks the rosters that watch it, and the
-complete rosters that list it. (SAT solvers use the same method for clauses: watched literals.)
+Classes with a roster are found by it: a short roster is listed under each of its names, and a newcomer looks for its
+own name on each long one. Only a roster whose actors are all present can be met. There is nothing to keep for that:
+most rosters lack more actors than are present at all, and for the others the search looks for the first who is absent.
 
-What an index holds depends on its history, but what `candidates` returns, and the cost of it in steps, depend only on
-the offers that are pending.
+What an index holds depends on its history, and so does the order of what it returns, but not what is returned, nor its
+cost in steps: they depend only on the offers that are pending. To add or remove an offer takes work for its own labels
+and names only. One that has many labels and names many events is not listed by its labels.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final, TypeAlias
 
-from syncnet.core.candidates import CandidateSet, MatchProfile, add, profile_of
+from syncnet.core.candidates import UNLISTED, MatchProfile, add, is_listed, profile_of
 from syncnet.core.commands import Offer
-from syncnet.core.selectors import Requirement, requirement_met
+from syncnet.core.selectors import FEW_VALUES, Check, Requirement, check_met
+from syncnet.core.steps import Steps
 
-__all__ = ["Index", "OfferClass"]
+__all__ = ["Index", "OfferClass", "OfferClasses"]
+
+_COUNTS_PER_STEP: Final = 4
+"""Entries that are looked up for one step."""
+_NAMES_PER_STEP: Final = 8
+"""Names of a roster that are looked up for one step."""
+_FEW_NAMES: Final = 16
+"""A roster of so many names is listed under each of them."""
 
 
 class OfferClass:
-    """The pending offers of one event and one profile, the oldest first."""
+    """The pending offers of one event and one profile, the oldest first.
 
-    def __init__(self, profile: MatchProfile) -> None:
-        self.profile = profile
+    `oldest` is the arrival number of the first, by which the class is listed.
+    """
+
+    __slots__ = ("members", "oldest", "profile")
+
+    def __init__(self, profile: MatchProfile, oldest: int) -> None:
+        self.profile: MatchProfile = profile
+        self.oldest: int = oldest
         self.members: OrderedDict[int, Offer] = OrderedDict()  # a plain dict finds its first slowly after removals
 
-    def candidates(self) -> list[Offer]:
-        """Return the members that a search must consider: all where two may be in one set, otherwise the oldest."""
-        if len(self.members) > 1:
-            alone = CandidateSet(self.profile)
-            if alone.admits(self.profile):
-                return list(self.members.values())
-        return [next(iter(self.members.values()))]
 
-
-_COUNTS_PER_STEP = 4
-
-_Classes = dict[OfferClass, None]
-"""A set that keeps the order in which it was filled, so that no answer depends on a hash."""
+OfferClasses: TypeAlias = dict[int, OfferClass]
+"""Classes by the arrival numbers of their oldest offers."""
 
 
 class Index:
@@ -56,10 +60,10 @@ class Index:
 
     def __init__(self) -> None:
         self._classes: dict[MatchProfile, OfferClass] = {}
-        self._labelled: dict[tuple[str, str], _Classes] = {}
-        self._wanting: dict[tuple[str, str], _Classes] = {}
-        self._others: dict[Requirement | None, _Classes] = {}
-        self._by_actor: dict[str, _Classes] = {}
+        self._labelled: dict[tuple[str, str], OfferClasses] = {}
+        self._wanting: dict[tuple[str, str], OfferClasses] = {}
+        self._others: dict[Check | None, OfferClasses] = {}
+        self._by_actor: dict[str, OfferClasses] = {}
         self._rosters = _Rosters(self._by_actor)
         self._offers_labelled: dict[tuple[str, str], int] = {}
         self.offers_by_mates: dict[int, int] = {}
@@ -69,7 +73,8 @@ class Index:
         profile = profile_of(offer.spec)
         offers = self._classes.get(profile)
         if offers is None:
-            offers = self._classes[profile] = self._new_class(profile)
+            offers = self._classes[profile] = OfferClass(profile, offer.arrival)
+            self._list(offers)
         offers.members[offer.arrival] = offer
         self._count(profile, 1)
 
@@ -79,52 +84,49 @@ class Index:
         offers = self._classes[profile]
         del offers.members[offer.arrival]
         self._count(profile, -1)
-        if not offers.members:
+        if offer.arrival > offers.oldest:
+            return
+        self._unlist(offers)
+        if offers.members:
+            offers.oldest = next(iter(offers.members))
+            self._list(offers)
+        else:
             del self._classes[profile]
-            self._unlist(offers)
 
-    def candidates(self, newcomer: Offer) -> Iterator[OfferClass]:
-        """Yield the classes that may sync with the newcomer: all compatible ones, and as few others as possible.
+    def candidates(self, profile: MatchProfile, steps: Steps) -> list[OfferClasses]:
+        """Return the classes that may sync with a newcomer: all compatible ones, and as few others as possible.
 
-        Compatible ones that cannot be in any set that can sync are left out too. The search counts each that it takes,
-        so nothing is collected here in advance.
+        Compatible ones that cannot be in any set that can sync are left out too.
+
+        :raises BoundHit: the steps are used up.
         """
-        profile = profile_of(newcomer.spec)
         if profile.roster:
-            if self._rosters.all_present(profile):
-                for actor in profile.roster:
-                    if actor != profile.actor:
-                        yield from self._by_actor[actor]
-            return
-        for classes in self._rosters.complete_with(profile.actor):
-            yield from classes
-        for classes in self._without_roster(profile):
-            yield from classes
+            return self._of_roster(profile, steps) if self._rosters.all_present(profile, steps) else []
+        return [*self._rosters.complete_with(profile.actor, steps), *self._without_roster(profile, steps)]
 
-    @property
-    def steps(self) -> int:
-        """What it costs, in steps, to begin to look for candidates."""
-        return 1 + (len(self._others) + len(self.offers_by_mates)) // _COUNTS_PER_STEP
+    def present(self, profile: MatchProfile, steps: Steps) -> list[OfferClasses]:
+        """Return the classes that are compatible with an offer, among others, whether a sync is near or not.
 
-    def present(self, offer: Offer) -> Iterator[OfferClass]:
-        """Yield the classes that are compatible with an offer, among others, whether a sync is near or not."""
-        profile = profile_of(offer.spec)
+        :raises BoundHit: the steps are used up.
+        """
         if profile.roster:
-            for actor in profile.roster:
-                if actor != profile.actor:
-                    yield from self._by_actor.get(actor, ())
-            return
-        for classes in self._without_roster(profile):
-            yield from classes
-        yield from self._rosters.classes()
+            return self._of_roster(profile, steps)
+        return [*self._rosters.listing(profile.actor, steps), *self._without_roster(profile, steps)]
 
-    def can_be_met(self, profile: MatchProfile, mates: int) -> bool:
+    def can_be_met(self, profile: MatchProfile, mates: int, steps: Steps) -> bool:
         """Return whether enough offers have what `profile` wants, in a set in which each has `mates` mates or more.
 
         One of them is the newcomer, which may have it too. The answer comes from counts: no is certain, yes is not.
+        Long lists of values are not counted.
+
+        :raises BoundHit: the steps are used up.
         """
+        unlisted = self._offers_labelled.get(UNLISTED, 0)
         for key, _, values in profile.wants:
-            having = 1
+            if len(values) > FEW_VALUES:
+                continue
+            having = 1 + unlisted
+            steps.take(1 + len(values) // _COUNTS_PER_STEP)
             for value in values:
                 having += self._offers_labelled.get((key, value or ""), 0)
             if having < mates:
@@ -133,161 +135,148 @@ class Index:
 
     # --- the index -----------------------------------------------------------------------------------------
 
-    def _having(self, want: Requirement) -> list[_Classes]:
-        """Return the classes without a roster that have a label of a want, value by value."""
+    def _of_roster(self, profile: MatchProfile, steps: Steps) -> list[OfferClasses]:
+        """Return the classes of the actors on a roster, apart from the profile's own."""
+        steps.take(len(profile.roster) // _NAMES_PER_STEP)
+        actors = [actor for actor in profile.roster if actor in self._by_actor and actor != profile.actor]
+        return [self._by_actor[actor] for actor in actors]
+
+    def _having(self, want: Requirement, steps: Steps) -> list[OfferClasses]:
+        """Return the classes without a roster that have a label of a want, or are not listed by their labels."""
         key, _, values = want
-        pairs = [(key, value or "") for value in values]
+        steps.take(len(values) // _COUNTS_PER_STEP)
+        pairs = [UNLISTED, *[(key, value or "") for value in values]]
         return [self._labelled[pair] for pair in pairs if pair in self._labelled]
 
-    def _without_roster(self, profile: MatchProfile) -> list[_Classes]:
-        by_label = [self._having(want) for want in profile.wants]
+    def _without_roster(self, profile: MatchProfile, steps: Steps) -> list[OfferClasses]:
+        steps.take(1 + (len(profile.wants) + len(profile.pairs)) // _COUNTS_PER_STEP)
+        by_label = [self._having(want, steps) for want in profile.wants]
         wanting = [self._wanting[pair] for pair in profile.pairs if pair in self._wanting]
         if by_label:
             fewest = min(by_label, key=_size)
             if _size(fewest) <= _size(wanting) + len(self._others):
                 return fewest
+        steps.take(len(self._others) // _COUNTS_PER_STEP)
         for asked, classes in self._others.items():
-            if asked is None or requirement_met(asked, profile.labels):
+            if asked is None or check_met(asked, profile.labels):
                 wanting.append(classes)
         return wanting
 
-    def _new_class(self, profile: MatchProfile) -> OfferClass:
-        offers = OfferClass(profile)
-        is_new = profile.actor not in self._by_actor
-        for index, key in self._places(profile):
-            index.setdefault(key, {})[offers] = None
-        if is_new:
-            self._rosters.actor_came(profile.actor)
-        if profile.roster:
+    def _list(self, offers: OfferClass) -> None:
+        for index, key in self._places(offers.profile):
+            index.setdefault(key, {})[offers.oldest] = offers
+        if offers.profile.roster:
             self._rosters.add(offers)
-        return offers
 
     def _unlist(self, offers: OfferClass) -> None:
         for index, key in self._places(offers.profile):
             classes = index[key]
-            del classes[offers]
+            del classes[offers.oldest]
             if not classes:
                 del index[key]
         if offers.profile.roster:
             self._rosters.remove(offers)
 
-    def _places(self, profile: MatchProfile) -> list[tuple[dict[Any, _Classes], Any]]:
+    def _places(self, profile: MatchProfile) -> list[tuple[dict[Any, OfferClasses], Any]]:
         """Return where a class is listed: an index, and a key in it."""
-        places: list[tuple[dict[Any, _Classes], Any]] = [(self._by_actor, profile.actor)]
+        places: list[tuple[dict[Any, OfferClasses], Any]] = [(self._by_actor, profile.actor)]
         if profile.roster:
             return places
-        for pair in profile.pairs:
+        for pair in profile.listed:
             places.append((self._labelled, pair))  # noqa: PERF401 - of two kinds of keys
-        wanted = _narrowest(profile)
-        if wanted is None:
+        if profile.listed_want is None:
             places.append((self._others, profile.touchstone))
         else:
-            key, _, values = wanted
+            key, _, values = profile.listed_want
             for value in values:
                 places.append((self._wanting, (key, value)))  # noqa: PERF401
         return places
 
     def _count(self, profile: MatchProfile, by: int) -> None:
         add(self.offers_by_mates, profile.mates, by)
-        for pair in profile.pairs:
+        for pair in profile.listed:
             add(self._offers_labelled, pair, by)
 
 
 class _Roster:
-    """One roster of one event, the classes that bring it, and the absent actor that it watches."""
+    """One roster of one event, and the classes that bring it."""
+
+    __slots__ = ("classes", "names")
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-        self.classes: _Classes = {}
-        self.watched: str | None = None  # None: all were present when it was last checked
+        self.names: tuple[str, ...] = names
+        self.classes: OfferClasses = {}
 
 
 class _Rosters:
-    """The rosters of one event. One that watches no actor is listed as complete under each of its actors."""
+    """The rosters of one event; `present` has its actors."""
 
-    def __init__(self, present: dict[str, _Classes]) -> None:
+    def __init__(self, present: dict[str, OfferClasses]) -> None:
         self._present = present
-        self._by_names: dict[tuple[str, ...], _Roster] = {}
-        self._watching: dict[str, dict[_Roster, None]] = {}
-        self._complete: dict[str, dict[_Roster, None]] = {}
+        self._by_key: dict[bytes, _Roster] = {}
+        self._short: dict[str, dict[_Roster, None]] = {}  # under each of their names
+        self._long: dict[_Roster, None] = {}
 
     def add(self, offers: OfferClass) -> None:
-        roster = self._by_names.get(offers.profile.roster)
+        roster = self._by_key.get(offers.profile.roster_key)
         if roster is None:
-            roster = self._by_names[offers.profile.roster] = _Roster(offers.profile.roster)
-            self._list(roster)
-        else:
-            offers.profile.share_roster(next(iter(roster.classes)).profile)
-        roster.classes[offers] = None
+            roster = self._by_key[offers.profile.roster_key] = _Roster(offers.profile.roster)
+            if len(roster.names) > _FEW_NAMES:
+                self._long[roster] = None
+            else:
+                for name in roster.names:
+                    self._short.setdefault(name, {})[roster] = None
+        roster.classes[offers.oldest] = offers
 
     def remove(self, offers: OfferClass) -> None:
-        roster = self._by_names[offers.profile.roster]
-        del roster.classes[offers]
-        if not roster.classes:
-            del self._by_names[roster.names]
-            self._unlist(roster)
-
-    def actor_came(self, actor: str) -> None:
-        """Let the rosters that watch an actor watch another one, now that it is present."""
-        for roster in list(self._watching.get(actor, ())):
-            self._unlist(roster)
-            self._list(roster)
-
-    def all_present(self, profile: MatchProfile) -> bool:
-        """Return whether all actors on the roster of a newcomer are present, apart from its own."""
-        return all(name in self._present for name in profile.roster if name != profile.actor)
-
-    def complete_with(self, actor: str) -> list[_Classes]:
-        """Return the classes of each roster that lists `actor`, and of which all other actors are present."""
-        found = []
-        for roster in [*self._watching.get(actor, ()), *self._complete.get(actor, ())]:
-            absent = self._absent(roster, but=actor)
-            if absent is None:
-                found.append(roster.classes)
-            else:
-                self._unlist(roster)
-                self._watch(roster, absent)
-        return found
-
-    def classes(self) -> Iterator[OfferClass]:
-        """Yield the classes that bring a roster."""
-        for roster in self._by_names.values():
-            yield from roster.classes
-
-    def _absent(self, roster: _Roster, but: str | None = None) -> str | None:
-        return next((name for name in roster.names if name != but and name not in self._present), None)
-
-    def _list(self, roster: _Roster) -> None:
-        absent = self._absent(roster)
-        if absent is not None:
-            self._watch(roster, absent)
+        roster = self._by_key[offers.profile.roster_key]
+        del roster.classes[offers.oldest]
+        if roster.classes:
+            return
+        del self._by_key[offers.profile.roster_key]
+        if len(roster.names) > _FEW_NAMES:
+            del self._long[roster]
             return
         for name in roster.names:
-            self._complete.setdefault(name, {})[roster] = None
+            listed = self._short[name]
+            del listed[roster]
+            if not listed:
+                del self._short[name]
 
-    def _watch(self, roster: _Roster, actor: str) -> None:
-        roster.watched = actor
-        self._watching.setdefault(actor, {})[roster] = None
+    def all_present(self, profile: MatchProfile, steps: Steps) -> bool:
+        """Return whether all actors on the roster of a newcomer are present, apart from its own."""
+        return self._is_complete(profile.roster, profile.actor, steps)
 
-    def _unlist(self, roster: _Roster) -> None:
-        listed, names = (
-            (self._complete, roster.names) if roster.watched is None else (self._watching, (roster.watched,))
-        )
+    def listing(self, actor: str, steps: Steps) -> list[OfferClasses]:
+        """Return the classes of each roster that lists `actor`."""
+        return [roster.classes for roster in self._that_list(actor, steps)]
+
+    def complete_with(self, actor: str, steps: Steps) -> list[OfferClasses]:
+        """Return the classes of each roster that lists `actor`, and of which all other actors are present."""
+        found = self._that_list(actor, steps)
+        return [roster.classes for roster in found if self._is_complete(roster.names, actor, steps)]
+
+    def _that_list(self, actor: str, steps: Steps) -> list[_Roster]:
+        short = self._short.get(actor, {})
+        steps.take(len(short) // _COUNTS_PER_STEP + 2 * len(self._long))
+        return [*short, *[roster for roster in self._long if is_listed(roster.names, actor)]]
+
+    def _is_complete(self, names: tuple[str, ...], but: str, steps: Steps) -> bool:
+        """Return whether all actors of a roster are present, apart from one."""
+        steps.take(1)
+        present = self._present
+        if len(present) < len(names) - 1:
+            return False
+        looked_up = 0
+        is_complete = True
         for name in names:
-            del listed[name][roster]
-            if not listed[name]:
-                del listed[name]
-        roster.watched = None
+            looked_up += 1
+            if name not in present and name != but:
+                is_complete = False
+                break
+        steps.take(looked_up // _NAMES_PER_STEP)
+        return is_complete
 
 
-def _narrowest(profile: MatchProfile) -> Requirement | None:
-    """Return the want of a profile that names the fewest values: the class is listed under each of them."""
-    fewest: Requirement | None = None
-    for want in profile.wants:
-        if fewest is None or len(want[2]) < len(fewest[2]):
-            fewest = want
-    return fewest
-
-
-def _size(listed: list[_Classes]) -> int:
+def _size(listed: list[OfferClasses]) -> int:
     return sum([len(classes) for classes in listed])

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 __all__ = [
-    "EVENTS_COMPARED_MAX",
     "EXPLAINED_OFFERS_MAX",
     "EXPLANATION_STEPS_MAX",
     "ID_CHARACTERS_MAX",
@@ -27,9 +26,11 @@ __all__ = [
     "OFFER_BYTES",
     "OUTCOMES_FORGOTTEN_AT_ONCE_MAX",
     "PAGE_BYTES_MAX",
+    "PARTIES_PER_SEARCH",
     "PRESENT_OFFERS_MAX",
     "REASON_CHARACTERS_MAX",
     "SCANNED_OFFERS_MAX",
+    "SMALL_OFFER_BYTES",
     "WORD_BYTES",
     "Limits",
 ]
@@ -138,11 +139,11 @@ class Limits:
         "full",
     )
     search_steps_max: int = _limit(
-        100_000,
-        "Steps of the search for one arrival; to examine an offer, or a class of equal offers, takes a step or a few, "
-        "more where selectors or rosters are long. At most some tenths of a second, three times what the last party of "
-        "the largest barrier takes. At the limit the offer stays pending, and the miss is counted, logged and visible "
-        "(G3).",
+        20_000,
+        "Steps of the search for one arrival, each of about half a microsecond to one. To examine an offer, or a class "
+        "of equal offers, takes a few, more where labels or selectors are many. Where a set of more than 1,000 parties "
+        "is possible, so many for each 1,000 of them: twice what the last party of a barrier takes. At the limit the "
+        "offer stays pending, and the miss is counted, logged and visible (G3).",
         100_000_000,
         "The offer stays pending.",
         10,  # enough for a pair of ordinary offers, which takes 2
@@ -278,14 +279,21 @@ NAME_BYTES: Final = WORD_BYTES + LABEL_NAME_CHARACTERS_MAX
 OFFER_BYTES: Final = WORD_BYTES + 3 * NAME_BYTES
 """What every offer weighs: the offer, its event without its characters, its actor and its label `actor`."""
 
+PARTIES_PER_SEARCH: Final = 1_000
+"""Parties of one set for which `search_steps_max` is enough. Where a larger set is possible, the steps of an arrival
+are more in proportion."""
+
 SCANNED_OFFERS_MAX: Final = 16
 """Pending offers of one event that are compared one by one; more are indexed (see `matching.py`)."""
 
+SMALL_OFFER_BYTES: Final = 1_536
+"""A larger offer, without its payload, is indexed at once: about a dozen words more than every offer has."""
+
 OUTCOMES_FORGOTTEN_AT_ONCE_MAX: Final = 64
-"""Outcomes that one command forgets because of their age: more than one command adds on average."""
+"""Offers whose outcomes one command forgets because of their age: more than one command adds on average."""
 
 EXPLANATION_STEPS_MAX: Final = 10_000
-"""Steps of the comparisons that say who was present when an offer timed out: about a millisecond, compiled."""
+"""Steps of the work that says who was present when an offer timed out, or why one is pending: some milliseconds."""
 
 PRESENT_OFFERS_MAX: Final = 100
 """Offers that are examined to report which actors were present when an offer timed out."""
@@ -295,10 +303,6 @@ EXPLAINED_OFFERS_MAX: Final = 100
 
 NEAR_EVENTS_MAX: Final = 3
 """Similar names of events that an explanation lists, in case the event was mistyped."""
-
-EVENTS_COMPARED_MAX: Final = 1_000
-"""Names of events that are compared with an offer's own to find similar ones; one comparison takes about ten
-microseconds."""
 
 PAGE_BYTES_MAX: Final = 1_048_576
 """Size of the items of one page of `/stats` or `/trace`, counted as for pending offers; a single item may be larger.

@@ -5,7 +5,8 @@ Laws
 1. Time, ids and random choices come in with commands. The machine reads no clock.
 2. A command is valid when it comes in; `commands.py` and the readers of `wire` saw to that. One that could crash a node
    would crash every node that reads the same log.
-3. Every loop is bounded by a count from `limits.py`, never by time.
+3. Every loop is bounded by a count from `limits.py`, never by time, and takes steps (`steps.py`) where other clients
+   decide its length.
 4. The machine never raises on a valid command, and leaves the state as it was where it refuses one.
 
 Theory of operation. A namespace consists of its pending offers by id, a list of them for each event, and two counters,
@@ -32,7 +33,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from syncnet.core.candidates import CandidateSet, add, profile_of
+from syncnet.core.candidates import add
 from syncnet.core.commands import DEFAULT_NAMESPACE, Abort, Command, Expire, Offer, Withdraw
 from syncnet.core.effects import (
     Aborted,
@@ -44,15 +45,16 @@ from syncnet.core.effects import (
     Replayed,
     SearchExhausted,
     Synced,
-    TimedOut,
     Withdrawn,
     offers_of,
 )
-from syncnet.core.limits import EXPLANATION_STEPS_MAX, LIMITS, PRESENT_OFFERS_MAX, Limits
-from syncnet.core.matching import Search, Steps, compatible_offers
+from syncnet.core.limits import EXPLANATION_STEPS_MAX, LIMITS, Limits
+from syncnet.core.matching import Search
 from syncnet.core.offer_list import OfferList
 from syncnet.core.outcomes import Outcomes, is_kept
+from syncnet.core.present import timed_out
 from syncnet.core.snapshot import NamespaceSnapshot, Snapshot
+from syncnet.core.steps import Steps
 from syncnet.core.trace import Trace, TracedSync, traced
 
 __all__ = ["Machine", "Namespace"]
@@ -88,7 +90,8 @@ class Machine:
         self.limits = limits
         self._room: int = min(limits.pending_offers_max, limits.pending_per_namespace_max)  # fewer need no other check
         self._room_bytes: int = limits.pending_bytes_max  # what further pending offers may weigh
-        self._search = Search(limits.search_steps_max)
+        self._steps = Steps(0)
+        self._search = Search(limits.search_steps_max, self._steps)
         self._namespaces: dict[str, Namespace] = {}
         self._outcomes = Outcomes(limits)
         self._trace = Trace(limits)
@@ -116,7 +119,7 @@ class Machine:
 
     def exhausted_by(self, offer: Offer) -> list[SearchExhausted]:
         """Return an effect for each event in which the search for the offer that arrived last hit its bound."""
-        steps = self.limits.search_steps_max
+        steps = self._steps.allowed
         return [SearchExhausted(offer.at_ns, offer, event, steps) for event in self._search.exhausted]
 
     def offer(self, offer: Offer) -> Answer:
@@ -190,6 +193,15 @@ class Machine:
             self.restore(Snapshot(limits, state.syncs_forgotten, state.namespaces, state.outcomes, state.trace))
 
     # --- questions -----------------------------------------------------------------------------------------
+
+    @property
+    def steps_used(self) -> int:
+        """How many steps of work the latest search took, or the latest expiry: what it cost the other clients.
+
+        An offer that is refused or attached to another, and a command that ends offers in another way, search nothing
+        and leave the number as it was.
+        """
+        return self._steps.used
 
     def pending(self, namespace: str) -> list[Offer]:
         """Return the pending offers of a namespace, by arrival; none of a namespace that is not known."""
@@ -327,6 +339,13 @@ class Machine:
         if is_kept(outcome):
             self._outcomes.remember(outcome, offer.weight_bytes)
 
+    def _pending_of(self, namespace: str, event: str, actor: str) -> list[Offer]:
+        """Return the pending offers of an event or of an actor, the other of which is empty, by arrival."""
+        if actor:
+            return [offer for offer in self.pending(namespace) if offer.spec.actor == actor]
+        known = self._namespaces.get(namespace)
+        return list(known.lists[event].offers.values()) if known is not None and event in known.lists else []
+
     def _meant(self, command: Withdraw | Expire) -> Offer | None:
         """Return the pending offer that a command means; None where it is no longer pending."""
         offer = self.pending_offer(command.namespace, command.id)
@@ -350,46 +369,21 @@ class Machine:
         offer = self._meant(command)
         if offer is None:
             return []
-        timed_out = self._timed_out(self._namespaces[command.namespace], offer, command.at_ns)
-        self._end(offer, timed_out)
-        return [timed_out]
+        self._steps.begin(EXPLANATION_STEPS_MAX)
+        outcome = timed_out(self._namespaces[command.namespace].lists, offer, command.at_ns, self._steps)
+        self._end(offer, outcome)
+        return [outcome]
 
     def _abort(self, command: Abort) -> list[Remembered]:
         if command.id:
             offer = self.pending_offer(command.namespace, command.id)
             meant = [] if offer is None else [offer]
         else:
-            meant = [
-                offer
-                for offer in self.pending(command.namespace)
-                if command.event in offer.spec.events or command.actor == offer.spec.actor
-            ]
+            meant = self._pending_of(command.namespace, command.event, command.actor)
         aborted: list[Remembered] = [Aborted(command.at_ns, offer, command.by, command.reason) for offer in meant]
         for offer, outcome in zip(meant, aborted, strict=True):
             self._end(offer, outcome)
         return aborted
-
-    def _timed_out(self, namespace: Namespace, offer: Offer, at_ns: int) -> TimedOut:
-        """Return the outcome of a pending offer whose timeout has passed, with the actors that were present.
-
-        How many members are missing is asked of the set that forms when the oldest compatible offers join first; each
-        that joins may need more mates than those before. No such set can sync (G3), so the answer is 1 or more.
-        """
-        spec = offer.spec
-        present: dict[str, None] = {}
-        missing = spec.mates
-        steps = Steps(EXPLANATION_STEPS_MAX)
-        for event in spec.events:
-            others = compatible_offers(namespace.lists[event], offer, PRESENT_OFFERS_MAX, steps)
-            members = CandidateSet(profile_of(spec))
-            for other in others:
-                present.setdefault(other.spec.actor)
-                profile = profile_of(other.spec)
-                if members.admits(profile):
-                    members.join(profile)
-                    missing = max(1, min(missing, members.missing))
-        absent = tuple([actor for actor in spec.roster if actor != spec.actor and actor not in present])
-        return TimedOut(at_ns, offer, tuple(present), len(absent) or missing, absent)
 
 
 def _weight_bytes(offers: tuple[Offer, ...]) -> int:

@@ -18,66 +18,52 @@ What keeps the second walk short, and why no set is lost by it:
 
 - Counts come before comparisons. A set whose largest `mates` is m has m others, so m can be the largest only where
   m offers with as many mates or fewer are pending; and what a member wants, all others must have.
+- Where the newcomer wants one mate, the oldest offer that it is compatible with ends the walk, if that wants one too.
 - The oldest offer of a class (equal profiles) stands for all of them. In a set that holds a younger one and not the
   older, the older could take its place, and the set would be smaller. So a class of which two never sync together
   gives one candidate, and where an older offer led nowhere, a younger one of its class leads nowhere either.
 - Where a member wants labels, only the offers that have them are walked on.
 
-Every comparison costs steps, more where a selector or a roster is long. The steps of one arrival are bounded, over
-all the events of a choice together; where the bound is hit the offer stays pending and the event is reported (G3).
+All of this takes steps (`steps.py`). An arrival is allowed `search_steps_max` of them, over all the events of a choice
+together, and proportionally more where a set of more than `PARTIES_PER_SEARCH` is possible, which is known from counts.
+Where they are used up the offer stays pending and the event is reported (G3).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from heapq import nsmallest
-from itertools import islice
-from typing import Final
+from collections.abc import Iterator
+from heapq import heapify, heappop
+from typing import Final, TypeAlias
 
 from syncnet.core.candidates import CandidateSet, MatchProfile, compatible, profile_of
 from syncnet.core.commands import Offer, OfferSpec
-from syncnet.core.index import Index
-from syncnet.core.limits import SCANNED_OFFERS_MAX
+from syncnet.core.index import Index, OfferClass, OfferClasses
+from syncnet.core.limits import PARTIES_PER_SEARCH, SCANNED_OFFERS_MAX
 from syncnet.core.offer_list import OfferList
-from syncnet.core.selectors import Requirement, requirement_met
+from syncnet.core.selectors import Check, check_met
+from syncnet.core.steps import BoundHit, Steps
 
-__all__ = ["Search", "Steps", "compatible_offers"]
+__all__ = ["Search"]
 
 _FEW: Final = 16
 """Where no more candidates than these are left, they are walked through rather than filtered."""
-
-
-class BoundHit(Exception):  # noqa: N818 - a way out, not an error
-    """The search used up its steps."""
-
-
-class Steps:
-    """How many steps are `left`. Every loop of a search takes its steps from here."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, steps_max: int) -> None:
-        self.left: int = steps_max
-
-    def take(self, steps: int) -> None:
-        """Take so many. The innermost loops do the same in place, because a call costs more than a comparison.
-
-        :raises BoundHit: fewer are left; no more can be taken then.
-        """
-        self.left -= steps
-        if self.left < 0:
-            raise BoundHit
+_COUNTS_PER_STEP: Final = 4
+"""Counts, and candidates that are checked, for one step."""
+_ARRIVALS_PER_STEP: Final = 8
+"""Arrival numbers that are collected and ordered for one step."""
 
 
 class Search:
     """The search of one machine, with the result of the latest arrival.
 
-    `event` is the event in which a set was found; `exhausted` are the events in which the bound was hit before.
+    `event` is the event in which a set was found; `exhausted` are the events in which the bound was hit before. The
+    machine begins the count of `steps`.
     """
 
-    def __init__(self, steps_max: int) -> None:
+    def __init__(self, steps_max: int, steps: Steps) -> None:
         self._steps_max = steps_max
-        self._steps = Steps(steps_max)
+        self._steps = steps
         self.event: str = ""
         self.exhausted: tuple[str, ...] = ()
 
@@ -89,7 +75,7 @@ class Search:
         spec = newcomer.spec
         self.exhausted = ()
         steps = self._steps
-        steps.left = self._steps_max
+        steps.left = steps.allowed = self._steps_max
         for event in spec.events:
             self.event = event
             if spec.mates == 0:
@@ -102,9 +88,9 @@ class Search:
                 continue
             try:
                 if pending > SCANNED_OFFERS_MAX and offers.index is not None:
-                    others = _IndexWalk(offers.index, newcomer, steps).smallest_set()
+                    others = _IndexWalk(offers.index, profile_of(spec), steps, self._steps_max).smallest_set()
                 else:
-                    others = _scan(offers.offers, spec, steps)
+                    others = _scan(offers.offers, pending, spec, steps)
             except BoundHit:
                 self.exhausted += (event,)
                 continue
@@ -113,47 +99,16 @@ class Search:
         return None
 
 
-def compatible_offers(offers: OfferList, offer: Offer, offers_max: int, steps: Steps) -> list[Offer]:
-    """Return the oldest pending offers of one event that are compatible with one of them, by arrival.
-
-    At most `offers_max`. Where the steps are used up, only some of the oldest pending offers are examined.
-    """
-    if len(offers.offers) > SCANNED_OFFERS_MAX and offers.index is not None:
-        try:
-            return _compatible_by_index(offers.index, offer, offers_max, steps)
-        except BoundHit:
-            # What was found by now depends on the history of the index, not on the pending offers alone (G4).
-            oldest = islice(offers.offers.values(), offers_max)
-            return [other for other in oldest if other is not offer and compatible(offer.spec, other.spec)]
-    found: list[Offer] = []
-    for other in offers.offers.values():
-        steps.left -= offer.spec.steps + other.spec.steps
-        if steps.left < 0:
-            break
-        if other is not offer and compatible(offer.spec, other.spec):
-            found.append(other)
-    return found[:offers_max]
-
-
-def _compatible_by_index(index: Index, offer: Offer, offers_max: int, steps: Steps) -> list[Offer]:
-    found: list[Offer] = []
-    for each in index.present(offer):
-        steps.take(offer.spec.steps + each.profile.steps)
-        members = list(islice(each.members.values(), offers_max))
-        if compatible(offer.spec, members[0].spec):
-            steps.take(len(members))
-            found.extend([member for member in members if member is not offer])
-    return nsmallest(offers_max, found, key=_arrival)
-
-
 # --- few offers: one by one ----------------------------------------------------------------------------------
 
 
-def _scan(offers: dict[int, Offer], newcomer: OfferSpec, steps: Steps) -> list[Offer] | None:
+def _scan(offers: dict[int, Offer], pending: int, newcomer: OfferSpec, steps: Steps) -> list[Offer] | None:
     """Return the other members of the smallest set among a few offers, by arrival; None where there is none."""
     candidates: list[Offer] = []
     for offer in offers.values():
         spec = offer.spec
+        if spec.mates > pending:
+            continue  # it is not in a set with any of these; so the rosters that are compared are short
         steps.left -= newcomer.steps + spec.steps
         if steps.left < 0:
             raise BoundHit
@@ -186,7 +141,7 @@ def _extend(
         chosen.append(candidate)
         wanted = mates if mates > spec.mates else spec.mates
         if chosen_total + 1 == wanted:
-            if _roster_complete(newcomer, chosen):
+            if _roster_complete(newcomer, chosen, steps):
                 return True
         elif _extend(newcomer, candidates, position + 1, chosen, wanted, steps):
             return True
@@ -206,8 +161,9 @@ def _joins(spec: OfferSpec, chosen: list[Offer], steps: Steps) -> bool:
     return True
 
 
-def _roster_complete(newcomer: OfferSpec, chosen: list[Offer]) -> bool:
+def _roster_complete(newcomer: OfferSpec, chosen: list[Offer], steps: Steps) -> bool:
     """Return whether the set is exactly each roster that its members bring (rule 5)."""
+    steps.take(1 + len(chosen) // 4)
     roster = newcomer.roster
     for offer in chosen:
         roster = roster or offer.spec.roster
@@ -223,48 +179,55 @@ def _roster_complete(newcomer: OfferSpec, chosen: list[Offer]) -> bool:
 
 # --- many offers: through the index --------------------------------------------------------------------------
 
+_Candidate: TypeAlias = tuple[int, Offer, OfferClass]
+"""The arrival number of a pending offer, by which candidates are sorted; the offer; its class."""
+
 
 class _IndexWalk:
     """One walk for one newcomer through the index of one event."""
 
-    def __init__(self, index: Index, newcomer: Offer, steps: Steps) -> None:
+    def __init__(self, index: Index, profile: MatchProfile, steps: Steps, steps_max: int) -> None:
         self._index = index
-        self._newcomer = newcomer
-        self._profile = profile_of(newcomer.spec)
+        self._profile = profile
         self._steps = steps
-        self._candidates: list[Offer] = []
-        self._meeting: dict[Requirement, list[Offer]] = {}
+        self._steps_max = steps_max
+        self._candidates: list[_Candidate] = []
+        self._meeting: dict[Check, list[_Candidate]] = {}
 
     def smallest_set(self) -> list[Offer] | None:
-        profile = self._profile
-        self._steps.take(self._index.steps)
-        if _largest_mates(self._index.offers_by_mates, profile.mates) < 0:
+        profile, index, steps = self._profile, self._index, self._steps
+        steps.take(4 + len(index.offers_by_mates) // _COUNTS_PER_STEP)
+        mates_max = _largest_mates(index.offers_by_mates, profile.mates)
+        if mates_max < 0:
             return None
-        if not self._index.can_be_met(profile, profile.mates):
+        if mates_max > PARTIES_PER_SEARCH:
+            steps.allow(self._steps_max * mates_max // PARTIES_PER_SEARCH)
+        if not index.can_be_met(profile, profile.mates, steps):
             return None
-        members = CandidateSet(profile)
-        candidates = self._admitted(members)
-        candidates.sort(key=_arrival)
+        members = CandidateSet(profile, steps)
+        admitted: list[OfferClass] = []
+        for offers in _oldest_first(index.candidates(profile, steps), steps):
+            if self._admits(members, offers.profile):
+                if profile.mates == 1 and offers.profile.mates <= 1 and not admitted:
+                    return [offers.members[offers.oldest]]
+                admitted.append(offers)
+        candidates = _candidates_of(admitted, steps)
         by_mates: dict[int, int] = {}
-        for each in candidates:
-            by_mates[each.spec.mates] = by_mates.get(each.spec.mates, 0) + 1
+        for _, offer, _ in candidates:
+            by_mates[offer.spec.mates] = by_mates.get(offer.spec.mates, 0) + 1
         mates_max = _largest_mates(by_mates, profile.mates)
         if mates_max < 0:
             return None
-        self._candidates = [each for each in candidates if each.spec.mates <= mates_max]
+        self._candidates = [each for each in candidates if each[1].spec.mates <= mates_max]
         return self._walk(members)
 
-    def _admitted(self, members: CandidateSet) -> list[Offer]:
-        """Return the offers that may be in a set with the newcomer, the oldest of each class or all of it."""
-        admitted: list[Offer] = []
-        for offers in self._index.candidates(self._newcomer):
-            profile = offers.profile
-            self._steps.take(profile.steps)
-            if members.admits(profile) and self._index.can_be_met(profile, max(self._profile.mates, profile.mates)):
-                admitted.extend(offers.candidates())
-        return admitted
+    def _admits(self, members: CandidateSet, profile: MatchProfile) -> bool:
+        """Return whether the newcomer, alone in the set, admits a profile, and whether that can be in a whole set."""
+        mates = max(self._profile.mates, profile.mates)
+        return members.admits(profile) and self._index.can_be_met(profile, mates, self._steps)
 
     def _walk(self, members: CandidateSet) -> list[Offer] | None:
+        steps = self._steps
         chosen: list[Offer] = []
         levels = [_Level(self._candidates, 0)]
         while levels:
@@ -276,48 +239,78 @@ class _IndexWalk:
                     members.leave()
                 continue
             candidate = level.candidates[level.position]
-            profile = profile_of(candidate.spec)
+            _, offer, offers = candidate
             level.position += 1
-            self._steps.take(profile.steps + members.steps)
-            if profile in level.tried:
+            steps.take(1)
+            if offers.profile.joins_itself:  # others are candidates only once
+                if offers in level.tried:
+                    continue
+                level.tried[offers] = None
+            if chosen and not members.admits(offers.profile):  # the newcomer admits all candidates
                 continue
-            level.tried[profile] = None
-            if chosen and not members.admits(profile):  # the newcomer admits all candidates
-                continue
-            chosen.append(candidate)
-            if members.missing_with(profile) == 0:
+            chosen.append(offer)
+            if members.missing_with(offers.profile) == 0:
                 return chosen
-            members.join(profile)
+            members.join(offers.profile)
             levels.append(self._next_level(level, candidate))
         return None
 
-    def _next_level(self, level: _Level, chosen: Offer) -> _Level:
+    def _next_level(self, level: _Level, chosen: _Candidate) -> _Level:
         """Return who may follow a chosen offer: the younger ones, and where that helps, only those that it wants."""
-        candidates = level.candidates
-        if len(candidates) - level.position > _FEW:
-            for want in profile_of(chosen.spec).wants:
+        candidates, position = level.candidates, level.position
+        wants = chosen[2].profile.wants_checked
+        if wants and len(candidates) - position > _FEW:
+            for want in wants:
                 candidates = min(candidates, self._candidates_meeting(want), key=len)
-        return _Level(candidates, bisect_right(candidates, chosen.arrival, key=_arrival))
+            position = bisect_right(candidates, chosen[0], key=_arrival)
+        return _Level(candidates, position)
 
-    def _candidates_meeting(self, want: Requirement) -> list[Offer]:
+    def _candidates_meeting(self, want: Check) -> list[_Candidate]:
         """Return the candidates that meet a want; all of them are checked once for each."""
         meeting = self._meeting.get(want)
         if meeting is None:
-            self._steps.take(len(self._candidates))
-            meeting = [each for each in self._candidates if requirement_met(want, each.spec.labels)]
+            self._steps.take(1 + len(self._candidates) // _COUNTS_PER_STEP)
+            meeting = [each for each in self._candidates if check_met(want, each[1].spec.labels)]
             self._meeting[want] = meeting
         return meeting
 
 
 class _Level:
-    """One level of the walk: who may come next, from which position on, and which profiles led nowhere from here."""
+    """One level of the walk: who may come next, from which position on, and which classes led nowhere from here."""
 
     __slots__ = ("candidates", "position", "tried")
 
-    def __init__(self, candidates: list[Offer], position: int) -> None:
-        self.candidates = candidates
-        self.position = position
-        self.tried: dict[MatchProfile, None] = {}
+    def __init__(self, candidates: list[_Candidate], position: int) -> None:
+        self.candidates: list[_Candidate] = candidates
+        self.position: int = position
+        self.tried: dict[OfferClass, None] = {}
+
+
+def _oldest_first(found: list[OfferClasses], steps: Steps) -> Iterator[OfferClass]:
+    """Yield classes in order of their oldest offers; a few of many are found in less time than it takes to sort all."""
+    total = sum([len(classes) for classes in found])
+    steps.take(len(found) // _COUNTS_PER_STEP + total // _ARRIVALS_PER_STEP)
+    by_oldest: OfferClasses = {}
+    for classes in found:
+        by_oldest.update(classes)
+    waiting = list(by_oldest)
+    heapify(waiting)
+    while waiting:
+        steps.take(1)
+        yield by_oldest[heappop(waiting)]
+
+
+def _candidates_of(admitted: list[OfferClass], steps: Steps) -> list[_Candidate]:
+    """Return the members that a search must consider, by arrival: all where two may be in one set, else the oldest."""
+    candidates: list[_Candidate] = []
+    for offers in admitted:
+        if offers.profile.joins_itself:
+            steps.take(1 + len(offers.members))
+            candidates += [(arrival, offer, offers) for arrival, offer in offers.members.items()]
+        else:
+            candidates.append((offers.oldest, offers.members[offers.oldest], offers))
+    candidates.sort(key=_arrival)
+    return candidates
 
 
 def _largest_mates(offers_by_mates: dict[int, int], mates: int) -> int:
@@ -333,5 +326,5 @@ def _largest_mates(offers_by_mates: dict[int, int], mates: int) -> int:
     return largest
 
 
-def _arrival(offer: Offer) -> int:
-    return offer.arrival
+def _arrival(candidate: _Candidate) -> int:
+    return candidate[0]

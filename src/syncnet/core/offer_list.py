@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from syncnet.core.commands import Offer
 from syncnet.core.index import Index
-from syncnet.core.limits import SCANNED_OFFERS_MAX
+from syncnet.core.limits import SCANNED_OFFERS_MAX, SMALL_OFFER_BYTES
 
 __all__ = ["OfferList"]
 
@@ -12,9 +12,10 @@ __all__ = ["OfferList"]
 class OfferList:
     """The pending offers of one event.
 
-    The index is made when more than `SCANNED_OFFERS_MAX` offers are pending; the machine drops a list, and so its
-    index, when none is. Whether a search uses it depends on the present number of offers alone, never on history, so
-    that a machine that was restored from a snapshot decides as the original does (G4).
+    The index is made when more than `SCANNED_OFFERS_MAX` offers are pending, or a large one: so the arrival that makes
+    it adds few offers of others, which are small (G8). The machine drops a list, and so its index, when no offer is
+    pending. Whether a search uses it depends on the present number of offers alone, never on history, so that a machine
+    that was restored from a snapshot decides as the original does (G4).
     """
 
     __slots__ = ("index", "offers")
@@ -29,7 +30,7 @@ class OfferList:
         offers[offer.arrival] = offer
         if self.index is not None:
             self.index.add(offer)
-        elif len(offers) > SCANNED_OFFERS_MAX:
+        elif len(offers) > SCANNED_OFFERS_MAX or offer.spec.weight_bytes > SMALL_OFFER_BYTES:
             self.index = Index()
             for each in offers.values():
                 self.index.add(each)

@@ -113,15 +113,15 @@ class Outcomes:
         return None if self._is_too_old(known[1], now_ns) else known
 
     def forget(self, now_ns: int) -> None:
-        """Forget some of what is too old at `now_ns`: a bounded number, and more of them the next time."""
-        for _ in range(OUTCOMES_FORGOTTEN_AT_ONCE_MAX):
-            if not self.entries:
-                return
+        """Forget some of what is too old at `now_ns`: one outcome, or some of few offers, and more the next time."""
+        forgotten = 0
+        while forgotten < OUTCOMES_FORGOTTEN_AT_ONCE_MAX and self.entries:
             outcome = self.entries[0].outcome
             if outcome is None:
                 self.entries.popleft()
+                forgotten += 1
             elif self._is_too_old(outcome, now_ns):
-                self._forget(self.entries[0])
+                forgotten += self._forget(self.entries[0])
             else:
                 return
 
@@ -139,11 +139,11 @@ class Outcomes:
             self.entries.popleft()
         return self.entries[0]
 
-    def _forget(self, entry: _Entry) -> None:
-        """Forget an entry, the oldest of its client."""
+    def _forget(self, entry: _Entry) -> int:
+        """Forget an entry, the oldest of its client; return of how many offers it is."""
         outcome, client = entry.outcome, entry.client
         if outcome is None:
-            return
+            return 0
         entry.outcome = None
         client.entries.popleft()
         client.weight_bytes -= entry.weight_bytes
@@ -152,7 +152,8 @@ class Outcomes:
         self._weight_bytes -= entry.weight_bytes
         self._kept -= 1
         by_id = self._by_id
-        for offer in offers_of(outcome):
+        offers = offers_of(outcome)
+        for offer in offers:
             key = (offer.spec.namespace, offer.id)
             if offer.named and by_id[key][1] is outcome:  # the id may be another offer's by now
                 del by_id[key]
@@ -163,3 +164,4 @@ class Outcomes:
             entries.popleft()
         elif len(entries) > 2 * self._kept + _FORGOTTEN_ENTRIES_MAX:
             self.entries = deque([each for each in entries if each.outcome is not None])
+        return len(offers)

@@ -23,6 +23,10 @@ negated or not. So a requirement is a tuple and evaluating it needs no dispatch 
 
 `k>1` and `k<1` are kept apart as *bounds*.
 
+A requirement is evaluated as a `Check`: the same, except that a long list of values is a set, so that to look for a
+value in it takes no longer than in a short one. The values are walked through in the order of the requirement only,
+because the order of a set depends on hashes (G4).
+
 This differs from Kubernetes in one thing: the printed form is canonical, so that selectors of equal meaning print
 alike. `==` and an `in` of one value are printed as `=`, requirements are sorted and not repeated.
 """
@@ -40,19 +44,24 @@ from syncnet.errors import LabelError, SelectorError
 
 __all__ = [
     "EVERYTHING",
+    "FEW_VALUES",
     "Bound",
+    "Check",
     "Requirement",
     "Selector",
     "bound_met",
     "bound_text",
+    "check_met",
     "not_actor",
     "parse_selector",
-    "requirement_met",
     "requirement_text",
 ]
 
 Requirement: TypeAlias = tuple[str, bool, tuple[str | None, ...]]
 """A key, whether the test is negated, and the values, sorted."""
+
+Check: TypeAlias = tuple[str, bool, tuple[str | None, ...] | frozenset[str | None]]
+"""A requirement with its values as they are looked up: a tuple of at most `FEW_VALUES`, or a set of more."""
 
 Bound: TypeAlias = tuple[str, str, int]
 """A key, `>` or `<`, and the number to compare with."""
@@ -64,29 +73,38 @@ _TOKEN: Final = re.compile(r"(?P<blank>[ \t\r\n]+)|(?P<symbol>==|!=|[=!(),<>])|(
 _SIMPLE: Final = re.compile(rf"({NAME_PATTERN})(==?|!=)({NAME_PATTERN})").fullmatch
 _CACHE_ENTRIES_MAX: Final = 4_096
 _CACHED_CHARACTERS_MAX: Final = 128
-_VALUES_PER_STEP: Final = 8
+_PARTS_PER_STEP: Final = 4
+FEW_VALUES: Final = 8
+"""So many values are compared one by one; more are a set."""
 
 
 class Selector:
     """A set of requirements and bounds that must all be met, in canonical order; the empty one matches everything.
 
-    `steps` is the cost of evaluating it once, in steps of the search (see `matching.py`); `weight_bytes` is its share
-    of `pending_bytes_max`. A selector never changes.
+    `checks` are the requirements as they are evaluated, the same tuple where no list of values is long. `steps` is the
+    cost of evaluating it once, in steps of the search (`steps.py`); `weight_bytes` is its share of `pending_bytes_max`.
+    A selector never changes.
     """
 
-    __slots__ = ("bounds", "requirements", "steps", "weight_bytes")
+    __slots__ = ("bounds", "checks", "requirements", "steps", "weight_bytes")
 
     def __init__(
-        self, requirements: tuple[Requirement, ...], bounds: tuple[Bound, ...], steps: int, weight: int
+        self,
+        requirements: tuple[Requirement, ...],
+        bounds: tuple[Bound, ...],
+        steps: int,
+        weight: int,
+        checks: tuple[Check, ...] | None = None,
     ) -> None:
         self.requirements: tuple[Requirement, ...] = requirements
+        self.checks: tuple[Check, ...] = requirements if checks is None else checks
         self.bounds: tuple[Bound, ...] = bounds
         self.steps: int = steps
         self.weight_bytes: int = weight
 
     def matches(self, labels: Labels) -> bool:
         """Return whether `labels` meet every requirement and every bound."""
-        for key, negated, values in self.requirements:
+        for key, negated, values in self.checks:
             if (labels.get(key) in values) is negated:
                 return False
         for bound in self.bounds:  # noqa: SIM110 - a generator costs more than the loop
@@ -124,7 +142,17 @@ def make_selector(requirements: set[Requirement], bounds: set[Bound]) -> Selecto
     weight = characters + (parts + values) * WORD_BYTES
     if parts == values == 1 and _is_not_actor(ordered[0]):
         weight = NOT_ACTOR_BYTES  # equal selectors weigh the same, else a log that writes them down would not (G4)
-    return Selector(ordered, tuple(sorted(bounds)), 1 + (parts + values) // _VALUES_PER_STEP, weight)
+    checks: list[Check] = []
+    is_long = False
+    for requirement in ordered:
+        key, negated, of_key = requirement
+        if len(of_key) > FEW_VALUES:
+            is_long = True
+            checks.append((key, negated, frozenset(set(of_key))))  # made of a set it takes half the memory
+        else:
+            checks.append(requirement)
+    steps = 1 + len(requirements) // _PARTS_PER_STEP + len(bounds)
+    return Selector(ordered, tuple(sorted(bounds)), steps, weight, tuple(checks) if is_long else None)
 
 
 def _is_not_actor(requirement: Requirement) -> bool:
@@ -147,9 +175,9 @@ def not_actor(actor: str) -> Selector:
     return Selector((("actor", True, (actor,)),), (), 1, NOT_ACTOR_BYTES)
 
 
-def requirement_met(requirement: Requirement, labels: Labels) -> bool:
+def check_met(check: Check, labels: Labels) -> bool:
     """Return whether `labels` meet one requirement."""
-    key, negated, values = requirement
+    key, negated, values = check
     return (labels.get(key) in values) is not negated
 
 
