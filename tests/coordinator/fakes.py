@@ -97,9 +97,13 @@ class Client:
     def __init__(self, coordinator: Coordinator, made: Offer) -> None:
         self.coordinator, self.offer = coordinator, made
         self.results: list[Synced | Result] = []
+        self.charged = 0
         self.rank = -1
         made.waiter = self
         coordinator.offer(made)
+
+    def charge(self, steps: int) -> None:
+        self.charged += steps
 
     def synced(self, synced: Synced, rank: int) -> None:
         self.results.append(synced)

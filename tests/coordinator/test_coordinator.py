@@ -104,7 +104,10 @@ class Noted:
     """Notes its result under a name."""
 
     def __init__(self, results: dict[str, Synced | Result], name: str) -> None:
-        self.results, self.name = results, name
+        self.results, self.name, self.charged = results, name, 0
+
+    def charge(self, steps: int) -> None:
+        self.charged += steps
 
     def synced(self, synced: Synced, rank: int) -> None:
         self.results[self.name] = synced

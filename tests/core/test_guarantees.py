@@ -96,9 +96,9 @@ def test_g3_hostile_searches_stop_at_the_limit_and_other_events_still_sync() -> 
         effects = machine.apply(hostile)
         assert CountedKey.lookups <= steps_max * LOOKUPS_PER_STEP_MAX
         exhausted = [effect for effect in effects if isinstance(effect, SearchExhausted)]
-        assert machine.steps_used <= steps_max
+        assert machine.steps.used <= steps_max
         if exhausted:
-            assert machine.steps_used == steps_max
+            assert machine.steps.used == steps_max
         misses += len(exhausted)
         for members in (effect.members for effect in effects if isinstance(effect, Synced)):
             assert brute_force.can_sync(members, "coin"), "every sync is valid"
@@ -119,8 +119,8 @@ def test_g3_every_comparison_takes_a_step_in_a_short_list_and_in_a_long_one(pend
     CountedKey.lookups = 0
     newcomer = offer("NEW", labels={CountedKey("new"): ""}, selector="", mates=pending // 2)
     machine.apply(newcomer)
-    assert machine.steps_used > 2 * pending, "the search did more than to look at each offer once"
-    assert 0 < CountedKey.lookups <= machine.steps_used * LOOKUPS_PER_STEP_MAX
+    assert machine.steps.used > 2 * pending, "the search did more than to look at each offer once"
+    assert 0 < CountedKey.lookups <= machine.steps.used * LOOKUPS_PER_STEP_MAX
 
 
 def test_a_large_barrier_takes_a_few_steps_for_each_party() -> None:
@@ -129,9 +129,9 @@ def test_a_large_barrier_takes_a_few_steps_for_each_party() -> None:
     steps = 0
     for number in range(999):
         assert synced(machine.apply(offer(f"P{number}", mates=999))) == []
-        steps += machine.steps_used
+        steps += machine.steps.used
     assert [len(members) for members in synced(machine.apply(offer("LAST", mates=999)))] == [1000]
-    assert steps + machine.steps_used <= 10_000
+    assert steps + machine.steps.used <= 10_000
 
 
 COMMANDS_FOR_G4 = """
@@ -156,7 +156,7 @@ for number in range(1000):
     if random.random() < 0.1:
         commands.append(Expire(number, "default", str(random.randrange(number + 1))))
     for command in commands:
-        print([described(effect) for effect in machine.apply(command)], machine.steps_used)
+        print([described(effect) for effect in machine.apply(command)], machine.steps.used)
 """
 
 
@@ -359,7 +359,7 @@ def test_g3_the_largest_barrier_syncs_within_the_default_limits() -> None:
         machine.apply(offer(f"P{number}", mates=parties - 1))
     (members,) = synced(machine.apply(offer("LAST", mates=parties - 1)))
     assert len(members) == parties
-    assert machine.steps_used <= LIMITS.search_steps_max * parties // PARTIES_PER_SEARCH * 3 // 5, "some room is left"
+    assert machine.steps.used <= LIMITS.search_steps_max * parties // PARTIES_PER_SEARCH * 3 // 5, "some room is left"
 
 
 @pytest.mark.parametrize("last_brings_it", [True, False])
@@ -397,7 +397,7 @@ def test_g3_the_oldest_of_a_hundred_thousand_pending_offers_of_one_event_is_foun
             [f"W{number}", f"J{number}"]
         ]
     machine.apply(Expire(0, "default", "W50000"))
-    assert machine.steps_used < 100
+    assert machine.steps.used < 100
 
 
 def test_g4_the_steps_used_do_not_depend_on_the_history_of_the_index() -> None:
@@ -418,4 +418,4 @@ def test_g4_the_steps_used_do_not_depend_on_the_history_of_the_index() -> None:
                 command = Expire(0, "default", style.chance.choice(pending).id)
             effects = [described(effect) for effect in machine.apply(command)]
             assert [described(effect) for effect in restored.apply(copy_of(command))] == effects, (seed, number)
-            assert restored.steps_used == machine.steps_used, (seed, number)
+            assert restored.steps.used == machine.steps.used, (seed, number)

@@ -107,11 +107,11 @@ def work_of(world: WORLD) -> dict[str, tuple[Work, int]]:
 
     def arrive() -> int:
         machine._search.find(namespace.lists, newcomer)
-        return machine.steps_used
+        return machine.steps.used
 
     def expire() -> int:
         machine.apply(Expire(0, "default", late.id))
-        return machine.steps_used
+        return machine.steps.used
 
     def explained() -> int:
         steps = Steps(EXPLANATION_STEPS_MAX)

@@ -198,7 +198,7 @@ def measured(world: WORLD) -> list[Result]:
     results = []
     search_ms = timed(lambda: machine._search.find(namespace.lists, newcomer))
     search_ms = min(search_ms, timed(lambda: machine._search.find(namespace.lists, newcomer)))
-    steps = machine.steps_used
+    steps = machine.steps.used
     pending = list(namespace.pending.values())
     late = random.Random(world.seed).choice(pending)
     for command in ("explanation", "expiry"):

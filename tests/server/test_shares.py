@@ -1,6 +1,7 @@
 """G8: a client that uses up its share of work is refused until it has a share again; others are not."""
 
 import asyncio
+import random
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -8,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from syncnet.core.limits import LIMITS
+from syncnet.core.limits import CHARGED_STEPS_MIN, LIMITS
 from syncnet.server.access import Access
-from syncnet.server.shares import CHARGED_STEPS_MIN, REFUSAL_STEPS, Shares
+from syncnet.server.shares import REFUSAL_STEPS, Shares
 from syncnet.server.tokens import new_token, parse_tokens
 from tests.server.fakes import Exchange, Server
 
@@ -130,6 +131,28 @@ def test_g8_large_reports_are_charged(server: Server) -> None:
     (refused,) = server.ask("event=e&actor=B")
     server.until(lambda: refused.answers)
     assert refused.statuses == [429]
+
+
+def test_g8_offers_that_take_much_work_are_charged(server: Server) -> None:
+    """By their arrival, and by the explanation of their timeout."""
+    for more in ("&mates=2", "&mates=2&timeout=0"):
+        shares = server.app.handler.shares
+        left = shares._left("127.0.0.1")
+        server.ask(*[f"event=e&actor=A{number}{more}&labels=n{number}=&selector=actor" for number in range(2)])
+        assert shares._left("127.0.0.1") == left
+    chance = random.Random(1)
+    graph = [",".join(f"!n{other}" for other in range(number) if chance.random() < 0.5) for number in range(60)]
+    hard = [f"event=h&actor=A{number}&mates=9&labels=n{number}=&selector=actor,{graph[number]}" for number in range(60)]
+    for query in hard:
+        if shares.debtors:
+            break
+        server.ask(query, client=ELSEWHERE)
+    assert shares.debtors == {"127.0.0.9"}
+    left = shares._left("127.0.0.1")
+    (asked,) = server.ask(query.replace("actor=A", "actor=B") + "&timeout=0")
+    server.until(lambda: asked.answers)
+    assert asked.statuses == [410]
+    assert shares._left("127.0.0.1") < left - CHARGED_STEPS_MIN
 
 
 def test_the_loop_may_have_ended_when_a_refusal_is_due() -> None:

@@ -31,8 +31,8 @@ from syncnet.coordinator.ids import random_ids
 from syncnet.coordinator.timers import Timers
 from syncnet.coordinator.waiters import TRANSITIONS, Event, Lingering, Waiter, state_of
 from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, Withdraw
-from syncnet.core.effects import Attached, Effect, Pending, Refused, Remembered, Replayed, Synced
-from syncnet.core.limits import Limits
+from syncnet.core.effects import Attached, Effect, Pending, Refused, Remembered, Replayed, Synced, TimedOut
+from syncnet.core.limits import CHARGED_STEPS_MIN, Limits
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import DrainingError, ReplacedError, RetryableError
@@ -231,9 +231,13 @@ class Coordinator:
             self._log.append(command)
 
     def _deliver_offer(self, offer: Offer) -> None:
-        answer = self.machine.offer(offer)
+        machine = self.machine
+        answer = machine.offer(offer)
+        steps = machine.steps
+        if steps.allowed - steps.left >= CHARGED_STEPS_MIN and offer.waiter is not None:
+            offer.waiter.charge(steps.used)
         if self._observers:
-            for effect in self.machine.effects_of(offer, answer):
+            for effect in machine.effects_of(offer, answer):
                 self._observe(effect)
         if answer is None:
             if offer.spec.timeout_ns is not None:
@@ -256,6 +260,8 @@ class Coordinator:
         outcomes = self.machine.end(command)
         for outcome in outcomes:
             self._observe(outcome)
+            if isinstance(outcome, TimedOut) and outcome.offer.waiter is not None:
+                outcome.offer.waiter.charge(self.machine.steps.used)
             if not isinstance(outcome, Synced):
                 self._ended(outcome.offer, outcome)
         _call_back(command, outcomes)

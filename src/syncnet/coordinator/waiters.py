@@ -40,10 +40,13 @@ Result: TypeAlias = Outcome | SyncnetError
 
 
 class Waiter(Protocol):
-    """The callback of a front end. It is called once, under the coordinator's lock, on whichever thread.
+    """The callback of a front end. It gets one result, under the coordinator's lock, on whichever thread.
 
     It must enqueue the result and return; it must not raise and must not call the coordinator.
     """
+
+    def charge(self, steps: int) -> None:
+        """Note that the offer took much work, in steps of the search; called before the result, if at all."""
 
     def synced(self, synced: Synced, rank: int) -> None:
         """Take the sync; the offer is the member at position `rank`."""
@@ -63,6 +66,9 @@ class Lingering:
         # The key of its timer differs from that of the offer's timeout, which may be in the same slot.
         self._key = offer.spec.namespace + "\n", offer.id
         self._tick = timers.add(linger_ns, self._key, self)
+
+    def charge(self, steps: int) -> None:
+        """Do nothing: the client has disconnected."""
 
     def synced(self, synced: Synced, rank: int) -> None:  # noqa: ARG002 - no client is connected to get it
         """Remove the timer."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 __all__ = [
+    "CHARGED_STEPS_MIN",
     "EXPLAINED_OFFERS_MAX",
     "EXPLANATION_STEPS_MAX",
     "ID_CHARACTERS_MAX",
@@ -212,7 +213,7 @@ class Limits:
         50_000,
         "Steps that one client (its token, or else its address) may take each second, over a longer time. Only "
         "requests that take 256 steps or more count, and refused ones with 50 steps; ordinary requests are free. A "
-        "step is about a microsecond: a client may use a twentieth of a processor core for requests that take long.",
+        "step is half a microsecond to one: a client may use a twentieth of a core for requests that take long.",
         1_000_000_000,
         "rate-limited",
     )
@@ -282,6 +283,9 @@ OFFER_BYTES: Final = WORD_BYTES + 3 * NAME_BYTES
 PARTIES_PER_SEARCH: Final = 1_000
 """Parties of one set for which `search_steps_max` is enough. Where a larger set is possible, the steps of an arrival
 are more in proportion."""
+
+CHARGED_STEPS_MIN: Final = 256
+"""An offer that takes fewer steps is not charged to its client: far more than an ordinary one takes."""
 
 SCANNED_OFFERS_MAX: Final = 16
 """Pending offers of one event that are compared one by one; more are indexed (see `matching.py`)."""

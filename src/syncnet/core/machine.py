@@ -90,8 +90,9 @@ class Machine:
         self.limits = limits
         self._room: int = min(limits.pending_offers_max, limits.pending_per_namespace_max)  # fewer need no other check
         self._room_bytes: int = limits.pending_bytes_max  # what further pending offers may weigh
-        self._steps = Steps(0)
-        self._search = Search(limits.search_steps_max, self._steps)
+        self.steps: Steps = Steps(0)
+        """The steps of the latest offer or expiry: what it cost the other clients."""
+        self._search = Search(limits.search_steps_max, self.steps)
         self._namespaces: dict[str, Namespace] = {}
         self._outcomes = Outcomes(limits)
         self._trace = Trace(limits)
@@ -119,11 +120,12 @@ class Machine:
 
     def exhausted_by(self, offer: Offer) -> list[SearchExhausted]:
         """Return an effect for each event in which the search for the offer that arrived last hit its bound."""
-        steps = self._steps.allowed
+        steps = self.steps.allowed
         return [SearchExhausted(offer.at_ns, offer, event, steps) for event in self._search.exhausted]
 
     def offer(self, offer: Offer) -> Answer:
         """Accept or refuse an offer that arrives."""
+        self.steps.left = self.steps.allowed  # none are used where nothing is searched
         if self._outcomes.entries:
             self._outcomes.forget(offer.at_ns)
         spec = offer.spec
@@ -193,15 +195,6 @@ class Machine:
             self.restore(Snapshot(limits, state.syncs_forgotten, state.namespaces, state.outcomes, state.trace))
 
     # --- questions -----------------------------------------------------------------------------------------
-
-    @property
-    def steps_used(self) -> int:
-        """How many steps of work the latest search took, or the latest expiry: what it cost the other clients.
-
-        An offer that is refused or attached to another, and a command that ends offers in another way, search nothing
-        and leave the number as it was.
-        """
-        return self._steps.used
 
     def pending(self, namespace: str) -> list[Offer]:
         """Return the pending offers of a namespace, by arrival; none of a namespace that is not known."""
@@ -369,8 +362,8 @@ class Machine:
         offer = self._meant(command)
         if offer is None:
             return []
-        self._steps.begin(EXPLANATION_STEPS_MAX)
-        outcome = timed_out(self._namespaces[command.namespace].lists, offer, command.at_ns, self._steps)
+        self.steps.begin(EXPLANATION_STEPS_MAX)
+        outcome = timed_out(self._namespaces[command.namespace].lists, offer, command.at_ns, self.steps)
         self._end(offer, outcome)
         return [outcome]
 

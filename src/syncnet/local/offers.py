@@ -115,6 +115,9 @@ class Offer(msgspec.Struct, eq=False, weakref=True):
 
     # --- for the runtime and the coordinator ---------------------------------------------------------------
 
+    def charge(self, steps: int) -> None:
+        """Do nothing: the whole program is one client."""
+
     def synced(self, synced: Synced, rank: int) -> None:
         """Take the sync; under the coordinator's lock. What its members share is made once for all of them."""
         runtime = self._runtime

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Final
 from syncnet.coordinator.waiters import Result
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Synced
-from syncnet.core.limits import Limits
+from syncnet.core.limits import CHARGED_STEPS_MIN, Limits
 from syncnet.errors import BadBodyError, SyncnetError
 from syncnet.server.access import ANONYMOUS, Caller
 from syncnet.server.responses import JSON_HEADERS, Header, Response, body_too_large, bug, ended, problem_of
-from syncnet.server.shares import CHARGED_STEPS_MIN, REFUSAL_STEPS
+from syncnet.server.shares import REFUSAL_STEPS
 from syncnet.wire.bodies import Texts, decode_form
 
 if TYPE_CHECKING:

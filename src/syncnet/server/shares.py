@@ -1,6 +1,6 @@
 """Fair shares: how much processor time each client may use, over time, for requests that take long (G8).
 
-Work is counted in steps; a step takes about a microsecond (`core/matching.py`). Each client has a token bucket of
+Work is counted in steps; a step takes half a microsecond to one (`core/steps.py`). Each client has a token bucket of
 steps, which refills at a steady rate. A request that takes many steps is charged to its client after it was processed.
 So is a refused request, because a client that sends nothing else uses time too. While the bucket of a client is empty,
 its requests are refused. Ordinary requests cost nothing here.
@@ -20,10 +20,7 @@ from typing import Final
 from syncnet.core.limits import Limits
 from syncnet.server.responses import Header
 
-__all__ = ["CHARGED_STEPS_MIN", "REFUSAL_STEPS", "Shares"]
-
-CHARGED_STEPS_MIN: Final = 256
-"""A request that takes fewer steps is not charged: far more than an ordinary one takes."""
+__all__ = ["REFUSAL_STEPS", "Shares"]
 
 REFUSAL_STEPS: Final = 50
 """What a refused request is charged: about the time that it takes."""
