@@ -54,7 +54,8 @@ BodyCallback = Callable[[bytes], None]
 class Request:
     """One request. `query` is still escaped, and has surrogates in place of bytes that are not UTF-8.
 
-    `present` are the headers of `LOOKED_AT` that it has; `host` and `accept` are empty where there are none.
+    `present` are the headers of `LOOKED_AT` that it has; `host` and `accept` are empty where there are none;
+    several are joined by commas.
 
     `extra_headers` are added to its answer. `offer` is the offer that it made, if any, `output` the format in which it
     wants the sync. A request that waits `is_watched` (`background.py`), and later has a task for it, `watch`.
@@ -94,6 +95,11 @@ class Request:
         self.watch: asyncio.Task[None] | None = None
 
     # --- what an adapter implements ------------------------------------------------------------------------
+
+    @property
+    def http_version(self) -> str:
+        """`1.1`, for example."""
+        raise NotImplementedError
 
     @property
     def scheme(self) -> str:
