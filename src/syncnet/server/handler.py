@@ -39,6 +39,7 @@ from syncnet.wire.query import read_query
 __all__ = ["Handler"]
 
 _INLINE_BYTES_MAX: Final = 16_384  # decoding a body of this size takes less time than starting a thread
+_INLINE_YAML_BYTES_MAX: Final = 1_024  # likewise
 _NO_TEXTS: Final = Texts()
 _ANY_MEDIA_TYPE: Final = ("", "*/*")
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -75,6 +76,7 @@ class Handler:
         self._access = Access() if access is None else access
         self._limits = limits
         self._url_bytes_max = limits.url_bytes_max
+        self.yaml_answer_bytes_max: int = limits.yaml_answer_bytes_max
         self._routes: Final = {
             "/event": _Route("sync", {"GET": self._get_event, "POST": self._post_event, "DELETE": self._withdraw}),
             "/abort": _Route("admin", {"POST": self._abort}),
@@ -381,13 +383,13 @@ class Handler:
         """Call `then` with the parameters of a query and a body; a long body is decoded in a thread."""
         parameters_max = self._limits.parameters_max
         content_type = request.header("content-type")
-        if len(body) <= _INLINE_BYTES_MAX:
-            then(decode_form(text, parameters_max), decode_body(content_type, body, parameters_max))
+        if len(body) <= (_INLINE_YAML_BYTES_MAX if "yaml" in content_type.lower() else _INLINE_BYTES_MAX):
+            then(decode_form(text, parameters_max), decode_body(content_type, body, self._limits))
             return
 
         async def decode() -> None:
             try:
-                values = await asyncio.to_thread(decode_body, content_type, body, parameters_max)
+                values = await asyncio.to_thread(decode_body, content_type, body, self._limits)
                 then(decode_form(text, parameters_max), values)
             except Exception as error:
                 request.fail(error)

@@ -184,7 +184,7 @@ class Request:
             if handler.encoded_sync is not synced:
                 handler.encode(synced)
             body = handler.encoded_body
-            if self.output != "json":
+            if self.output != "json" and len(body) <= handler.yaml_answer_bytes_max:
                 handler.answer_in_yaml(self, headers, body)
                 return
             self.is_answered = True
