@@ -50,6 +50,7 @@ PROBLEMS: Final = MappingProxyType(
     {
         "bad-parameter": Problem(400, "Bad parameter"),
         "bad-body": Problem(400, "Bad body"),
+        "bad-host": Problem(400, "Bad Host"),
         "unauthorized": Problem(401, "Unauthorized"),
         "forbidden": Problem(403, "Forbidden"),
         "cross-site": Problem(403, "Cross-site request"),
@@ -118,9 +119,10 @@ class BadBodyError(UsageError, ValueError):
 
 
 class AccessError(UsageError, PermissionError):
-    """The caller has no permission; `code` says why: `unauthorized`, `forbidden`, `cross-site` or `unknown-host`.
+    """The request was not admitted: the caller has no permission, or the `Host` is wrong.
 
-    The message never contains a token.
+    `code` says why: `unauthorized`, `forbidden`, `cross-site`, `unknown-host` or `bad-host`. The message never
+    contains a token.
     """
 
     def __init__(self, code: str, message: str) -> None:

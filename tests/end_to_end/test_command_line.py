@@ -3,18 +3,20 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 import syncnet
 from syncnet.cli.exit_statuses import ExitStatus
 from syncnet.cli.version import build
 from syncnet.server.address import Address, AddressError, parse_address
-from tests.end_to_end.running import running
+from tests.end_to_end.running import curls, running, until
 
 
 def start(*arguments: str, folder: Path | None = None) -> "subprocess.Popen[str]":
@@ -84,7 +86,9 @@ def test_a_host_that_is_not_of_this_machine() -> None:
         (("serve", "nonsense"), "expected an address such as :8000 or 127.0.0.1:8000, got 'nonsense'"),
         (("127.0.0.1:http",), "expected an address such as :8000 or 127.0.0.1:8000, got '127.0.0.1:http'"),
         ((":0", "--log-format", "xml"), "Invalid value for '--log-format'"),
-        ((":0", "--journal", ""), "expected the name of a folder, got an empty text"),
+        ((":0", "--journal", ""), "expected the name of a folder, got an empty text"),  # --journal "$UNSET"
+        ((":0", "--journal="), "expected the name of a folder, got an empty text"),  # --journal=$UNSET
+        ((":0", "--journal"), "Option '--journal' requires an argument"),  # --journal $UNSET
         (("evnt", "coin"), 'expected a subcommand or an address such as :8000, got "evnt"; did you mean event?'),
         (("localhost",), 'got "localhost"; the subcommands are abort, bench, completion, event, serve, stats, token'),
         (("event",), "Missing argument 'EVENT'"),
@@ -150,3 +154,42 @@ def test_an_address_without_host_is_all_addresses_of_ipv4_and_ipv6() -> None:
             with socket.create_connection((host, server.port), timeout=30) as connection:
                 connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("closed", [(0, 1, 2), (1, 2), (1,), (2,)], ids=str)
+def test_a_server_with_closed_standard_streams_ends_cleanly(closed: tuple[int, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program = (
+        "import os, sys\nfor fd in map(int, sys.argv.pop().split()): os.close(fd)\nos.execv(sys.argv[1], sys.argv[1:])"
+    )
+    server = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            program,
+            sys.executable,
+            "-m",
+            "syncnet",
+            f"127.0.0.1:{port}",
+            " ".join(map(str, closed)),
+        ]
+    )
+
+    def health() -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/healthz").is_success
+        except httpx.ConnectError:
+            return False
+
+    try:
+        until(health, lambda: "the server did not start")
+        url = f"http://127.0.0.1:{port}/event?event=coin&actor=VM"
+        with curls(url) as (waiting,):
+            until(lambda: "VM" in httpx.get(f"http://127.0.0.1:{port}/stats").text, lambda: "the offer is not pending")
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(30) == ExitStatus.OK
+            assert b"the server is shutting down" in waiting.communicate()[0]
+    finally:
+        server.kill()
+        server.wait()

@@ -2,12 +2,15 @@
 
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from syncnet.cli.exit_statuses import ExitStatus
 from tests.end_to_end.running import Server, curls, running, until
 
 
@@ -182,3 +185,24 @@ def test_g9_a_journal_keeps_offers_with_ids_when_the_server_is_killed(tmp_path: 
         assert [member["actor"] for member in cust["members"]] == ["VM", "CUST"]
         assert server.client.get("/event?event=coin&actor=VM&id=vm").json() == cust
         assert [each["sync"] for each in server.client.get("/trace").json()["syncs"]] == [1, 2]
+
+
+def test_g9_a_server_does_not_start_without_syncs_that_clients_know_of(tmp_path: Path) -> None:
+    """The write-ahead log is lost after a kill; with the note deleted the server starts without these syncs."""
+    folder = tmp_path / "journal"
+    with running("--journal", str(folder)) as server:
+        vm = request(server, "/event?event=coin&actor=VM&id=vm")
+        assert server.client.get("/event?event=coin&actor=CUST&id=cust").json()["sync"] == 1
+        assert response(vm)[0] == 200
+        server.process.kill()
+        server.process.wait()
+    (folder / "journal.sqlite-wal").unlink()
+    command = [sys.executable, "-m", "syncnet", "127.0.0.1:0", "--journal", str(folder)]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert refused.returncode == ExitStatus.FAILED
+    assert f"the journal {folder}/journal.sqlite does not have the commits that" in refused.stderr
+    assert "expected the commands up to 2, got those up to 0" in refused.stderr
+    (folder / "journal.last-commit").unlink()
+    with running("--journal", str(folder)) as server:
+        assert "has lost commits cannot be known" in server.stderr
+        assert server.client.get("/trace").json()["syncs"] == []

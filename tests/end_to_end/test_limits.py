@@ -27,6 +27,8 @@ REQUEST_LIMITS = {
     "url-bytes-max": 300,
     "parameters-max": 8,
     "body-bytes-max": 400,
+    "yaml-bytes-max": 100,
+    "yaml-answer-bytes-max": 200,
 }
 IN_CORE_ONLY = {"pending-per-token-max"}
 
@@ -106,6 +108,28 @@ def test_a_body_above_a_limit_is_refused(
 def test_a_body_at_all_limits_is_accepted(small: Server) -> None:
     body = {"event": ["12345678", "12"], "actor": "A", "labels": {"a": "", "b": ""}, "payload": "x" * 48, "timeout": 60}
     assert small.client.post("/event", json={**body, "mates": 0, "selector": "k" * 20}).status_code == 200
+
+
+def test_a_yaml_body_above_its_limit_is_refused_and_json_of_that_length_is_accepted(small: Server) -> None:
+    """The limit is "yaml-bytes-max"."""
+    body = b'{event: e, actor: "A", mates: 0}'.ljust(100)
+    headers = {"content-type": "application/yaml"}
+    assert small.client.post("/event", content=body, headers=headers).status_code == 200
+    refused = small.client.post("/event", content=body + b" ", headers=headers)
+    detail = "expected a body in YAML of at most 100 bytes, got 101; one in JSON may be longer"
+    assert (refused.status_code, refused.json()["detail"]) == (413, detail)
+    assert small.client.post("/event", json={"event": "e", "actor": "A", "mates": 0, "id": "x" * 60}).status_code == 200
+
+
+def test_g7_an_answer_above_the_limit_is_json_for_members_that_asked_for_yaml(small: Server) -> None:
+    """The limit is "yaml-answer-bytes-max". The sync has happened, so its outcome is not kept from any member."""
+    url = "/event?event=e&actor=A&mates=0&output="
+    short = small.client.get(f"{url}yaml")
+    assert (short.status_code, short.headers["content-type"]) == (200, "application/yaml")
+    long_url = f"/event?event=e&actor=A&mates=0&id={'i' * 128}&payload={'x' * 20}&output="
+    long = small.client.get(f"{long_url}yaml")
+    assert (long.status_code, long.headers["content-type"], len(long.content) > 200) == (200, "application/json", True)
+    assert long.content == small.client.get(f"{long_url}json").content
 
 
 FULL = [

@@ -1,9 +1,14 @@
 """The thread that writes the log, with a slow reader or none."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 
+import httpx
 import pytest
 
 from syncnet.cli import terminal
@@ -12,7 +17,7 @@ from syncnet.core.effects import Effect, Pending
 from syncnet.core.machine import Machine
 from syncnet.view.graph_log import GraphLog
 from tests.core.offers import offer
-from tests.end_to_end.running import until
+from tests.end_to_end.running import READY, until
 
 
 def test_lines_that_a_slow_reader_missed_are_counted_and_the_graph_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,3 +86,80 @@ def test_the_size_of_payloads_in_the_queue_is_limited(monkeypatch: pytest.Monkey
     assert len(log._queue) <= 11
     gate.set()
     log.close()
+
+
+FULL = "/dev/full"
+"""Every write to it fails, as on a full disk."""
+
+
+def test_lines_that_a_full_disk_lost_are_counted_and_the_graph_restarts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fd = os.open(FULL, os.O_WRONLY)
+    machine, log = Machine(), TerminalLog(lambda: GraphLog().lines, fd)
+
+    def happens(actor: str, event: str) -> None:
+        for effect in machine.apply(offer(actor, event, id=actor + event)):
+            log(effect)
+
+    for number in range(3):
+        happens("A", f"e{number}")
+    until(lambda: log._lost_lines == 3, lambda: f"{log._lost_lines} lines are lost")
+    happens("B", "e3")
+    until(lambda: log._lost_lines == 4, lambda: f"{log._lost_lines} lines are lost")
+    with (tmp_path / "log").open("wb") as file:
+        os.dup2(file.fileno(), fd)
+    happens("B", "e0")
+    happens("C", "new")
+    log.close()
+    os.close(fd)
+    assert (tmp_path / "log").read_text() == (
+        "… 4 lines are missing: they could not be written\n┌─ B:e0\n└  B:e0 A:e0\n\n┌─ C:new\n"
+    )
+    assert [record.message for record in caplog.records] == [
+        "the log on standard output cannot be written ([Errno 28] No space left on device); "
+        "the lines that are lost are counted",
+        "the log on standard output is written again; 4 lines are missing",
+    ]
+
+
+def test_a_line_that_was_half_written_is_ended_before_the_next(tmp_path: Path) -> None:
+    """A disk with room for ten bytes; then with room for all."""
+    path = tmp_path / "log"
+    program = f"""
+import resource, signal, sys
+from syncnet.cli.terminal import TerminalLog
+from syncnet.core.effects import Pending
+from tests.core.offers import offer
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+file = open({str(path)!r}, "wb")
+log = TerminalLog(lambda: lambda effect: [effect.offer.actor], file.fileno())
+log(Pending(offer("LONGER-THAN-TEN")))
+while not log._lost_lines: pass
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+log(Pending(offer("NEXT")))
+log.close()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, capture_output=True)
+    assert path.read_text() == "LONGER-THA\n… 1 lines are missing: they could not be written\nNEXT\n"
+
+
+def test_a_server_whose_log_is_on_a_full_disk_serves_and_says_so(tmp_path: Path) -> None:
+    errors = tmp_path / "errors"
+    with open(FULL, "wb") as out, errors.open("wb") as err:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "syncnet", "127.0.0.1:0", "--log-format", "json"], stdout=out, stderr=err
+        )
+    try:
+        url = until(lambda: READY.search(errors.read_bytes()), errors.read_text)[1].decode()
+        for number in range(5):
+            assert httpx.get(f"{url}/event?event=e{number}&actor=A&mates=0").status_code == 200
+        until(lambda: "cannot be written" in errors.read_text(), errors.read_text)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+    finally:
+        server.kill()
+        server.wait()
+    assert errors.read_text().count("the log on standard output cannot be written") == 1
+    assert "10 lines of the log on standard output are missing at its end" in errors.read_text()

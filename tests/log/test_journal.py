@@ -20,6 +20,7 @@ from syncnet.core.snapshot import Snapshot
 from syncnet.errors import JournalError, RetryableError
 from syncnet.log.journal import Journal
 from syncnet.log.journal_file import FILE_NAME
+from syncnet.log.last_commit import LAST_COMMIT_NAME
 from syncnet.log.records import outcomes_from_record, trace_from_record
 from tests.core.offers import offer
 from tests.core.test_matching_against_a_plain_scan import FIRST_SEED
@@ -127,21 +128,36 @@ def test_g9_what_was_delivered_is_there_after_a_crash_at_any_moment(folder: Path
 
 
 def test_g9_a_tail_that_was_half_written_is_not_there_and_all_before_it_is(folder: Path, tmp_path: Path) -> None:
+    """A commit whose write was cut off was not noted. If it was, it was on disk, and clients may know of it."""
     kept = Kept(folder, snapshot_commands=10**9)
-    states = [kept.snapshot()]
+    note = folder / LAST_COMMIT_NAME
+    states, notes = [kept.snapshot()], [note.read_bytes()]
     for command in commands(7)[:40]:
         kept.append(command)
         states.append(kept.snapshot())
+        notes.append(note.read_bytes())
     wal = folder / f"{FILE_NAME}-wal"
     whole = wal.read_bytes()
     assert len(whole) > 10_000
     chance = random.Random(7)
     seen = set()
     for number in range(30):
+        cut = whole[: chance.randrange(len(whole))] + chance.randbytes(chance.choice([0, 100, 5_000]))
         path = image(folder, tmp_path / f"cut-{number}")
-        kept_bytes = chance.randrange(len(whole))
-        (path / wal.name).write_bytes(whole[:kept_bytes] + chance.randbytes(chance.choice([0, 100, 5_000])))
-        seen.add(states.index(Kept(path).snapshot()))
+        (path / wal.name).write_bytes(cut)
+        (path / note.name).write_bytes(notes[0])
+        survivor = Kept(path)
+        held = survivor.journal._file.position
+        assert survivor.snapshot() == states[held]
+        seen.add(held)
+        for noted in (held, held + 1):
+            path = image(folder, tmp_path / f"cut-{number}-{noted}")
+            (path / wal.name).write_bytes(cut)
+            (path / note.name).write_bytes(notes[noted])
+            if noted == held:
+                assert Kept(path).snapshot() == states[held]
+            else:
+                assert f"expected the commands up to {noted}, got those up to {held}" in refusal(path)
     assert len(seen) > 5
     kept.close()
 

@@ -14,7 +14,8 @@ def test_g9_a_write_that_fails_for_any_reason_leaves_the_file_as_it_was(tmp_path
     """Half of it is in the transaction already; nothing of it may get into the next one."""
     no_snapshot = cast(Any, "no snapshot")
     file = JournalFile(tmp_path)
-    file.write([offer("A")], Saving(0, Machine().snapshot()))
+    file.begin_writing()
+    file.write([offer("A")], Saving(0, b"", Machine().snapshot()))
     with pytest.raises(AttributeError):
         file.write([offer("LOST")], no_snapshot)
     file.write([offer("B")])

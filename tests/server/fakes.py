@@ -29,6 +29,9 @@ class Headers:
     def get(self, name: str, default: str | None = None) -> str | None:
         return self._headers.get(name, default)
 
+    def get_all(self, name: str) -> list[str]:
+        return [self._headers[name]] if name in self._headers else []
+
 
 class Exchange:
     """A request as granian brings it, scope and protocol in one, and its answers.
@@ -36,7 +39,7 @@ class Exchange:
     Its body comes when `come` is called. `is_watched` says that the server waits for the client to disconnect.
     """
 
-    scheme, server = "http", "127.0.0.1:8000"
+    scheme, server, http_version = "http", "127.0.0.1:8000", "1.1"
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from syncnet.server.asgi import ASGIApp
 from syncnet.server.handler import Handler
 from syncnet.server.rsgi import RSGIApp
 from syncnet.server.tokens import new_token, parse_tokens
-from tests.server.fakes import PATIENCE_S, Exchange
+from tests.server.fakes import PATIENCE_S, USUAL, Exchange
 
 OPEN_PATHS = {"/healthz", "/readyz", "/openapi.json"}
 
@@ -21,7 +21,7 @@ def respond(access: Access, method: str, path: str, authorization: str) -> tuple
     """The answer to a request that is answered before `take` returns; the loop does not run."""
     loop = asyncio.new_event_loop()
     try:
-        headers = {"authorization": authorization} if authorization else {}
+        headers = USUAL | ({"authorization": authorization} if authorization else {})
         exchange = Exchange("", headers, method, path)
         exchange.loop = loop
         RSGIApp(Coordinator(timer_thread=False), access, LIMITS, loop).take(exchange, exchange)
@@ -74,7 +74,8 @@ def test_g8_a_member_whose_event_loop_has_closed_does_not_delay_the_others() -> 
 
         def scope(actor: str) -> dict[str, object]:
             query = f"event=coin&actor={actor}&mates=2".encode()
-            return {"type": "http", "method": "GET", "path": "/event", "query_string": query, "headers": []}
+            headers = [(b"host", b"localhost")]
+            return {"type": "http", "method": "GET", "path": "/event", "query_string": query, "headers": headers}
 
         async def receive() -> dict[str, object]:
             forever: dict[str, object] = await asyncio.get_running_loop().create_future()

@@ -1,12 +1,16 @@
 """The graph log has exactly the format of semantics.md."""
 
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from syncnet.core.commands import Cause, Command, Expire, Withdraw
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
-from syncnet.view.graph_log import GraphLog
+from syncnet.view import graph_log
+from syncnet.view.graph_log import LANES_MAX, GraphLog
 from tests.core.offers import offer
 
 
@@ -131,3 +135,85 @@ def test_every_lane_is_opened_and_closed_once(steps: list[tuple[bool, int]]) -> 
         assert all(lane == min(set(range(99)) - open_lanes) for lane in opened)
         open_lanes = (open_lanes | opened) - {n for n, cell in enumerate(cells) if cell in "└┴"}
     assert len(open_lanes) == machine.pending_total
+
+
+def test_offers_without_a_lane_share_a_column_that_counts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members with a lane and without one sync together; a lane that becomes free is for the next offer."""
+    monkeypatch.setattr(graph_log, "LANES_MAX", 2)
+    assert (
+        drawn(
+            offer("A", "x"),
+            offer("B", "y"),
+            offer("C", "z", mates=2),
+            offer("D", "w"),
+            offer("E", "y"),
+            offer("F", "z", mates=2),
+            withdraw("D"),
+            withdraw("A"),
+            offer("G", "z", mates=2),
+            offer("H", "v"),
+            withdraw("H"),
+        )
+        == """\
+┌─ A:x
+│┌ B:y
+││┌+1 C:z
+││┌+2 D:w
+││┌+3 E:y
+│└└+2 E:y B:y
+│┌│+2 F:z
+││┴+1 D:w disconnected
+┴││+1 A:x disconnected
+┌││+1 G:z
+└└└+0 G:z F:z C:z
+
+┌─ H:v
+┴  H:v disconnected
+
+"""
+    )
+
+
+def test_lanes_are_padded_up_to_the_shared_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_log, "LANES_MAX", 3)
+    offers = [offer(actor, actor.lower()) for actor in "ABCDE"]
+    assert drawn(*offers, withdraw("B"), withdraw("C"), withdraw("A"), offer("F", "e"), withdraw("D")).splitlines()[
+        5:
+    ] == [
+        "│┴││+2 B:b disconnected",
+        "│ ┴│+2 C:c disconnected",
+        "┴  │+2 A:a disconnected",
+        "┌  │+2 F:e",
+        "└  └+1 F:e E:e",
+        "   ┴+0 D:d disconnected",
+        "",
+    ]
+
+
+def test_a_line_does_not_grow_with_the_pending_offers() -> None:
+    lines = drawn(*(offer(f"A{number}", f"e{number}") for number in range(3_000))).splitlines()
+    assert lines[-1] == "│" * LANES_MAX + f"┌+{3_000 - LANES_MAX} A2999:e2999"
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=60), st.integers(1, 5))
+def test_every_offer_is_opened_and_closed_once_however_few_lanes_are_drawn(
+    steps: list[tuple[bool, int]], lanes_max: int
+) -> None:
+    """Parse the graph log: lanes in use and the count of the shared column are the pending offers after each line."""
+    machine, graph = Machine(), GraphLog()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph_log, "LANES_MAX", lanes_max)
+        for number, (arrives, which) in enumerate(steps):
+            pending = machine.pending("default")
+            if arrives or not pending:
+                command: Command = offer("ABC"[which % 3], "xyz"[which % 3 :][:1], id=str(number), mates=which % 3)
+            else:
+                command = withdraw(pending[which % len(pending)].id)
+            lines = [line for effect in machine.apply(command) for line in graph.lines(effect)]
+            assert (lines[-1] == "") == (machine.pending_total == 0)
+            *_, last = filter(None, lines)
+            match = re.fullmatch(r"(?P<lanes>[│┌└┴ ]+?)─?(?P<shared>[│┌└┴]\+(?P<count>\d+))? {1,2}[ABC].*", last)
+            assert match, last
+            assert len(match["lanes"].rstrip()) <= lanes_max
+            open_lanes = match["lanes"].count("│") + match["lanes"].count("┌")
+            assert open_lanes + int(match["count"] or 0) == machine.pending_total, lines

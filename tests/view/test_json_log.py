@@ -52,3 +52,20 @@ def test_a_search_that_reached_its_limit_is_logged_as_missed() -> None:
     lines = [json_line(effect) for n in range(3) for effect in machine.apply(offer(f"A{n}", mates=2))]
     assert [json.loads(line)["happening"] for line in lines] == ["pending", "pending", "pending", "missed"]
     assert json.loads(lines[-1])["steps"] == 1
+
+
+def test_a_line_does_not_grow_with_the_pending_offers() -> None:
+    machine = Machine()
+    longest: list[int] = []
+    for group in range(3):
+        commands: list[Command] = [
+            *(offer(f"A{n}", "wait", id=f"{group}-{n:03}", selector="actor=NOBODY", at_ns=10**9) for n in range(200)),
+            offer("B", "wait", id=f"b{group}", selector="actor=NOBODY", at_ns=10**9),
+            Expire(10**9, "default", f"b{group}"),
+            offer("C", "pair", id=f"c{group}", at_ns=10**9),
+            offer("D", "pair", id=f"d{group}", at_ns=10**9),
+        ]
+        lines = [json_line(effect) for command in commands for effect in machine.apply(command)]
+        longest.append(max(map(len, lines)))
+    assert machine.pending_total == 600
+    assert longest[0] == longest[1] == longest[2]

@@ -42,6 +42,8 @@ __all__ = ["serve"]
 _FILES_KEPT: Final = 256
 """Open files that are kept for the mates of pending requests, which must still connect, and for the server itself."""
 
+_STDERR: Final = 2
+
 _PLENTY: Final = 10_000
 """From so many pending offers on, a lower limit on open files is not reported."""
 
@@ -106,6 +108,7 @@ def serve(
 
     Ends at Ctrl-C or SIGTERM; requests that are still pending then get 503.
     """
+    _open_standard_streams()
     limits = limits_of(**limit_values)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="syncnet: %(message)s")
     try:
@@ -147,6 +150,16 @@ def serve(
             log.close()
     if waiting:
         _say(f"ended; {waiting} waiting {'client' if waiting == 1 else 'clients'} got 503")
+
+
+def _open_standard_streams() -> None:
+    """Open the standard streams that are closed, as /dev/null.
+
+    Otherwise the sockets of the server would get their numbers, and the process would abort when it ends.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(fd)
 
 
 class _PortTakenError(click.ClickException):

@@ -3,10 +3,15 @@
 A terminal that is paused, or a pipe that is not read, must not block the coordinator (G8). So the coordinator only puts
 effects into a queue; the thread formats them as lines and writes these. If the reader is so slow that the queue becomes
 full, effects are left out, the log says how many, and the picture begins anew.
+
+Lines that cannot be written (a full disk) are lost, and counted. Standard error says so once. When there is room again,
+the log says how many lines are missing, and the picture begins anew. The log ends for good only where its reader has
+gone.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import deque
@@ -26,6 +31,8 @@ _LINES_AT_ONCE: Final = 5_000
 _PACE_S: Final = 0.02
 _CLOSE_S: Final = 2.0
 
+_log = logging.getLogger("syncnet")
+
 
 class TerminalLog:
     """An observer of a coordinator that writes each effect, formatted by `make_lines()`, to the file descriptor `fd`.
@@ -41,6 +48,8 @@ class TerminalLog:
         self._bytes_put = 0  # written by the coordinator, under its lock
         self._bytes_taken = 0  # written by the thread, so that it needs no lock
         self._left_out = 0
+        self._lost_lines = 0  # since the last one that was written
+        self._is_in_a_line = False
         self._is_idle = False
         self._has_ended = False
         self._wake = threading.Event()
@@ -71,10 +80,12 @@ class TerminalLog:
             picture = _Picture(self._make_lines)
             while self._wait_for_effects():
                 while lines := self._next_lines(picture):
-                    self._write("\n".join([*lines, ""]).encode())
+                    self._write_or_count(lines)
                 self._closing.wait(_PACE_S)
-        except OSError:
-            pass  # the reader has gone (a closed pipe) or the disk is full; the server goes on without a log
+            if self._lost_lines:
+                _log.error("%d lines of the log on standard output are missing at its end", self._lost_lines)
+        except BrokenPipeError:
+            _log.error("the reader of the log on standard output has gone; the server goes on without a log")
         finally:
             self._has_ended = True
             self._queue.clear()
@@ -95,17 +106,43 @@ class TerminalLog:
         """Return the lines of the next effects; an empty list if there are none."""
         lines: list[str] = []
         queue = self._queue
+        if queue and self._lost_lines:
+            lines.append(picture.begin_anew(f"{self._lost_lines} lines are missing: they could not be written"))
         while queue and len(lines) < _LINES_AT_ONCE:
             effect = queue.popleft()
             self._bytes_taken += _payload_bytes(effect)
             if picture.left_out != self._left_out and len(queue) < _QUEUED_EFFECTS_MAX // 2:
-                lines.append(picture.begin_anew(self._left_out))
+                left_out = self._left_out - picture.left_out
+                picture.left_out += left_out
+                lines.append(picture.begin_anew(f"{left_out} events left out: the reader of this log was too slow"))
             lines += picture.lines_of(effect)
         return lines
 
-    def _write(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self._fd, data) :]
+    def _write_or_count(self, lines: list[str]) -> None:
+        """Write lines; count those that cannot be written. If some were lost before, the first line says how many.
+
+        :raises BrokenPipeError: nobody reads them.
+        """
+        lost_before = self._lost_lines
+        whole = b"\n" * self._is_in_a_line + "\n".join([*lines, ""]).encode()
+        data = whole
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if not lost_before:
+                _log.error(
+                    "the log on standard output cannot be written (%s); the lines that are lost are counted", error
+                )
+        if written := whole[: len(whole) - len(data)]:
+            self._is_in_a_line = not written.endswith(b"\n")
+        unwritten = min(data.count(b"\n"), len(lines))
+        is_first_written = unwritten < len(lines)
+        self._lost_lines = unwritten if is_first_written or not lost_before else lost_before + unwritten - 1
+        if lost_before and not self._lost_lines:
+            _log.error("the log on standard output is written again; %d lines are missing", lost_before)
 
 
 class _Picture:
@@ -116,10 +153,10 @@ class _Picture:
         self.lines_of = make_lines()
         self.left_out = 0
 
-    def begin_anew(self, left_out: int) -> str:
-        reported, self.left_out = self.left_out, left_out
+    def begin_anew(self, why: str) -> str:
+        """Forget what was drawn; return the line that says why."""
         self.lines_of = self._make_lines()
-        return f"… {left_out - reported} events left out: the reader of this log was too slow"
+        return f"… {why}"
 
 
 def _payload_bytes(effect: Effect) -> int:

@@ -223,6 +223,19 @@ class Limits:
         1_000_000_000,
         "rate-limited",
     )
+    yaml_bytes_max: int = _limit(
+        16_384,
+        "Bytes of a body in YAML, which takes very much longer to read than JSON: at most about 70 ms. "
+        "JSON has no limit but that of all bodies.",
+        67_108_864,
+        "too-large",
+    )
+    yaml_answer_bytes_max: int = _limit(
+        65_536,
+        "Bytes, as JSON, of an answer that is written as YAML: at most about 130 ms.",
+        67_108_864,
+        "The answer is JSON, as its `Content-Type` says.",
+    )
     body_read_s_max: int = _limit(
         30,
         "Seconds for reading a body: a client that does not send its body keeps a connection for so long.",

@@ -97,7 +97,7 @@ class Journal:
             with _without_collection():
                 self._replay()
         except BaseException:
-            self._file.close()
+            self._file.leave()
             raise
         self._thread = threading.Thread(target=self._write_all, name="syncnet-journal", daemon=True)
         self._thread.start()
@@ -133,23 +133,25 @@ class Journal:
             self._consumer.replay(command)
         self._delivered = self._file.position
         self._consumer.change_limits(self._limits)
-        if snapshot is None or snapshot.limits != self._limits or self._file.is_old:
-            try:
-                self._file.write([], Saving(self._delivered, self._consumer.snapshot()))
-            except Exception as error:
-                raise JournalError(f"cannot write the journal {self._file.path}: {error}") from None
-            self._snapshot_at = self._delivered
+        try:
+            self._file.begin_writing()
+            if snapshot is None or snapshot.limits != self._limits or self._file.is_old:
+                self._file.write([], Saving(self._delivered, self._file.digest, self._consumer.snapshot()))
+                self._file.checkpoint()  # so that the database says which journal it is, without its write-ahead log
+                self._snapshot_at = self._delivered
+        except Exception as error:
+            raise JournalError(f"cannot write the journal {self._file.path}: {error}") from None
 
     # --- on the coordinator's thread -----------------------------------------------------------------------
 
-    def _deliver(self, commands: Sequence[Command]) -> None:
+    def _deliver(self, commands: Sequence[Command], digest: bytes) -> None:
         with self._consumer.lock:
             self._deliver_all(commands)
             if self._is_broken or self._is_closing:
                 return
             self._delivered += len(commands)
             if self._saving is None and self._delivered - self._snapshot_at >= self._snapshot_commands:
-                self._saving = Saving(self._delivered, self._consumer.snapshot())
+                self._saving = Saving(self._delivered, digest, self._consumer.snapshot())
 
     def _deliver_all(self, commands: Sequence[Command]) -> None:
         deliver, delivered = self._consumer.deliver, self._undelivered.popleft
@@ -189,7 +191,7 @@ class Journal:
                 self._call(self._refuse, commands, problem)
             else:
                 self._report_if_new(None)
-                self._call(self._deliver, commands)
+                self._call(self._deliver, commands, self._file.digest)
 
     def _next_commands(self) -> list[Command]:
         """Wait for commands and take them; none where the journal is closed and nothing is left."""

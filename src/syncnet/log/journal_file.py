@@ -16,12 +16,16 @@ One server at a time: SQLite's own lock is held for as long as the file is open.
 on disk when `write` returns (write-ahead log, `synchronous=FULL`); a half-written one is not there when it is opened
 again.
 
+A write-ahead log that is missing, cut off or of another journal is noticed: the commands must go on at least to the
+last commit that was noted beside the file, and be the same (`last_commit.py`). Nothing is written before that is known.
+
 A file of version 1 is read as it is (`records_v1.py`). The first snapshot that is written turns it into one of today.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
@@ -34,6 +38,7 @@ from syncnet.core.snapshot import NamespaceSnapshot, Snapshot
 from syncnet.core.trace import TracedSync
 from syncnet.errors import JournalError
 from syncnet.log import records_v1
+from syncnet.log.last_commit import NO_RECORDS, REMEDY, Commit, LastCommitFile, MisfitError, chained
 from syncnet.log.records import (
     Head,
     commands_from_record,
@@ -76,24 +81,31 @@ _ADD_PART: Final = "INSERT INTO snapshot VALUES (?, ?)"
 _ADD_OUTCOMES: Final = "INSERT INTO outcome VALUES (?, ?)"
 _ADD_TRACE: Final = "INSERT INTO trace VALUES (?, ?)"
 
+_ID_BYTES: Final = 16
+
 _T = TypeVar("_T")
 
 
 class Saving:
-    """A snapshot that is to be written, and how far that has come. `position` is that of the last command in it."""
+    """A snapshot that is to be written, and how far that has come.
 
-    def __init__(self, position: int, snapshot: Snapshot) -> None:
+    `position` is that of the last command in it, `digest` that of the commands up to there.
+    """
+
+    def __init__(self, position: int, digest: bytes, snapshot: Snapshot) -> None:
         self.position = position
         self.snapshot = snapshot
         # Copied now, because a command that is applied while the parts are being written may change them.
         self.asked: list[list[int]] = [[offer.asked for offer in each.pending] for each in snapshot.namespaces]
-        self.head: Head = Head(position, limits_as_dict(snapshot.limits), snapshot.syncs_forgotten)
+        self.head: Head = Head(position, limits_as_dict(snapshot.limits), snapshot.syncs_forgotten, digest=digest)
         self.parts: Iterator[tuple[str, int, bytes]] | None = None
         """A statement, a number and a record for each row that is still to be written; None: none is written yet."""
 
 
 class JournalFile:
-    """The file in one folder, open and locked; `position` is that of the last command in it.
+    """The file in one folder, open and locked; `position` is that of the last command in it, `digest` that of them all.
+
+    It is read first (`snapshot`, `commands`); then `begin_writing` is called.
 
     :raises JournalError: it cannot be written, is used by another server, or is not one that this version can read.
     """
@@ -101,28 +113,36 @@ class JournalFile:
     def __init__(self, folder: Path) -> None:
         self.path: Path = folder / FILE_NAME
         self.position: int = 0
+        self.digest: bytes = NO_RECORDS
+        self._id = b""  # of the journal; none in a file that is new or of an earlier version, until `begin_writing`
         self._version = _VERSION
         self._head = Head()
         self._last_outcome: Remembered | None = None
         self._last_sync: TracedSync | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._last_commit = LastCommitFile(self.path)
+            # Before SQLite is asked, which deletes the write-ahead log of an empty database.
+            self._last_commit.check_there(self.path.exists() and self.path.stat().st_size > 0)
             self._database = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"cannot open the journal {self.path}: {error}") from None
         try:
             self._prepare()
         except sqlite3.Error as error:
-            self._database.close()
+            if _is_used(error):  # by another server, whose file must not be touched
+                self._database.close()
+            else:
+                self.leave()
             raise JournalError(self._opening_problem(error)) from None
         except JournalError:
-            self._database.close()
+            self.leave()
             raise
 
     @property
     def is_old(self) -> bool:
-        """Whether it is of an older version; it takes no commands then until a snapshot was written."""
-        return self._version < _VERSION
+        """Whether it is of an older version, or has no id; it takes no commands until a snapshot was written then."""
+        return self._version < _VERSION or not self._head.journal
 
     def snapshot(self) -> Snapshot | None:
         """Return the last snapshot, and go to its position; None where there is none.
@@ -132,7 +152,7 @@ class JournalFile:
         :raises JournalError: the file is damaged.
         """
         with self._reading():
-            if self.is_old:
+            if self._version < _VERSION:
                 return self._snapshot_v1()
             rows = self._database.execute("SELECT record FROM snapshot WHERE part = 0").fetchall()
             if not rows:
@@ -144,26 +164,41 @@ class JournalFile:
             snapshot = Snapshot(
                 limits_from_dict(head.limits), head.syncs_forgotten, namespaces, tuple(outcomes), tuple(trace)
             )
-            self.position = head.position
+            self.position, self.digest, self._id = head.position, head.digest or NO_RECORDS, head.journal
             self._note_saved(head, snapshot)
             return snapshot
 
     def commands(self) -> Iterator[Command]:
         """Yield the commands after the position, in order, and go on to the position of each.
 
-        :raises JournalError: the file is damaged.
+        :raises JournalError: the file is damaged, or commands that were committed are not there.
         """
         with self._reading():
+            self._last_commit.compare(self._commit())
+            is_v1 = self._version < _VERSION
             rows = self._database.execute(
                 "SELECT position, record FROM command WHERE position > ? ORDER BY position", (self.position,)
             )
             for position, record in rows:
                 if position != self.position + 1:
                     raise JournalError(f"expected the command {self.position + 1}, got {position}")
-                commands = [records_v1.command_from_record(record)] if self.is_old else commands_from_record(record)
+                commands = [records_v1.command_from_record(record)] if is_v1 else commands_from_record(record)
                 for command in commands:
                     self.position += 1
                     yield command
+                self.digest = chained(self.digest, record)
+                self._last_commit.compare(self._commit())
+            self._last_commit.check_complete(self._commit(), self._head.position)
+
+    def begin_writing(self) -> None:
+        """Find out whether the file can be written, and note the last commit beside it.
+
+        :raises OSError: it cannot be written.
+        :raises sqlite3.Error: it cannot be written.
+        """
+        self._id = self._id or os.urandom(_ID_BYTES)
+        self._last_commit.begin_writing(self._commit())
+        self._database.execute(f"PRAGMA user_version={self._version}")
 
     def write(self, commands: Sequence[Command], saving: Saving | None = None, parts_max: int | None = None) -> bool:
         """Put commands at the end, in one transaction that is on disk when this returns.
@@ -177,7 +212,7 @@ class JournalFile:
         rows = records_of_commands(self.position + 1, commands)
         if saving is None and len(rows) == 1:
             self._database.execute(_ADD_COMMANDS, rows[0])  # a transaction of its own, in one call of SQLite
-            self.position += len(commands)
+            self._note_committed(rows, len(commands))
             return False
         is_complete = False
         try:
@@ -190,17 +225,38 @@ class JournalFile:
             with contextlib.suppress(sqlite3.Error):  # a failed COMMIT may have rolled back by itself
                 self._database.execute("ROLLBACK")
             raise
-        self.position += len(commands)
+        self._note_committed(rows, len(commands))
         if saving is not None and is_complete:
             self._version = _VERSION
             self._note_saved(saving.head, saving.snapshot)
         return is_complete
 
-    def close(self) -> None:
-        """Close the file."""
+    def checkpoint(self) -> None:
+        """Move what is in the write-ahead log to the database."""
         with contextlib.suppress(sqlite3.Error):  # a full disk: what is in the write-ahead log is read from there
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close the file."""
+        self.checkpoint()
         self._database.close()
+        self._last_commit.close()
+
+    def leave(self) -> None:
+        """Close the file, which could not be read, and leave it and its write-ahead log as they are.
+
+        SQLite would move the log to the database, to which it may not belong; but not where the database has another
+        name than when it was opened. (From Python 3.12 on, `SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE` does the same.)
+        """
+        aside = self.path.with_name(f"{FILE_NAME}.closing")
+        try:
+            self.path.rename(aside)
+        except OSError:  # nothing can be written here, by SQLite neither
+            self._database.close()
+        else:
+            self._database.close()
+            aside.rename(self.path)
+        self._last_commit.close()
 
     # --- inside: opening -----------------------------------------------------------------------------------
 
@@ -214,23 +270,22 @@ class JournalFile:
         execute("PRAGMA journal_mode=WAL")
         execute("PRAGMA synchronous=FULL")
         execute("BEGIN EXCLUSIVE")
+        self._last_commit.check_there(tables > 0)
         if tables:
             self._version = version
         else:
             for statement in _SCHEMA:
                 execute(statement)
             execute(f"PRAGMA application_id={_APPLICATION_ID}")
-        execute(f"PRAGMA user_version={self._version}")  # a write, which shows now whether one is possible
+            execute(f"PRAGMA user_version={self._version}")
         execute("COMMIT")
 
     def _opening_problem(self, error: sqlite3.Error) -> str:
-        match error.sqlite_errorcode & 0xFF:
-            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return f"the journal {self.path} is in use by another server; a journal can have one server only"
-            case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
-                return f"the journal {self.path} is damaged: {error}"
-            case _:
-                return f"cannot write the journal {self.path}: {error}"
+        if _is_used(error):
+            return f"the journal {self.path} is in use by another server; a journal can have one server only"
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            return f"the journal {self.path} is damaged: {error}; {REMEDY}"
+        return f"cannot write the journal {self.path}: {error}"
 
     # --- inside: reading -----------------------------------------------------------------------------------
 
@@ -238,8 +293,10 @@ class JournalFile:
     def _reading(self) -> Iterator[None]:
         try:
             yield
+        except MisfitError:
+            raise
         except (JournalError, sqlite3.Error) as error:
-            raise JournalError(f"the journal {self.path} is damaged: {error}") from None
+            raise JournalError(f"the journal {self.path} is damaged: {error}; {REMEDY}") from None
 
     def _namespaces(self, head: Head) -> tuple[NamespaceSnapshot, ...]:
         namespaces: dict[str, NamespaceSnapshot] = {}
@@ -286,6 +343,18 @@ class JournalFile:
             ended += records_v1.outcomes_from_record(record)
         return records_v1.with_past(saved, ended)
 
+    # --- inside: writing -----------------------------------------------------------------------------------
+
+    def _commit(self) -> Commit:
+        return Commit(self._id, self.position, self.digest)
+
+    def _note_committed(self, rows: Sequence[tuple[int, bytes]], commands_total: int) -> None:
+        """Note a commit beside the file."""
+        for _, record in rows:
+            self.digest = chained(self.digest, record)
+        self.position += commands_total
+        self._last_commit.write(self._commit())
+
     # --- inside: writing a snapshot ------------------------------------------------------------------------
 
     def _write_parts(self, saving: Saving, parts_max: int | None) -> bool:
@@ -303,7 +372,7 @@ class JournalFile:
     def _begin_snapshot(self) -> None:
         """Make the tables ready: with those of today, and without the parts of a snapshot that was not completed."""
         execute, head = self._database.execute, self._head
-        if self.is_old:
+        if self._version < _VERSION:
             for statement in _FROM_VERSION_1:
                 execute(statement)
             return
@@ -320,7 +389,7 @@ class JournalFile:
             head.parts_last += 1
             _add_to_digest(digest, record)
             yield _ADD_PART, head.parts_last, record
-        head.sha256 = digest.digest()
+        head.sha256, head.journal = digest.digest(), self._id
         outcomes = _after(self._last_outcome, snapshot.outcomes)
         head.outcomes_last, head.outcomes_kept = before.outcomes_last + len(outcomes), len(snapshot.outcomes)
         for first, record in records_of_outcomes(before.outcomes_last + 1, outcomes):
@@ -356,6 +425,10 @@ def _after(last: _T | None, items: Sequence[_T]) -> Sequence[_T]:
         if items[number] is last:
             return items[number + 1 :]
     return items
+
+
+def _is_used(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _add_to_digest(digest: Any, record: bytes) -> None:

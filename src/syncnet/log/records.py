@@ -154,7 +154,9 @@ class Head(msgspec.Struct):
 
     `position` is that of the last command in it. `parts_first` and `parts_last` are the numbers of the records that
     hold its namespaces, and `sha256` is their digest. Of the outcomes that were ever kept `outcomes_last` were counted
-    until then, and the latest `outcomes_kept` belong to it; likewise of the syncs of the trace.
+    until then, and the latest `outcomes_kept` belong to it; likewise of the syncs of the trace. `journal` is the id of
+    the journal, empty in one of an earlier version, and `digest` that of the commands up to `position`
+    (`last_commit.py`).
     """
 
     position: int = 0
@@ -167,6 +169,8 @@ class Head(msgspec.Struct):
     outcomes_kept: int = 0
     trace_last: int = 0
     trace_kept: int = 0
+    journal: bytes = b""
+    digest: bytes = b""
 
 
 _COMMANDS: Final = msgspec.msgpack.Decoder(list[_Offer | _Withdraw | _Expire | _Abort])

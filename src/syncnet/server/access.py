@@ -1,8 +1,9 @@
 """Access control: which request is admitted, and what its caller may do. Pure decisions, no I/O.
 
-A request is checked twice. `Access.admit` checks where it comes from, before the request is processed: its `Host`
-(against DNS rebinding), the origin of the web page that sent it (against cross-site requests), and its token. It
-returns a `Caller`. `Caller.require` checks the role, once the operation and the namespace are known.
+A request is checked twice. `Access.admit` checks where it comes from, before the request is processed: its `Host` (that
+there is exactly one, as RFC 9112 section 3.2 requires; and its name, against DNS rebinding), the origin of the web page
+that sent it (against cross-site requests), and its token. It returns a `Caller`. `Caller.require` checks the role, once
+the operation and the namespace are known.
 
 A browser says where a request comes from in headers that a page can neither set nor remove: `Sec-Fetch-Site` (W3C Fetch
 Metadata) and `Origin` (RFC 6454). Other clients send neither, and are admitted.
@@ -56,6 +57,11 @@ class Asking(Protocol):
     """The headers that it has, of those that are looked at."""
 
     host: str
+    """Empty if it has no `Host`; with a comma in it if it has several."""
+
+    @property
+    def http_version(self) -> str:
+        """`1.1`, for example."""
 
     @property
     def scheme(self) -> str:
@@ -125,12 +131,11 @@ class Access:
     def admit(self, request: Asking) -> Caller:
         """Return the caller of a request.
 
-        :raises AccessError: 403: the request comes from a page of another site, or its `Host` is not this server's.
+        :raises AccessError: 400: its `Host` is missing or repeated. 403: the request comes from a page of another site,
+            or its `Host` is not this server's.
         """
-        if self._hosts is not None:
-            host = request.host
-            if host and host not in self._accepted_hosts:
-                self._check_host(host, self._hosts)
+        if request.host not in self._accepted_hosts:
+            self._check_host(request)
         caller = self._caller
         present = request.present
         if self.tokens is None and "origin" not in present and "sec-fetch-site" not in present:
@@ -142,13 +147,20 @@ class Access:
             return caller
         return _with_token(caller, self.tokens, request.header("authorization"))
 
-    def _check_host(self, host: str, allowed: frozenset[str]) -> None:
-        match = _HOST.fullmatch(host.lower())
-        name = match["name"] if match else ""
-        if name not in allowed and not _LOOPBACK.fullmatch(name):
-            raise AccessError(
-                "unknown-host", f"expected a Host name of this server, got {shown(host)}; --allow-host adds a name"
-            )
+    def _check_host(self, request: Asking) -> None:
+        host = request.host
+        if not host and request.http_version != "1.1":  # a browser always sends one
+            return
+        if not host or "," in host:
+            got = f"several: {shown(host)}" if host else "none"
+            raise AccessError("bad-host", f"expected the header Host once, got {got}")
+        if self._hosts is not None:
+            match = _HOST.fullmatch(host.lower())
+            name = match["name"] if match else ""
+            if name not in self._hosts and not _LOOPBACK.fullmatch(name):
+                raise AccessError(
+                    "unknown-host", f"expected a Host name of this server, got {shown(host)}; --allow-host adds a name"
+                )
         if len(self._accepted_hosts) < _ACCEPTED_HOSTS_MAX:
             self._accepted_hosts.add(host)
 

@@ -52,6 +52,10 @@ class _ASGIRequest(Request):
         self._response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
     @property
+    def http_version(self) -> str:
+        return str(self._scope.get("http_version", "1.1"))
+
+    @property
     def scheme(self) -> str:
         return str(self._scope.get("scheme", "http"))
 

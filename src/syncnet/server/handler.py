@@ -37,7 +37,8 @@ __all__ = ["Handler"]
 
 _INLINE_BYTES_MAX: Final = 16_384  # decoding a body of this size takes less time than starting a thread
 _BYTES_PER_STEP: Final = 100  # decoding JSON, roughly
-_YAML_BYTES_PER_STEP: Final = 1
+_STEPS_PER_YAML_BYTE: Final = 4
+_INLINE_YAML_BYTES_MAX: Final = 1_024  # likewise
 _SHARED_BYTES_MIN: Final = 65_536  # a copy for each member of a smaller answer is no more than its connection takes
 _NO_TEXTS: Final = Texts()
 _HELD_S_MAX: Final = 0.25  # a refusal that comes later slows down a client that repeats it in a loop
@@ -77,6 +78,7 @@ class Handler:
         self._access = Access() if access is None else access
         self._limits = limits
         self._url_bytes_max = limits.url_bytes_max
+        self.yaml_answer_bytes_max: int = limits.yaml_answer_bytes_max
         reports = Reports(coordinator, self.background, limits)
         self._routes: dict[str, _Route] = {
             "/event": _Route("sync", {"GET": self._get_event, "POST": self._read_body, "DELETE": self._withdraw}),
@@ -278,14 +280,15 @@ class Handler:
 
     def _decode(self, request: Request, body: bytes, use: Callable[[Request, Texts | Values], None]) -> None:
         """Decode a body and call `use` with its parameters; a long one is decoded in a thread."""
-        content_type, parameters_max = request.header("content-type"), self._limits.parameters_max
+        content_type = request.header("content-type")
         is_yaml = "yaml" in content_type.lower()
-        if len(body) <= _INLINE_BYTES_MAX and not is_yaml:
-            use(request, decode_body(content_type, body, parameters_max))
+        yaml_bytes = min(len(body), self._limits.yaml_bytes_max)  # more are refused, unread
+        request.charge(yaml_bytes * _STEPS_PER_YAML_BYTE if is_yaml else len(body) // _BYTES_PER_STEP)
+        if len(body) <= (_INLINE_YAML_BYTES_MAX if is_yaml else _INLINE_BYTES_MAX):
+            use(request, decode_body(content_type, body, self._limits))
             return
-        request.charge(len(body) // (_YAML_BYTES_PER_STEP if is_yaml else _BYTES_PER_STEP))
         pool = "yaml" if is_yaml else "bodies"
-        self.background.in_thread(pool, request, use, decode_body, content_type, body, parameters_max)
+        self.background.in_thread(pool, request, use, decode_body, content_type, body, self._limits)
 
 
 def _aborted(request: Request, result: Sequence[Remembered] | RetryableError) -> None:

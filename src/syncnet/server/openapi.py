@@ -65,7 +65,7 @@ class _Operation(NamedTuple):
     exactly_one: tuple[str, ...] = ()
 
 
-_ORIGIN: Final = ("cross-site", "unknown-host")
+_ORIGIN: Final = ("bad-host", "cross-site", "unknown-host")
 _TOKEN: Final = ("unauthorized", "forbidden")
 
 _TEXT: Final[Schema] = {"type": "string"}
@@ -121,7 +121,8 @@ _HEADERS: Final[Mapping[str, tuple[str, Schema]]] = {
 }
 
 _PROBLEM_RESPONSES: Final[Mapping[tuple[str, ...], str]] = {
-    ("bad-parameter", "bad-body"): "BadRequest",
+    ("bad-parameter", "bad-host"): "BadRequest",
+    ("bad-parameter", "bad-body", "bad-host"): "BadRequestOrBody",
     ("cross-site", "unknown-host"): "OriginForbidden",
     ("cross-site", "unknown-host", "forbidden"): "Forbidden",
     ("id-reused", "replaced"): "IdConflict",

@@ -62,7 +62,8 @@ _RANKS: Final[tuple[Header, ...]] = tuple(("syncnet-rank", str(rank)) for rank i
 class Request:
     """One request. `query` is still escaped, and has surrogates in place of bytes that are not UTF-8.
 
-    `present` are the headers of `LOOKED_AT` that it has; `host` and `accept` are empty where there are none.
+    `present` are the headers of `LOOKED_AT` that it has; `host` and `accept` are empty where there are none;
+    several are joined by commas.
 
     `caller` is who sent it. `use_body` gets its body when it has come, for which `reserved_bytes` are reserved.
     `offer` is the offer that it made, if any, `output` the format in which it wants the sync. A request that waits
@@ -107,6 +108,11 @@ class Request:
         self.watch: asyncio.Task[None] | None = None
 
     # --- what an adapter implements ------------------------------------------------------------------------
+
+    @property
+    def http_version(self) -> str:
+        """`1.1`, for example."""
+        raise NotImplementedError
 
     @property
     def scheme(self) -> str:
@@ -269,13 +275,13 @@ class Request:
             if handler.encoded_sync is not synced:
                 handler.encode(synced)
             body = handler.encoded_body
-            if handler.is_encoded_large and self.output == "json" and len(synced.members) > 1:
+            if self.output != "json" and len(body) <= handler.yaml_answer_bytes_max:
+                handler.answer_in_yaml(self, headers, body)
+                return
+            if handler.is_encoded_large and len(synced.members) > 1:
                 self.is_answered = True
                 handler.background.forget(self)
                 self.send_shared([*headers, *self.caller.headers], body, len(synced.members))
-                return
-            if self.output != "json":
-                handler.answer_in_yaml(self, headers, body)
                 return
             self.is_answered = True
             if self.is_watched:

@@ -44,6 +44,10 @@ class _RSGIRequest(Request):
     was_read: bool
 
     @property
+    def http_version(self) -> str:
+        return str(self.scope.http_version)
+
+    @property
     def scheme(self) -> str:
         return str(self.scope.scheme)
 
@@ -158,13 +162,17 @@ class RSGIApp:
         """Take a request from granian, on a thread of granian's, one at a time; it is answered now or later."""
         headers = scope.headers
         present = LOOKED_AT.intersection(headers.keys())
+        try:
+            (host,) = headers.get_all("host")
+        except ValueError:  # there is none, or there are several
+            host = ", ".join(headers.get_all("host"))
         request = _RSGIRequest(
             self.handler,
             scope.method,
             scope.path,
             scope.query_string,
             present,
-            headers.get("host", ""),
+            host,
             headers.get("accept", "") if "accept" in present else "",
         )
         request.scope = scope

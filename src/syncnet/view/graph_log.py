@@ -7,6 +7,16 @@
 `GraphLog.lines` takes the effects in order and returns the lines to write. It ignores offers whose opening it did not
 see. A pending offer has the leftmost lane that was free when it arrived. A line ends at its rightmost lane in
 use, but is never narrower than two cells.
+
+At most `LANES_MAX` lanes are drawn, so that a line costs the same however many offers are pending. An offer that finds
+all of them in use shares one further column, `│+N`, with all others like it. N is how many of them are pending after
+the line; the sign before it is that of a lane, and says what the line did to one or more of them:
+
+    …││┌+1 VM:coin
+    …││┌+2 CUST:coin
+    …││└+0 CUST:coin VM:coin
+
+An offer stays in its column until it ends. A lane that becomes free is for the next offer that arrives.
 """
 
 from __future__ import annotations
@@ -25,13 +35,17 @@ from syncnet.core.effects import (
     Withdrawn,
 )
 
-__all__ = ["GraphLog"]
+__all__ = ["LANES_MAX", "GraphLog"]
+
+LANES_MAX: Final = 64
+"""Lanes that are drawn: half of a wide terminal, and at most 200 bytes of a line."""
 
 _OPENS: Final = "┌"
 _SYNCS: Final = "└"
 _ENDS: Final = "┴"
 _RUNS: Final = "│"
 _FREE: Final = " "
+_FIRST: Final = "─"
 
 
 class GraphLog:
@@ -39,7 +53,8 @@ class GraphLog:
 
     def __init__(self) -> None:
         self._cells = ""  # one per lane up to the rightmost in use: `│` or a blank
-        self._lane_of: dict[tuple[str, str], int] = {}
+        self._lane_of: dict[tuple[str, str], int] = {}  # LANES_MAX for an offer in the shared column
+        self._sharing = 0  # how many offers are in the shared column
 
     def lines(self, effect: Effect) -> list[str]:
         """Return the lines that one more effect adds to the log, without line ends."""
@@ -57,7 +72,7 @@ class GraphLog:
                 return self._end(offer, f"aborted{f' by {by}' if by else ''}: {reason}")
             case SearchExhausted(_, offer, event):
                 text = f"{_member(offer, event)} searched up to the bound; a set that can sync may not have been found"
-                return [self._line(text)]
+                return [self._line(self._cells, text)]
         return []
 
     def _open(self, key: tuple[str, str], text: str) -> str:
@@ -66,12 +81,12 @@ class GraphLog:
         if lane < 0:
             lane = len(cells)
         self._lane_of[key] = lane
-        if not cells:
-            self._cells = _RUNS
-            return f"{_OPENS}─ {text}"
+        if lane == LANES_MAX:
+            self._sharing += 1
+            return self._line(cells, text, _OPENS)
         before, after = cells[:lane], cells[lane + 1 :]
         self._cells = f"{before}{_RUNS}{after}"
-        return f"{before}{_OPENS}{after} {text}"
+        return self._line(f"{before}{_OPENS}{after}", text, second=_FIRST)
 
     def _end(self, offer: Offer, how: str) -> list[str]:
         return self._close((_key(offer),), _ENDS, f"{_member(offer)} {how}")
@@ -82,15 +97,22 @@ class GraphLog:
         if not lanes:
             return []
         cells = list(self._cells)
+        shared = _RUNS
         for lane in lanes:
-            cells[lane] = sign
-        self._cells = "".join(cells)
-        line = self._line(text)
-        self._cells = self._cells.replace(sign, _FREE).rstrip(_FREE)
-        return [line] if self._cells else [line, ""]
+            if lane == LANES_MAX:
+                self._sharing -= 1
+                shared = sign
+            else:
+                cells[lane] = sign
+        line = self._line("".join(cells), text, shared)
+        self._cells = "".join(cells).replace(sign, _FREE).rstrip(_FREE)
+        return [line] if self._lane_of else [line, ""]
 
-    def _line(self, text: str) -> str:
-        return f"{self._cells}{_FREE if len(self._cells) == 1 else ''} {text}"
+    def _line(self, cells: str, text: str, shared: str = _RUNS, second: str = _FREE) -> str:
+        """Return a line; `shared` is the sign of the shared column, `second` the second cell of a lone lane."""
+        if self._sharing or shared != _RUNS:
+            cells = f"{cells:<{LANES_MAX}}{shared}+{self._sharing}"
+        return f"{cells}{second if len(cells) == 1 else ''} {text}"
 
 
 def _key(offer: Offer) -> tuple[str, str]:

@@ -4,8 +4,8 @@ The result is the same for JSON and YAML: strings, numbers, booleans, lists and 
 `payload` is kept as JSON text, so that its numbers arrive as they were sent. A form gives lists of texts.
 
 A hostile body can neither run code nor take more memory than its size justifies: YAML is read as the core schema of
-YAML 1.2, without anchors, aliases and tags. (YAML 1.1 would read the actor `NO` as false.) A name may appear only once
-in a map.
+YAML 1.2, without anchors, aliases and tags. (YAML 1.1 would read the actor `NO` as false.) Because it takes long, its
+length has a limit of its own. A name may appear only once in a map.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 import yaml
 
 from syncnet.core.labels import readable, shown
-from syncnet.core.limits import LIMITS, NESTING_MAX
+from syncnet.core.limits import LIMITS, NESTING_MAX, Limits
 from syncnet.errors import BadBodyError, ParameterError
 
 __all__ = ["DIGITS_MAX", "Texts", "Values", "check_json", "decode_body", "decode_form"]
@@ -40,10 +40,10 @@ _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _CHARSETS: Final = ("", "utf-8", "utf8", "us-ascii")
 
 
-def decode_body(content_type: str, body: bytes, parameters_max: int = LIMITS.parameters_max) -> Texts | Values:
-    """Return the parameters in a body, at most `parameters_max` of a form; an empty body has none.
+def decode_body(content_type: str, body: bytes, limits: Limits = LIMITS) -> Texts | Values:
+    """Return the parameters in a body; an empty body has none.
 
-    :raises BadBodyError: the content type is unknown, or the body is not of that type.
+    :raises BadBodyError: the content type is unknown, the body is not of that type, or it is too long for YAML.
     :raises ParameterError: a name appears twice.
     """
     if not body:
@@ -54,9 +54,12 @@ def decode_body(content_type: str, body: bytes, parameters_max: int = LIMITS.par
     if media_type in _JSON_TYPES or media_type.endswith("+json"):
         return _decode_json(_utf8(body))
     if media_type in _YAML_TYPES or media_type.endswith("+yaml"):
+        if len(body) > limits.yaml_bytes_max:
+            wanted = f"expected a body in YAML of at most {limits.yaml_bytes_max} bytes"
+            raise BadBodyError(f"{wanted}, got {len(body)}; one in JSON may be longer", "too-large")
         return _decode_yaml(_utf8(body))
     if media_type == _FORM_TYPE:
-        return _decode_form_body(_utf8(body), parameters_max)
+        return _decode_form_body(_utf8(body), limits.parameters_max)
     raise BadBodyError(
         f"expected the content type application/json, application/yaml or {_FORM_TYPE}, "
         f"got {shown(content_type) if content_type else 'none'}",
