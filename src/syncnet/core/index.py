@@ -32,7 +32,9 @@ __all__ = ["Index", "OfferClass", "OfferClasses"]
 _COUNTS_PER_STEP: Final = 4
 """Entries that are looked up for one step."""
 _NAMES_PER_STEP: Final = 8
-"""Names of a roster that are looked up for one step."""
+"""Names of a roster that are looked up for one step, for long ones."""
+_ROSTERS_PER_STEP: Final = 2
+"""Rosters that are found not to be complete for one step."""
 _FEW_NAMES: Final = 16
 """A roster of so many names is listed under each of them."""
 
@@ -245,6 +247,7 @@ class _Rosters:
 
     def all_present(self, profile: MatchProfile, steps: Steps) -> bool:
         """Return whether all actors on the roster of a newcomer are present, apart from its own."""
+        steps.take(1)
         return self._is_complete(profile.roster, profile.actor, steps)
 
     def listing(self, actor: str, steps: Steps) -> list[OfferClasses]:
@@ -254,6 +257,7 @@ class _Rosters:
     def complete_with(self, actor: str, steps: Steps) -> list[OfferClasses]:
         """Return the classes of each roster that lists `actor`, and of which all other actors are present."""
         found = self._that_list(actor, steps)
+        steps.take(len(found) // _ROSTERS_PER_STEP)
         return [roster.classes for roster in found if self._is_complete(roster.names, actor, steps)]
 
     def _that_list(self, actor: str, steps: Steps) -> list[_Roster]:
@@ -263,19 +267,19 @@ class _Rosters:
 
     def _is_complete(self, names: tuple[str, ...], but: str, steps: Steps) -> bool:
         """Return whether all actors of a roster are present, apart from one."""
-        steps.take(1)
         present = self._present
         if len(present) < len(names) - 1:
             return False
         looked_up = 0
-        is_complete = True
         for name in names:
             looked_up += 1
             if name not in present and name != but:
-                is_complete = False
                 break
-        steps.take(looked_up // _NAMES_PER_STEP)
-        return is_complete
+        else:
+            looked_up += 1
+        if looked_up >= _NAMES_PER_STEP:
+            steps.take(looked_up // _NAMES_PER_STEP)
+        return looked_up > len(names)
 
 
 def _size(listed: list[OfferClasses]) -> int:

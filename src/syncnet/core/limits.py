@@ -142,9 +142,9 @@ class Limits:
     search_steps_max: int = _limit(
         20_000,
         "Steps of the search for one arrival, each of about half a microsecond to one. To examine an offer, or a class "
-        "of equal offers, takes a few, more where labels or selectors are many. Where a set of more than 1,000 parties "
-        "is possible, so many for each 1,000 of them: twice what the last party of a barrier takes. At the limit the "
-        "offer stays pending, and the miss is counted, logged and visible (G3).",
+        "of equal offers, takes a few, more where labels or selectors are many. Where a large set is possible, so many "
+        "again for each 1,000 of its parties, twice what the last party of a barrier takes. At the limit the offer "
+        "stays pending, and the miss is counted, logged and visible (G3).",
         100_000_000,
         "The offer stays pending.",
         10,  # enough for a pair of ordinary offers, which takes 2
@@ -294,8 +294,7 @@ OFFER_BYTES: Final = WORD_BYTES + 3 * NAME_BYTES
 """What every offer weighs: the offer, its event without its characters, its actor and its label `actor`."""
 
 PARTIES_PER_SEARCH: Final = 1_000
-"""Parties of one set for which `search_steps_max` is enough. Where a larger set is possible, the steps of an arrival
-are more in proportion."""
+"""For each so many parties of the largest set that is possible, an arrival may take `search_steps_max` steps again."""
 
 CHARGED_STEPS_MIN: Final = 256
 """An offer that takes fewer steps is not charged to its client: far more than an ordinary one takes."""

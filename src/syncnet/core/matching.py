@@ -25,7 +25,7 @@ What keeps the second walk short, and why no set is lost by it:
 - Where a member wants labels, only the offers that have them are walked on.
 
 All of this takes steps (`steps.py`). An arrival is allowed `search_steps_max` of them, over all the events of a choice
-together, and proportionally more where a set of more than `PARTIES_PER_SEARCH` is possible, which is known from counts.
+together, and so many again for each `PARTIES_PER_SEARCH` of the largest set that is possible, which counts tell.
 Where they are used up the offer stays pending and the event is reported (G3).
 """
 
@@ -200,8 +200,7 @@ class _IndexWalk:
         mates_max = _largest_mates(index.offers_by_mates, profile.mates)
         if mates_max < 0:
             return None
-        if mates_max > PARTIES_PER_SEARCH:
-            steps.allow(self._steps_max * mates_max // PARTIES_PER_SEARCH)
+        steps.allow(self._steps_max + self._steps_max * mates_max // PARTIES_PER_SEARCH)
         if not index.can_be_met(profile, profile.mates, steps):
             return None
         members = CandidateSet(profile, steps)
