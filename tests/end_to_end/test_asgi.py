@@ -1,5 +1,7 @@
 """The ASGI application: mounted in a Starlette application, and alone, both on a real uvicorn."""
 
+import contextlib
+import json
 import signal
 import socket
 import subprocess
@@ -15,12 +17,15 @@ from tests.end_to_end.running import curls, until
 
 
 @contextmanager
-def uvicorn(app: str) -> Iterator[httpx.Client]:
+def uvicorn(app: str, *options: str) -> Iterator[httpx.Client]:
     """Serve an application on a socket that is already bound, so its port is known and no request is lost."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", f"tests.end_to_end.mounted_app:{app}", "--fd", str(listener.fileno())],
+            [
+                *(sys.executable, "-m", "uvicorn", f"tests.end_to_end.mounted_app:{app}"),
+                *("--fd", str(listener.fileno()), *options),
+            ],
             pass_fds=(listener.fileno(),),
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -65,3 +70,16 @@ def test_g6_the_offer_of_a_client_that_disconnects_is_withdrawn() -> None:
             until(lambda: pending(client, "/sync") == "1", lambda: "VM is not pending")
             curl.kill()
             until(lambda: pending(client, "/sync") == "0", lambda: "the offer is still pending")
+
+
+@pytest.mark.parametrize(("app", "prefix"), [("app", "/sync"), ("alone", "")])
+def test_requests_that_wait_at_the_end_get_503(app: str, prefix: str) -> None:
+    """Uvicorn cancels them, and would answer 500 with a traceback if that were not caught."""
+    with contextlib.ExitStack() as stack:
+        with uvicorn(app, "--timeout-graceful-shutdown", "0") as client:
+            urls = [f"{client.base_url}{prefix}/event?event={event}&actor=VM" for event in ("coin", "tea")]
+            waiting = stack.enter_context(curls(*urls))
+            until(lambda: pending(client, prefix) == "2", lambda: "the offers are not pending")
+        for curl in waiting:
+            answer = json.loads(curl.communicate()[0])
+            assert (answer["status"], answer["type"]) == (503, "urn:syncnet:problem:draining")

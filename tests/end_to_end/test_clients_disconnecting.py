@@ -40,6 +40,16 @@ def test_g6_a_reset_connection_ends_its_offer(server: Server) -> None:
     server.until_pending(0)
 
 
+def test_g6_a_client_that_shuts_down_its_writing_side_has_disconnected(server: Server) -> None:
+    """As `nc -N` does (docs/http.md). It looks the same as a client that ended, until something is sent to it."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(get("/event?event=coin&actor=VM"))
+        server.until_pending(1)
+        connection.shutdown(socket.SHUT_WR)
+        server.until_pending(0)
+        assert connection.recv(100) == b"", "the connection is closed without an answer"
+
+
 @pytest.mark.parametrize("more", [get("/healthz"), b"\r\n", b"x"], ids=["another-request", "line-end", "one-byte"])
 @pytest.mark.parametrize("how", ["finished", "reset"])
 def test_g6_a_lost_client_behind_unread_bytes_is_noticed(server: Server, more: bytes, how: str) -> None:

@@ -10,6 +10,7 @@ It needs no lifespan events. The server that runs the application must meet thre
 would be two separate servers; no limit on requests at once below the number of offers that may be pending, because
 requests that wait for each other must all be accepted; and a bound on a graceful shutdown (uvicorn:
 `--timeout-graceful-shutdown`), because a server that waits for all requests waits for those that wait for their mates.
+It cancels those that are left; they are answered with 503 `draining`.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from syncnet.coordinator.coordinator import Coordinator
-from syncnet.errors import BadBodyError
+from syncnet.errors import BadBodyError, DrainingError
 from syncnet.server.access import Access, parse_host, parse_origin
 from syncnet.server.handler import Handler
 from syncnet.server.request import LOOKED_AT, Request
-from syncnet.server.responses import Header, Response, body_too_large
+from syncnet.server.responses import Header, Response, body_too_large, problem_of
 from syncnet.server.tokens import load_tokens
 
 __all__ = ["ASGIApp"]
+
+_CANCELLED: Final = "the server is shutting down, or does not want to wait any longer"
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -167,8 +170,10 @@ class ASGIApp:
         try:
             response = await request.response()
         except asyncio.CancelledError:
+            # A server that shuts down cancels what still waits. To raise this would be answered with 500 by it.
             self._handler.disconnected(request)
-            raise
+            response = problem_of(DrainingError(_CANCELLED))
+            response.headers.extend(request.extra_headers)
         headers = [(name.encode(), value.encode()) for name, value in response.headers]
         if response.status != 204:  # which has no body, and so no length
             headers.append((b"content-length", str(len(response.body)).encode()))
