@@ -93,7 +93,7 @@ def test_a_proxy_that_did_not_take_the_request_is_told_apart_from_a_lost_answer(
 )
 def test_an_answer_of_another_server_is_not_retried(answer: Answer, kind: type[SyncnetError]) -> None:
     with pytest.raises(kind) as caught:
-        read_sync(answer)
+        read_sync(answer, "1", ("e",))
     assert not caught.value.retry_safe
 
 
@@ -101,7 +101,7 @@ def test_an_answer_of_another_server_is_not_retried(answer: Answer, kind: type[S
 def test_a_payload_can_be_any_json_number(number: str) -> None:
     member = f'{{"id":"1","actor":"A","labels":{{"actor":"A"}},"payload":{number}}}'
     body = f'{{"event":"e","sync":3,"payloads":{{"A":{number}}},"members":[{member}]}}'
-    sync = read_sync(Answer(200, {"syncnet-rank": "0"}, body.encode()))
+    sync = read_sync(Answer(200, {"syncnet-rank": "0"}, body.encode()), "1", ("e",))
     assert sync.payloads == {"A": json.loads(number)}
     assert sync.members == (Member("1", "A", {"actor": "A"}, json.loads(number)),)
     assert (sync.event, sync.number, sync.rank) == ("e", 3, 0)

@@ -58,7 +58,7 @@ def test_secrets_are_not_shown() -> None:
     assert "s3cret" not in str(caught.value)
     client = Client("http://localhost", token="s3cret")
     assert "s3cret" not in repr(client)
-    assert ("Authorization", "Bearer s3cret") in client._caller.target.head(Request("GET", "/stats", b""))[1]
+    assert ("Authorization", "Bearer s3cret") in client._callers.target.head(Request("GET", "/stats", b""))[1]
 
 
 def test_a_certificate_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 These are pure functions. An answer becomes a value, an error for the caller, or an `UnavailableError` whose
 `retry_safe` says whether the same request may be sent again. The code of a problem document decides, not the status:
 a status without such a document comes from a proxy, or from a server that is ending.
+
+Whatever a server or a proxy sends, only a `SyncnetError` is raised. `check_offer` is different: the answer to another
+request means that the connection is out of step, and counts as a lost connection.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -24,12 +27,17 @@ from syncnet.errors import (
 )
 from syncnet.wire.results import Happened, Member, Sync
 
-__all__ = ["Answer", "failure_of", "read_document", "read_sync"]
+__all__ = ["Answer", "check_offer", "failure_of", "read_document", "read_sync", "read_total"]
 
 _TYPE_PREFIX: Final = "urn:syncnet:problem:"
 _RETRY_STATUSES: Final = (429, 502, 503, 504)
 _CODES_OF_REJECTIONS: Final = {408: "slow-body", 429: "quota"}
 """The codes for statuses which say that a request was not processed, when a proxy gives no code."""
+
+_OUTCOMES: Final = frozenset(("timed-out", "aborted", "withdrawn", "replaced", "id-reused"))
+"""The codes which say that the request for an offer has ended: such an answer names the offer."""
+
+_QUOTED_CHARACTERS_MAX: Final = 128
 
 
 class _SyncDocument(msgspec.Struct):
@@ -39,7 +47,21 @@ class _SyncDocument(msgspec.Struct):
     members: tuple[Member, ...]
 
 
+class _Problem(msgspec.Struct):
+    type: str = ""
+    code: str = ""
+    detail: str = ""
+    parameter: str | None = None
+    waited_s: float = 0.0
+    present: tuple[str, ...] = ()
+    missing: int = 1
+    missing_actors: tuple[str, ...] = ()
+    by: str = ""
+    reason: str = ""
+
+
 _sync_decoder: Final = msgspec.json.Decoder(_SyncDocument)
+_problem_decoder: Final = msgspec.json.Decoder(_Problem)
 
 
 class Answer(NamedTuple):
@@ -50,68 +72,101 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def read_sync(answer: Answer) -> Sync:
-    """Return the sync in the answer to an offer.
+def check_offer(answer: Answer, offer_id: str | None) -> None:
+    """Check that an answer is about the offer `offer_id`; None: its request is about no offer.
 
-    :raises SyncnetError: the answer is not a sync.
+    :raises ConnectionAbortedError: it is about another offer, so it is the answer to another request.
+    :raises UnavailableError: it has an outcome, but does not say of which offer.
+    """
+    given = answer.headers.get("syncnet-id")
+    if given == offer_id:
+        return
+    wanted = "no Syncnet-Id" if offer_id is None else f"the Syncnet-Id {offer_id}"
+    if given is not None:
+        raise ConnectionAbortedError(f"expected an answer with {wanted}, got {_quoted(given)}, that of another request")
+    if answer.status == 200 or _code_of(_problem(answer)) in _OUTCOMES:
+        raise _not_from_syncnet(answer, f" with {wanted}", " without one")
+
+
+def read_sync(answer: Answer, offer_id: str, events: Collection[str]) -> Sync:
+    """Return the sync in the answer to the offer `offer_id` of these events.
+
+    :raises SyncnetError: the answer is not a sync, or not one of this offer.
     """
     if answer.status != 200:
         raise failure_of(answer)
     try:
-        rank = int(answer.headers["syncnet-rank"])
-        document = _sync_decoder.decode(answer.body)
-        return Sync(Happened(document.event, document.sync, document.payloads, document.members), rank)
-    except (KeyError, ValueError, msgspec.MsgspecError):
-        return _read_sync_slowly(answer)
-
-
-def _read_sync_slowly(answer: Answer) -> Sync:
-    """Read a sync that the fast decoder rejects, for instance because of the number 1e400."""
-    document = read_document(answer)
-    try:
-        members = tuple(
-            Member(member["id"], member["actor"], member["labels"], member["payload"]) for member in document["members"]
+        document = _decode_sync(answer.body)
+    except (ValueError, msgspec.MsgspecError, RecursionError):
+        raise _not_from_syncnet(answer) from None
+    members, rank = document.members, answer.headers.get("syncnet-rank", "")
+    if not (rank.isascii() and rank.isdigit() and len(rank) < 10 and int(rank) < len(members)):
+        raise _not_from_syncnet(
+            answer, f" with a Syncnet-Rank from 0 to {len(members) - 1}", f" with {_quoted(rank) if rank else 'none'}"
         )
-        rank = int(answer.headers["syncnet-rank"])
-        return Sync(Happened(document["event"], document["sync"], document["payloads"], members), rank)
-    except (KeyError, TypeError, ValueError):
-        raise _not_from_syncnet(answer) from None
+    if members[int(rank)].id != offer_id:
+        raise _not_from_syncnet(
+            answer, f" with the member {offer_id} at rank {rank}", f" with {_quoted(members[int(rank)].id)}"
+        )
+    if document.event not in events:
+        raise _not_from_syncnet(answer, f" of {' or '.join(events)}", f" of {_quoted(document.event)}")
+    return Sync(Happened(document.event, document.sync, document.payloads, members), int(rank))
 
 
-def read_document(answer: Answer) -> Any:
-    """Return the JSON document in an answer with status 200.
+def _decode_sync(body: bytes) -> _SyncDocument:
+    try:
+        return _sync_decoder.decode(body)
+    except msgspec.MsgspecError:  # the number 1e400 is JSON, too
+        return msgspec.convert(json.loads(body), _SyncDocument)
 
-    :raises SyncnetError: the answer has another status, or is not JSON.
+
+def read_document(answer: Answer) -> dict[str, Any]:
+    """Return the JSON object in an answer with status 200.
+
+    :raises SyncnetError: the answer has another status, or is no JSON object.
     """
     if answer.status != 200:
         raise failure_of(answer)
     try:
-        return json.loads(answer.body)
-    except ValueError:
-        raise _not_from_syncnet(answer) from None
+        document = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise _not_from_syncnet(answer)
+    return document
+
+
+def read_total(answer: Answer, name: str) -> int:
+    """Return the number that an answer with status 200 has under `name`.
+
+    :raises SyncnetError: the answer has another status, or no such number.
+    """
+    total = read_document(answer).get(name)
+    if type(total) is not int:
+        raise _not_from_syncnet(answer, f" with a number {name}")
+    return total
 
 
 def failure_of(answer: Answer) -> SyncnetError:
     """Return the error for an answer with another status than 200."""
     problem = _problem(answer)
-    code = str(problem.get("code") or str(problem.get("type", "")).removeprefix(_TYPE_PREFIX))
-    detail = str(problem.get("detail") or f"the server answered with status {answer.status}")
+    code = _code_of(problem)
+    detail = problem.detail or f"the server answered with status {answer.status}"
     match code:
         case "":
             return _failure_without_code(answer, detail)
-        case "bad-parameter" | "too-large" if "parameter" in problem:
-            parameter = str(problem["parameter"])
-            return ParameterError(parameter, detail.removeprefix(f"{parameter}: "), code)
+        case "bad-parameter" | "too-large" if problem.parameter is not None:
+            return ParameterError(problem.parameter, detail.removeprefix(f"{problem.parameter}: "), code)
         case "timed-out":
             return TimedOutError(
                 detail,
-                waited_s=float(problem.get("waited_s", 0)),
-                present=tuple(problem.get("present", ())),
-                missing=int(problem.get("missing", 1)),
-                missing_actors=tuple(problem.get("missing_actors", ())),
+                waited_s=problem.waited_s,
+                present=problem.present,
+                missing=problem.missing,
+                missing_actors=problem.missing_actors,
             )
         case "aborted":
-            return AbortedError(detail, by=str(problem.get("by", "")), reason=str(problem.get("reason", "")))
+            return AbortedError(detail, by=problem.by, reason=problem.reason)
         case "withdrawn":
             return WithdrawnError(detail)
     if answer.status in _RETRY_STATUSES or code == "slow-body":
@@ -130,15 +185,20 @@ def _failure_without_code(answer: Answer, detail: str) -> SyncnetError:
     return RefusedError(detail, "refused")
 
 
-def _problem(answer: Answer) -> dict[str, Any]:
+def _problem(answer: Answer) -> _Problem:
+    """Return the problem document in an answer, an empty one if it has none of syncnet."""
     if answer.headers.get("content-type", "").startswith("application/problem+json"):
         try:
-            problem = json.loads(answer.body)
-        except ValueError:
-            problem = None
-        if isinstance(problem, dict) and str(problem.get("type", "")).startswith(_TYPE_PREFIX):
+            problem = _problem_decoder.decode(answer.body)
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            return _Problem()
+        if problem.type.startswith(_TYPE_PREFIX):
             return problem
-    return {}
+    return _Problem()
+
+
+def _code_of(problem: _Problem) -> str:
+    return problem.code or problem.type.removeprefix(_TYPE_PREFIX)
 
 
 def _retry_after_s(answer: Answer) -> float | None:
@@ -146,9 +206,14 @@ def _retry_after_s(answer: Answer) -> float | None:
     return float(text) if text.isascii() and text.isdigit() else None
 
 
-def _not_from_syncnet(answer: Answer) -> UnavailableError:
+def _not_from_syncnet(answer: Answer, wanted: str = "", given: str = "") -> UnavailableError:
     kind = answer.headers.get("content-type", "no content type")
-    return _without_retry(UnavailableError(f"expected an answer of syncnet, got {len(answer.body)} bytes of {kind}"))
+    got = f"{len(answer.body)} bytes of {kind}{given}"
+    return _without_retry(UnavailableError(f"expected an answer of syncnet{wanted}, got {got}"))
+
+
+def _quoted(text: str) -> str:
+    return repr(text[:_QUOTED_CHARACTERS_MAX])
 
 
 def _without_retry(error: UnavailableError) -> UnavailableError:

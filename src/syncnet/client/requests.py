@@ -43,13 +43,15 @@ _ID_BYTES: Final = 12
 class Request(NamedTuple):
     """One request. `path` is relative to the URL of the server and includes the query.
 
-    `is_idempotent` says whether sending the request twice has the same effect as sending it once.
+    `is_idempotent` says whether sending the request twice has the same effect as sending it once. `offer_id` is the id
+    of the offer that the request is about, if it is about one.
     """
 
     method: str
     path: str
     body: bytes
     is_idempotent: bool = True
+    offer_id: str | None = None
 
 
 class OfferDocument(NamedTuple):
@@ -155,13 +157,14 @@ def make_offer(events: tuple[str, ...], actor: str, payload: Any, options: Offer
         timeout_s=timeout_s,
         other_actors=tuple(name for name in _roster(expect) if name != actor),
         mates=mates if isinstance(mates, int) else 1,
-        request=Request("POST", path, _json(document)),
+        request=Request("POST", path, _json(document), offer_id=offer_id),
     )
 
 
 def make_withdrawal(id: str, namespace: str | None) -> Request:
     """Return the request that withdraws the offer `id`."""
-    return Request("DELETE", "/event" + _query(without_nones({"id": id, "namespace": namespace})), b"")
+    path = "/event" + _query(without_nones({"id": id, "namespace": namespace}))
+    return Request("DELETE", path, b"", offer_id=id)
 
 
 def make_abort(**options: str | None) -> Request:

@@ -294,8 +294,11 @@ class Request:
             self.fail(error)
 
     def ended(self, result: Result) -> None:
-        """Answer with any other result."""
+        """Answer with any other result; the client can check that it is that of its own offer."""
         try:
-            self.answer(problem_of(result) if isinstance(result, SyncnetError) else ended(result))
+            response = problem_of(result) if isinstance(result, SyncnetError) else ended(result)
+            if self.offer is not None:
+                response.headers.append(("syncnet-id", self.offer.id))
+            self.answer(response)
         except Exception as error:  # see above
             self.fail(error)

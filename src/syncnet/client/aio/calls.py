@@ -2,16 +2,20 @@
 
 Every offer has an id, so that a request whose connection was lost can be sent again: the server counts the offer once.
 `retry.py` decides when. An offer that its caller gives up (a cancelled task, Ctrl-C, a closed client) is withdrawn.
+
+Connections, offers and locks belong to one process and one event loop. A client has an `AsyncCaller` for each, which
+`AsyncCallers` finds: after a fork the child has copies of those of its parent, and does not touch them.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from syncnet.client.aio.http import AsyncConnections, AsyncExchange
-from syncnet.client.aio.net import Event, Semaphore, now_s, shielded
+from syncnet.client.aio.net import Event, LoopEnd, Semaphore, current_owner, now_s, shielded
 from syncnet.client.answers import Answer, failure_of, read_sync
 from syncnet.client.requests import OfferDocument, Request, Target, make_offer, make_withdrawal
 from syncnet.client.retry import RetryState, is_retryable
@@ -20,7 +24,7 @@ from syncnet.errors import ClosedError, SyncnetError, TimedOutError, Unavailable
 from syncnet.wire.api import OfferOptions
 from syncnet.wire.results import Sync
 
-__all__ = ["WITHDRAWAL_S_MAX", "AsyncCaller", "OfferCall", "RetryCallback"]
+__all__ = ["WITHDRAWAL_S_MAX", "AsyncCaller", "AsyncCallers", "OfferCall", "RetryCallback"]
 
 RetryCallback: TypeAlias = Callable[[UnavailableError | None], None]
 """Called with the error before a request is sent again, and with None once it has been sent."""
@@ -34,6 +38,10 @@ _UNKNOWN_ID_DELAYS_S: Final = (0.01, 0.05, 0.2)
 
 _WITHDRAWAL_POLL_S: Final = 0.05
 """How often to check whether a withdrawal has ended."""
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error
+    """The request was not sent, because its offer is being withdrawn."""
 
 
 class OfferCall:
@@ -51,18 +59,82 @@ class OfferCall:
         """Whether the offer was withdrawn or given up by this client."""
         return self.ended.is_set()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the request must not be sent now: the offer has ended, or is being withdrawn."""
+        return self.is_withdrawing or self.has_ended
+
     def __str__(self) -> str:
         document = self.document
         return f"offer {document.id} of {document.actor}:{'|'.join(document.events)}"
+
+
+class AsyncCallers:
+    """The callers of one client."""
+
+    def __init__(
+        self, target: Target, connections_kept: int, reconnect_s: float | None, on_retry: RetryCallback | None
+    ) -> None:
+        self.target: Final = target
+        self._new = partial(AsyncCaller, target, connections_kept, reconnect_s, on_retry)
+        self._by_owner: dict[object, AsyncCaller] = {}
+        # async only
+        self._loop_ends: dict[object, LoopEnd] = {}
+        # end
+        self._is_closed = False
+
+    def here(self) -> AsyncCaller:
+        """Return the caller of this process and event loop.
+
+        :raises ClosedError: the client is closed.
+        """
+        if self._is_closed:
+            raise _closed(self.target)
+        return self._here()
+
+    async def aclose(self) -> None:
+        """Refuse new calls, and close the caller of this process and event loop."""
+        self._is_closed = True
+        caller = self._here()
+        await caller.aclose()
+        # async only
+        if end := self._loop_ends.get(caller.owner):
+            await end.aclose()
+        # end
+
+    def _here(self) -> AsyncCaller:
+        owner = current_owner()
+        caller = self._by_owner.get(owner)
+        if caller is None:  # `setdefault`, because another thread may be here, too
+            caller = self._by_owner.setdefault(owner, self._new(owner))
+            # async only
+            self._loop_ends[owner] = LoopEnd(partial(self._forget, caller))
+            # end
+        return caller
+
+    # async only
+    async def _forget(self, caller: AsyncCaller) -> None:
+        """Drop a caller whose event loop ends."""
+        self._loop_ends.pop(caller.owner, None)
+        self._by_owner.pop(caller.owner, None)
+        await caller.aclose_connections()
+
+    # end
 
 
 class AsyncCaller:
     """Sends the requests of one client, and knows which of its offers have no outcome yet."""
 
     def __init__(
-        self, target: Target, connections_kept: int, reconnect_s: float | None, on_retry: RetryCallback | None
+        self,
+        target: Target,
+        connections_kept: int,
+        reconnect_s: float | None,
+        on_retry: RetryCallback | None,
+        owner: object,
     ) -> None:
         self.target: Final = target
+        self.owner: Final = owner
         self._connections = AsyncConnections(target, connections_kept)
         self._reconnect_s = reconnect_s
         self._on_retry = on_retry
@@ -80,13 +152,17 @@ class AsyncCaller:
                     timeout_s = 0.0  # no server is reachable: wait for it once, not once for each offer
             await self._connections.aclose()
 
-    def check_open(self) -> None:
-        """Refuse the call if the client is closed.
+    async def aclose_connections(self) -> None:
+        """Close the idle connections, and keep none from now on."""
+        await self._connections.aclose()
 
-        :raises ClosedError: it is closed.
+    def check_owner(self, call: OfferCall) -> None:
+        """Refuse a call for an offer that was made in another process or event loop.
+
+        :raises ClosedError: it was; nothing here waits for its outcome.
         """
-        if self._is_closed:
-            raise ClosedError(f"expected an open client, got one that is closed ({self.target.url})")
+        if self.owner != current_owner():
+            raise ClosedError(f"expected a call where the offer was made, got one in another process or loop: {call}")
 
     # --- offers --------------------------------------------------------------------------------------------
 
@@ -101,7 +177,7 @@ class AsyncCaller:
         self._calls.add(call)
         if self._is_closed:  # checked after the call was added, so that `aclose` in another thread cannot miss it
             self._calls.discard(call)
-        self.check_open()
+            raise _closed(self.target)
         return call
 
     async def finish(self, call: OfferCall) -> Sync:
@@ -137,6 +213,7 @@ class AsyncCaller:
 
     async def abandon(self, call: OfferCall, timeout_s: float = WITHDRAWAL_S_MAX) -> bool:
         """Withdraw the offer if a server is reachable, and close its connection; return whether a server answered."""
+        call.is_withdrawing = True
         try:
             await self.withdraw(call, timeout_s)
         except (OSError, SyncnetError):
@@ -155,13 +232,15 @@ class AsyncCaller:
             if call.has_ended:
                 raise WithdrawnError("the offer was withdrawn")
             try:
-                answer = await self._ask(call.document.request, retry, call.exchange, str(call))
+                answer = await self._ask(call.document.request, retry, call.exchange, str(call), call)
                 if answer.status == 200:
-                    return read_sync(answer)
+                    return read_sync(answer, call.document.id, call.document.events)
                 failure = failure_of(answer)
                 is_own_doing = getattr(failure, "code", "") == "replaced" and retry.was_replaced_by_own_request()
                 if not is_own_doing and not is_retryable(failure):
                     raise failure
+            except _Stopped:
+                continue
             except OSError as error:
                 if isinstance(error, SyncnetError):
                     raise
@@ -181,7 +260,7 @@ class AsyncCaller:
             withdrawal = await self._command(make_withdrawal(document.id, document.namespace), _short_retry())
             if _came_too_late(withdrawal):
                 answer = await self._ask(document.request, _short_retry(), call.exchange, str(call))
-                return read_sync(answer)
+                return read_sync(answer, document.id, document.events)
         except OSError as error:
             if isinstance(error, SyncnetError):
                 raise
@@ -203,10 +282,8 @@ class AsyncCaller:
     async def command(self, request: Request) -> Answer:
         """Send a request that does not wait for other actors; return the answer.
 
-        :raises ClosedError: the client is closed.
         :raises UnavailableError: no server answered in time.
         """
-        self.check_open()
         if not request.is_idempotent:
             await self._connections.aclose_idle()  # a connection that the server has closed looks like a lost answer
         return await self._command(request, self._new_retry())
@@ -238,21 +315,29 @@ class AsyncCaller:
             with shielded():
                 await exchange.aclose()
 
-    async def _ask(self, request: Request, retry: RetryState, exchange: AsyncExchange, label: str) -> Answer:
+    async def _ask(
+        self, request: Request, retry: RetryState, exchange: AsyncExchange, label: str, call: OfferCall | None = None
+    ) -> Answer:
         """Send a request once; return the answer.
 
+        :raises _Stopped: `call` is stopped.
         :raises OSError: the connection was lost or could not be opened, or no answer came in time.
+        :raises UnavailableError: the answer does not come from a server of syncnet.
         """
         deadline_s = retry.answer_deadline_s()
         try:
             await self._connections.acquire(exchange, deadline_s)
             is_recovery = retry.note_sent(now_s())  # noted first: a task that is cancelled in `send` must withdraw
+            if call is not None and call.is_stopped:  # checked after: `withdraw` looks whether a request was sent
+                retry.note_answered()
+                await exchange.aclose()
+                raise _Stopped
             await self._connections.send(exchange, request, deadline_s)
             if is_recovery:
                 log_recovery(label, retry.failures)
                 if self._on_retry:
                     self._on_retry(None)
-            answer = await self._connections.receive(exchange, deadline_s)
+            answer = await self._connections.receive(exchange, request, deadline_s)
         except OSError:
             retry.note_connection_lost(now_s())
             raise
@@ -271,6 +356,10 @@ class AsyncCaller:
 
     def _new_retry(self, timeout_s: float | None = None) -> RetryState:
         return RetryState(now_s(), timeout_s, self._reconnect_s, graces_s=(0.0, 0.0))
+
+
+def _closed(target: Target) -> ClosedError:
+    return ClosedError(f"expected an open client, got one that is closed ({target.url})")
 
 
 def _came_too_late(withdrawal: Answer) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from syncnet.client.aio.calls import AsyncCaller, RetryCallback
-from syncnet.client.aio.net import check_event_loop, spawn
+from syncnet.client.aio.calls import AsyncCallers, RetryCallback
+from syncnet.client.aio.net import spawn
 from syncnet.client.aio.offers import AsyncOffer
-from syncnet.client.answers import failure_of, read_document
+from syncnet.client.answers import failure_of, read_document, read_total
 from syncnet.client.requests import (
     CertificateFiles,
     FilePath,
@@ -54,13 +54,13 @@ class AsyncClient:
         on_retry: RetryCallback | None = None,
     ) -> None:
         target = Target(url, token=token, verify=verify, ca=ca, cert=cert)
-        self._caller = AsyncCaller(target, connections_kept, reconnect_s, on_retry)
+        self._callers = AsyncCallers(target, connections_kept, reconnect_s, on_retry)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._caller.target.url!r})"
+        return f"{type(self).__name__}({self._callers.target.url!r})"
 
     async def __aenter__(self) -> Self:
-        self._caller.check_open()
+        self._callers.here()
         return self
 
     async def __aexit__(
@@ -73,7 +73,7 @@ class AsyncClient:
 
         Closing again does nothing.
         """
-        await self._caller.aclose()
+        await self._callers.aclose()
 
     # --- offers --------------------------------------------------------------------------------------------
 
@@ -98,9 +98,7 @@ class AsyncClient:
         :raises ParameterError: a value has no JSON form, or the timeout is not a duration.
         :raises ClosedError: the client is closed.
         """
-        # async only
-        check_event_loop()
-        # end
+        caller = self._callers.here()
         options: OfferOptions = {
             "mates": mates,
             "expect": expect,
@@ -111,8 +109,8 @@ class AsyncClient:
             "linger": linger,
             "namespace": namespace,
         }
-        call = self._caller.new_call(events, actor, payload, options)
-        offer = AsyncOffer(self._caller, call)
+        call = caller.new_call(events, actor, payload, options)
+        offer = AsyncOffer(caller, call)
         spawn(offer._run, f"syncnet {actor}:{'|'.join(events)}"[:64])
         return offer
 
@@ -165,7 +163,8 @@ class AsyncClient:
             "linger": linger,
             "namespace": namespace,
         }
-        return await self._caller.finish(self._caller.new_call((event,), actor, payload, options))
+        caller = self._callers.here()
+        return await caller.finish(caller.new_call((event,), actor, payload, options))
 
     async def choose(
         self,
@@ -195,7 +194,8 @@ class AsyncClient:
             "linger": linger,
             "namespace": namespace,
         }
-        return await self._caller.finish(self._caller.new_call(events, actor, payload, options))
+        caller = self._callers.here()
+        return await caller.finish(caller.new_call(events, actor, payload, options))
 
     def actor(self, name: str) -> AsyncActor:
         """Return a handle that fills in `actor`."""
@@ -212,7 +212,7 @@ class AsyncClient:
         :raises UnavailableError: no server answered in time.
         :raises ClosedError: the client is closed.
         """
-        answer = await self._caller.command(make_withdrawal(id, namespace))
+        answer = await self._callers.here().command(make_withdrawal(id, namespace))
         if answer.status == 204:
             return True
         failure = failure_of(answer)
@@ -241,8 +241,7 @@ class AsyncClient:
         :raises ClosedError: the client is closed.
         """
         request = make_abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
-        aborted: int = read_document(await self._caller.command(request))["aborted"]
-        return aborted
+        return read_total(await self._callers.here().command(request), "aborted")
 
     async def stats(self, namespace: str | None = None) -> dict[str, Any]:
         """Return the pending offers: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`.
@@ -251,8 +250,7 @@ class AsyncClient:
         :raises UnavailableError: no server answered in time.
         :raises ClosedError: the client is closed.
         """
-        pending: dict[str, Any] = read_document(await self._caller.command(make_stats(namespace)))
-        return pending
+        return read_document(await self._callers.here().command(make_stats(namespace)))
 
 
 class AsyncActor:

@@ -7,17 +7,19 @@ deadline that has passed is a `TimeoutError`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
 
-from syncnet.client.keepalive import keep_alive
+from syncnet.client.sockets import has_input, set_up
 
 if TYPE_CHECKING:
     import ssl
@@ -25,10 +27,11 @@ if TYPE_CHECKING:
 __all__ = [
     "BackgroundTask",
     "Event",
+    "LoopEnd",
     "Semaphore",
     "Stream",
-    "check_event_loop",
     "connect",
+    "current_owner",
     "now_s",
     "shielded",
     "spawn",
@@ -71,6 +74,10 @@ class Stream:
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             raise ConnectionResetError("the connection was lost") from error
 
+    def has_input(self) -> bool:
+        """Return whether there is something to read, which includes the end of the connection."""
+        return has_input(self._stream.extra(SocketAttribute.raw_socket).fileno())  # noqa: S610 - not Django's
+
     async def aclose(self) -> None:
         """Close the connection; a task that receives from it gets an error."""
         await anyio.aclose_forcefully(self._stream)
@@ -80,7 +87,7 @@ async def connect(host: str, port: int, tls: ssl.SSLContext | None, deadline_s: 
     """Open a connection, with TLS if there is a context for it."""
     with _deadline(deadline_s):
         plain = await anyio.connect_tcp(host, port)
-        keep_alive(plain.extra(SocketAttribute.raw_socket))  # noqa: S610 - not Django's
+        set_up(plain.extra(SocketAttribute.raw_socket))  # noqa: S610 - not Django's
         if tls is None:
             return Stream(plain)
         from anyio.streams.tls import TLSStream  # slow to import, and not needed for http
@@ -151,6 +158,31 @@ class BackgroundTask(Generic[T]):
             self._ended.set()
 
 
+class LoopEnd:
+    """Runs a function when the event loop ends.
+
+    `asyncio.run` and `trio.run` close the asynchronous generators of their loop, after the tasks have ended. This one
+    runs the function then.
+    """
+
+    def __init__(self, run: Callable[[], Awaitable[None]]) -> None:
+        self._generator = self._generate(run)
+        with contextlib.suppress(StopIteration):
+            self._generator.__anext__().send(None)  # goes to the `yield`, without waiting
+
+    async def aclose(self) -> None:
+        """Run the function now, unless it was run before."""
+        await self._generator.aclose()
+
+    @staticmethod
+    async def _generate(run: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            with shielded():
+                await run()
+
+
 class Semaphore:
     """A bound on how many tasks are inside `async with` at the same time."""
 
@@ -182,12 +214,12 @@ def spawn(run: Callable[[], Awaitable[None]], name: str) -> None:
     task.add_done_callback(_running.discard)
 
 
-def check_event_loop() -> None:
-    """Check that this is called in a task.
+def current_owner() -> tuple[int, object]:
+    """Return what owns the connections that are opened here: the process and the event loop.
 
     :raises RuntimeError: no event loop is running here.
     """
-    _event_loop()
+    return os.getpid(), _event_loop() or sys.modules["trio"].lowlevel.current_trio_token()
 
 
 def shielded() -> AbstractContextManager[Any]:

@@ -61,8 +61,11 @@ class AsyncOffer:
         `timeout` ends the wait, not the offer. Cancelling the wait withdraws the offer.
 
         :raises TimeoutError: there is no outcome yet; the offer stays pending.
+        :raises ClosedError: there is no outcome yet, and the offer was made in another process or event loop.
         :raises SyncnetError: the offer ended without a sync; see `AsyncClient.sync`.
         """
+        if not self.done():
+            self._caller.check_owner(self._call)
         try:
             has_outcome = await self._has_outcome.wait(timeout)
         except Exception:
@@ -85,6 +88,7 @@ class AsyncOffer:
         An offer that has an outcome already keeps it. Raised where the result is awaited:
 
         :raises UnavailableError: no server answered in time.
+        :raises ClosedError: the offer was made in another process or event loop.
         """
         return BackgroundTask(self._withdraw)
 
@@ -93,9 +97,11 @@ class AsyncOffer:
         """Withdraw the offer; return whether this ended it. An offer that has an outcome already keeps it.
 
         :raises UnavailableError: no server answered in time.
+        :raises ClosedError: the offer was made in another process or event loop.
         """
         if self.done():
             return False
+        self._caller.check_owner(self._call)
         self._call.is_withdrawing = True
         try:
             if not await self._caller.withdraw(self._call):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from syncnet.client.answers import failure_of, read_document
+from syncnet.client.answers import failure_of, read_document, read_total
 from syncnet.client.requests import (
     CertificateFiles,
     FilePath,
@@ -16,7 +16,7 @@ from syncnet.client.requests import (
     make_stats,
     make_withdrawal,
 )
-from syncnet.client.threads.calls import Caller, RetryCallback
+from syncnet.client.threads.calls import Callers, RetryCallback
 from syncnet.client.threads.net import spawn
 from syncnet.client.threads.offers import Offer
 from syncnet.errors import RefusedError
@@ -55,13 +55,13 @@ class Client:
         on_retry: RetryCallback | None = None,
     ) -> None:
         target = Target(url, token=token, verify=verify, ca=ca, cert=cert)
-        self._caller = Caller(target, connections_kept, reconnect_s, on_retry)
+        self._callers = Callers(target, connections_kept, reconnect_s, on_retry)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._caller.target.url!r})"
+        return f"{type(self).__name__}({self._callers.target.url!r})"
 
     def __enter__(self) -> Self:
-        self._caller.check_open()
+        self._callers.here()
         return self
 
     def __exit__(
@@ -74,7 +74,7 @@ class Client:
 
         Closing again does nothing.
         """
-        self._caller.close()
+        self._callers.close()
 
     # --- offers --------------------------------------------------------------------------------------------
 
@@ -99,6 +99,7 @@ class Client:
         :raises ParameterError: a value has no JSON form, or the timeout is not a duration.
         :raises ClosedError: the client is closed.
         """
+        caller = self._callers.here()
         options: OfferOptions = {
             "mates": mates,
             "expect": expect,
@@ -109,8 +110,8 @@ class Client:
             "linger": linger,
             "namespace": namespace,
         }
-        call = self._caller.new_call(events, actor, payload, options)
-        offer = Offer(self._caller, call)
+        call = caller.new_call(events, actor, payload, options)
+        offer = Offer(caller, call)
         spawn(offer._run, f"syncnet {actor}:{'|'.join(events)}"[:64])
         return offer
 
@@ -163,7 +164,8 @@ class Client:
             "linger": linger,
             "namespace": namespace,
         }
-        return self._caller.finish(self._caller.new_call((event,), actor, payload, options))
+        caller = self._callers.here()
+        return caller.finish(caller.new_call((event,), actor, payload, options))
 
     def choose(
         self,
@@ -193,7 +195,8 @@ class Client:
             "linger": linger,
             "namespace": namespace,
         }
-        return self._caller.finish(self._caller.new_call(events, actor, payload, options))
+        caller = self._callers.here()
+        return caller.finish(caller.new_call(events, actor, payload, options))
 
     def actor(self, name: str) -> Actor:
         """Return a handle that fills in `actor`."""
@@ -210,7 +213,7 @@ class Client:
         :raises UnavailableError: no server answered in time.
         :raises ClosedError: the client is closed.
         """
-        answer = self._caller.command(make_withdrawal(id, namespace))
+        answer = self._callers.here().command(make_withdrawal(id, namespace))
         if answer.status == 204:
             return True
         failure = failure_of(answer)
@@ -239,8 +242,7 @@ class Client:
         :raises ClosedError: the client is closed.
         """
         request = make_abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
-        aborted: int = read_document(self._caller.command(request))["aborted"]
-        return aborted
+        return read_total(self._callers.here().command(request), "aborted")
 
     def stats(self, namespace: str | None = None) -> dict[str, Any]:
         """Return the pending offers: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`.
@@ -249,8 +251,7 @@ class Client:
         :raises UnavailableError: no server answered in time.
         :raises ClosedError: the client is closed.
         """
-        pending: dict[str, Any] = read_document(self._caller.command(make_stats(namespace)))
-        return pending
+        return read_document(self._callers.here().command(make_stats(namespace)))
 
 
 class Actor:

@@ -3,8 +3,10 @@
 
 Laws
 
-1. A connection is reused only after a complete answer, and kept for less time than the server keeps it.
-2. An exchange that fails closes its connection. An exchange that is cancelled keeps it: the caller closes it after the
+1. A connection is reused only after a complete answer that was the answer to its request, with nothing unread behind
+   it, and kept for less time than the server keeps it. `_Connection.is_usable` decides.
+2. Connections belong to one process and one event loop: each has `Connections` of its own.
+3. An exchange that fails closes its connection. An exchange that is cancelled keeps it: the caller closes it after the
    offer is withdrawn.
 """
 
@@ -14,7 +16,7 @@ from typing import Final
 
 import h11
 
-from syncnet.client.answers import Answer
+from syncnet.client.answers import Answer, check_offer
 from syncnet.client.requests import Request, Target
 from syncnet.client.retry import CONNECT_S_MAX
 from syncnet.client.threads.net import Stream, connect, now_s
@@ -33,7 +35,7 @@ class _Connection:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._http = h11.Connection(h11.CLIENT)
-        self.idle_since_s: float = 0.0
+        self._idle_since_s = 0.0
 
     def send(self, target: Target, request: Request, deadline_s: float | None) -> None:
         """Send a request.
@@ -72,11 +74,16 @@ class _Connection:
 
     def start_next_cycle(self) -> bool:
         """Prepare for another request; return False if this connection cannot take one."""
-        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+        http = self._http
+        if http.our_state is not h11.DONE or http.their_state is not h11.DONE or http.trailing_data != (b"", False):
             return False
-        self._http.start_next_cycle()
-        self.idle_since_s = now_s()
+        http.start_next_cycle()
+        self._idle_since_s = now_s()
         return True
+
+    def is_usable(self) -> bool:
+        """Return whether another request can be sent: the connection is open and not too old, and nothing has come."""
+        return now_s() - self._idle_since_s < _IDLE_S_MAX and not self._stream.has_input()
 
     def close(self) -> None:
         """Close the connection."""
@@ -87,20 +94,32 @@ class Exchange:
     """The connection that one request uses at present, if any; a request that is repeated may use several in turn."""
 
     def __init__(self) -> None:
-        self._connection: _Connection | None = None
+        self._connections: list[_Connection] = []  # at most one; a list, because `pop` is atomic
+
+    @property
+    def connection(self) -> _Connection:
+        """The connection in use.
+
+        :raises ConnectionResetError: it was closed.
+        """
+        for connection in self._connections:
+            return connection
+        raise ConnectionResetError("the connection was closed")
 
     def attach(self, connection: _Connection) -> None:
         """Use this connection."""
-        self._connection = connection
+        self._connections.append(connection)
 
-    def detach(self) -> None:
-        """Stop using the connection."""
-        self._connection = None
+    def detach(self) -> _Connection | None:
+        """Stop using the connection and return it; None if there is none, or another task has closed it."""
+        try:
+            return self._connections.pop()
+        except IndexError:
+            return None
 
     def close(self) -> None:
         """Close the connection in use, if there is one; a caller that waits for an answer on it gets an error."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
+        if connection := self.detach():
             connection.close()
 
 
@@ -119,7 +138,7 @@ class Connections:
         :raises OSError: no connection could be opened.
         """
         while connection := self._pop_idle():
-            if now_s() - connection.idle_since_s < _IDLE_S_MAX:
+            if connection.is_usable():
                 exchange.attach(connection)
                 return
             connection.close()
@@ -135,7 +154,7 @@ class Connections:
         :raises OSError: it could not be sent.
         """
         try:
-            _connection_of(exchange).send(self._target, request, deadline_s)
+            exchange.connection.send(self._target, request, deadline_s)
         except h11.LocalProtocolError as error:
             exchange.close()
             raise ConnectionAbortedError(f"the connection cannot be used: {error}") from None
@@ -143,27 +162,34 @@ class Connections:
             exchange.close()
             raise
 
-    def receive(self, exchange: Exchange, deadline_s: float | None) -> Answer:
+    def receive(self, exchange: Exchange, request: Request, deadline_s: float | None) -> Answer:
         """Return the answer to the request that was sent.
 
         :raises TimeoutError: no answer came in time.
-        :raises OSError: the connection was lost, or the answer is not HTTP.
+        :raises OSError: the connection was lost, or what came is not HTTP, or the answer to another request.
+        :raises UnavailableError: the answer does not come from a server of syncnet.
         """
-        connection = _connection_of(exchange)
         try:
-            answer = connection.receive(deadline_s)
+            answer = exchange.connection.receive(deadline_s)
+            check_offer(answer, request.offer_id)
         except h11.RemoteProtocolError as error:
             exchange.close()
             raise ConnectionAbortedError(f"expected HTTP, but: {error}") from None
         except Exception:
             exchange.close()
             raise
-        exchange.detach()
-        if connection.start_next_cycle() and len(self._idle) < self._idle_max and not self._is_closed:
-            self._idle.append(connection)
-        else:
-            connection.close()
+        if connection := exchange.detach():
+            self._keep(connection)
         return answer
+
+    def _keep(self, connection: _Connection) -> None:
+        """Keep a connection for later requests if it can take another one."""
+        if not connection.start_next_cycle() or len(self._idle) >= self._idle_max:
+            connection.close()
+            return
+        self._idle.append(connection)
+        if self._is_closed:  # checked after the connection was added, so that `close` in another thread cannot miss it
+            self.close_idle()
 
     def close(self) -> None:
         """Close the idle connections, and keep none from now on: a request may still be on its way."""
@@ -180,9 +206,3 @@ class Connections:
             return self._idle.pop()
         except IndexError:
             return None
-
-
-def _connection_of(exchange: Exchange) -> _Connection:
-    if exchange._connection is None:
-        raise ConnectionResetError("the connection was closed")
-    return exchange._connection

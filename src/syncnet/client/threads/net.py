@@ -7,6 +7,7 @@ deadline that has passed is a `TimeoutError`.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -14,12 +15,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
-from syncnet.client.keepalive import keep_alive
+from syncnet.client.sockets import has_input, set_up
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Event", "Semaphore", "Stream", "connect", "now_s", "shielded", "spawn"]
+__all__ = ["Event", "Semaphore", "Stream", "connect", "current_owner", "now_s", "shielded", "spawn"]
 
 _CHUNK_BYTES: Final = 65_536
 
@@ -60,6 +61,10 @@ class Stream:
             if self._is_closed:
                 self._connection.close()
 
+    def has_input(self) -> bool:
+        """Return whether there is something to read, which includes the end of the connection."""
+        return has_input(self._connection.fileno())
+
     def close(self) -> None:
         """Close the connection; a thread that receives from it gets an error."""
         with self._lock:
@@ -75,7 +80,7 @@ def connect(host: str, port: int, tls: ssl.SSLContext | None, deadline_s: float 
     """Open a connection, with TLS if there is a context for it."""
     connection = socket.create_connection((host, port), _left_s(deadline_s))
     try:
-        keep_alive(connection)
+        set_up(connection)
         if tls is not None:
             connection.settimeout(_left_s(deadline_s))
             connection = tls.wrap_socket(connection, server_hostname=host)
@@ -120,6 +125,11 @@ class Semaphore:
 def spawn(run: Callable[[], None], name: str) -> None:
     """Run `run` in a thread of its own; it must not raise an `Exception`."""
     threading.Thread(target=run, name=name, daemon=True).start()
+
+
+def current_owner() -> int:
+    """Return what owns the connections that are opened here: the process."""
+    return os.getpid()
 
 
 def shielded() -> AbstractContextManager[None]:

@@ -54,8 +54,11 @@ class Offer:
         `timeout` ends the wait, not the offer. Cancelling the wait withdraws the offer.
 
         :raises TimeoutError: there is no outcome yet; the offer stays pending.
+        :raises ClosedError: there is no outcome yet, and the offer was made in another process or event loop.
         :raises SyncnetError: the offer ended without a sync; see `Client.sync`.
         """
+        if not self.done():
+            self._caller.check_owner(self._call)
         try:
             has_outcome = self._has_outcome.wait(timeout)
         except Exception:
@@ -75,9 +78,11 @@ class Offer:
         """Withdraw the offer; return whether this ended it. An offer that has an outcome already keeps it.
 
         :raises UnavailableError: no server answered in time.
+        :raises ClosedError: the offer was made in another process or event loop.
         """
         if self.done():
             return False
+        self._caller.check_owner(self._call)
         self._call.is_withdrawing = True
         try:
             if not self._caller.withdraw(self._call):
