@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from syncnet import AbortedError, Member, ParameterError, RefusedError, TimedOutError, UnavailableError, WithdrawnError
-from syncnet.client.answers import Answer, failure_of, read_document, read_sync
+from syncnet.client.answers import Answer, failure_of, read_document, read_pending, read_sync
 from syncnet.errors import PROBLEMS, SyncnetError
 from syncnet.wire.answers import encode_problem
 
@@ -110,3 +110,20 @@ def test_a_payload_can_be_any_json_number(number: str) -> None:
 def test_an_answer_that_is_not_json() -> None:
     with pytest.raises(UnavailableError, match="expected an answer of syncnet, got 4 bytes of no content type"):
         read_document(Answer(200, {}, b"what"))
+
+
+def page(document: object) -> Answer:
+    return Answer(200, {}, json.dumps(document).encode())
+
+
+def test_pages_of_pending_offers_are_joined() -> None:
+    pending: dict[str, Any] = {}
+    read_pending(page({"coin": {"VM": {"1": {}}, "CUST": {"2": {}}}}), pending)
+    read_pending(page({"coin": {"VM": {"3": {}}}, "tea": {"VM": {"4": {}}}}), pending)
+    assert pending == {"coin": {"VM": {"1": {}, "3": {}}, "CUST": {"2": {}}}, "tea": {"VM": {"4": {}}}}
+
+
+@pytest.mark.parametrize("document", [[], {"coin": 1}, {"coin": {"VM": 1}}, {"coin": {"VM": ["a"]}}])
+def test_something_else_is_no_page_of_pending_offers(document: object) -> None:
+    with pytest.raises(UnavailableError):
+        read_pending(page(document), {})

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from syncnet import AsyncClient, Client, OfferOptions, ParameterError
-from syncnet.client.requests import Request, Target, make_id, make_offer, make_withdrawal
+from syncnet.client.requests import Request, Target, make_id, make_offer, make_withdrawal, next_page
 
 
 @pytest.mark.parametrize(
@@ -126,3 +126,20 @@ def test_an_unknown_option_is_a_type_error() -> None:
             client.sync("coin", actor="VM", mate=1)  # type: ignore[call-arg]
         with pytest.raises(TypeError, match="unexpected keyword argument 'mate'"):
             client.actor("VM").sync("coin", mate=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("path", "link", "following"),
+    [
+        ("/stats", '<?namespace=default&after=7&limit=2>; rel="next"', "/stats?namespace=default&after=7&limit=2"),
+        ("/stats?namespace=ci&after=7", '<?namespace=ci&after=8>; rel="next"', "/stats?namespace=ci&after=8"),
+        ("/stats?after=7", '<?after=7>; rel="next"', None),
+        ("/stats", "", None),
+        ("/stats", '<?after=7>; rel="prev"', None),
+        ("/stats", '<https://elsewhere.example/?after=7>; rel="next"', None),
+        ("/stats", '<?after=7 HTTP/1.1\r\nX: y>; rel="next"', None),
+    ],
+)
+def test_the_next_page_is_the_one_that_the_link_names(path: str, link: str, following: str | None) -> None:
+    page = next_page(Request("GET", path, b""), link)
+    assert (page and page.path) == following

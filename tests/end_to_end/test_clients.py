@@ -104,6 +104,18 @@ async def test_g1_one_client_has_hundreds_of_pending_offers(server: Server) -> N
     assert sorted(ranks) == list(range(300))
 
 
+@pytest.mark.anyio
+async def test_stats_reads_all_pages(server: Server) -> None:
+    async with AsyncClient(server.url) as net:
+        for number in range(1_020):
+            net.send(f"e{number}", actor="A", namespace="pages")
+        with anyio.fail_after(PATIENCE_S):
+            while server.pending("pages") < 1_020:
+                await anyio.sleep(0.05)
+        pending = await net.stats("pages")
+        assert set(pending) == {f"e{number}" for number in range(1_020)}
+
+
 def test_threads_that_share_a_client_sync(server: Server) -> None:
     ranks: list[int] = []
     with Client(server.url) as net:

@@ -27,8 +27,8 @@ def stats(namespace: str | None, output: str, **options: Any) -> None:
 
 def _print_table(pending: dict[str, Any]) -> None:
     rows = [
-        (event, actor, _mates(entry["params"]), entry["created_at"], id)
-        for event, by_actor in pending.items()
+        ("|".join(entry["params"]["event"]), actor, _mates(entry["params"]), entry["created_at"], id)
+        for by_actor in pending.values()
         for actor, by_id in by_actor.items()
         for id, entry in by_id.items()
     ]

@@ -27,7 +27,7 @@ from syncnet.errors import (
 )
 from syncnet.wire.results import Happened, Member, Sync
 
-__all__ = ["Answer", "check_offer", "failure_of", "read_document", "read_sync", "read_total"]
+__all__ = ["Answer", "check_offer", "failure_of", "read_document", "read_pending", "read_sync", "read_total"]
 
 _TYPE_PREFIX: Final = "urn:syncnet:problem:"
 _RETRY_STATUSES: Final = (429, 502, 503, 504)
@@ -134,6 +134,19 @@ def read_document(answer: Answer) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise _not_from_syncnet(answer)
     return document
+
+
+def read_pending(answer: Answer, pending: dict[str, Any]) -> None:
+    """Add a page of pending offers to those of the pages before.
+
+    :raises SyncnetError: the answer has another status than 200, or is no such page.
+    """
+    try:
+        for event, actors in read_document(answer).items():
+            for actor, offers in actors.items():
+                pending.setdefault(event, {}).setdefault(actor, {}).update(offers)
+    except (AttributeError, TypeError, ValueError):
+        raise _not_from_syncnet(answer) from None
 
 
 def read_total(answer: Answer, name: str) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
@@ -29,6 +30,7 @@ __all__ = [
     "make_offer",
     "make_stats",
     "make_withdrawal",
+    "next_page",
     "without_nones",
 ]
 
@@ -38,6 +40,8 @@ CertificateFiles: TypeAlias = FilePath | tuple[FilePath, FilePath]
 
 _PORTS: Final = {"http": 80, "https": 443}
 _ID_BYTES: Final = 12
+_NEXT: Final = re.compile(r'<\?(?P<query>[!-;=?-~]*\bafter=(?P<after>[0-9]{1,20})[!-;=?-~]*)>; rel="next"')
+_AFTER: Final = re.compile(r"[?&]after=(?P<after>[0-9]{1,20})")
 
 
 class Request(NamedTuple):
@@ -174,8 +178,24 @@ def make_abort(**options: str | None) -> Request:
 
 
 def make_stats(namespace: str | None) -> Request:
-    """Return the request for the pending offers of a namespace."""
+    """Return the request for the first page of the pending offers of a namespace."""
     return Request("GET", "/stats" + (_query({"namespace": namespace}) if namespace else ""), b"")
+
+
+def next_page(page: Request, link: str) -> Request | None:
+    """Return the request for the page that follows `page`, of which `link` is the header `Link`; None after the last.
+
+    A server whose pages do not advance cannot keep us in a loop: there is no page after such a one.
+    """
+    match = _NEXT.fullmatch(link)
+    if match is None or int(match["after"]) <= _after(page):
+        return None
+    return Request("GET", f"{page.path.partition('?')[0]}?{match['query']}", b"")
+
+
+def _after(page: Request) -> int:
+    match = _AFTER.search(page.path)
+    return int(match["after"]) if match else -1
 
 
 def without_nones(options: Mapping[str, Any]) -> dict[str, Any]:

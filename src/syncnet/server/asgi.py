@@ -173,7 +173,7 @@ class ASGIApp:
             # A server that shuts down cancels what still waits. To raise this would be answered with 500 by it.
             self._handler.disconnected(request)
             response = problem_of(DrainingError(_CANCELLED))
-            response.headers.extend(request.extra_headers)
+            response.headers.extend(request.caller.headers)
         headers = [(name.encode(), value.encode()) for name, value in response.headers]
         if response.status != 204:  # which has no body, and so no length
             headers.append((b"content-length", str(len(response.body)).encode()))

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from syncnet.client.answers import failure_of, read_document, read_total
+from syncnet.client.answers import failure_of, read_pending, read_total
 from syncnet.client.requests import (
     CertificateFiles,
     FilePath,
+    Request,
     Target,
     make_abort,
     make_stats,
     make_withdrawal,
+    next_page,
 )
 from syncnet.client.threads.calls import Callers, RetryCallback
 from syncnet.client.threads.net import spawn
@@ -247,11 +249,19 @@ class Client:
     def stats(self, namespace: str | None = None) -> dict[str, Any]:
         """Return the pending offers: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`.
 
+        A choice is listed under the first of its events. The server answers in pages; all of them are read.
+
         :raises RefusedError: the token does not allow it.
         :raises UnavailableError: no server answered in time.
         :raises ClosedError: the client is closed.
         """
-        return read_document(self._callers.here().command(make_stats(namespace)))
+        pending: dict[str, Any] = {}
+        page: Request | None = make_stats(namespace)
+        while page is not None:
+            answer = self._callers.here().command(page)
+            read_pending(answer, pending)
+            page = next_page(page, answer.headers.get("link", ""))
+        return pending
 
 
 class Actor:
