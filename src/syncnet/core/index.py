@@ -77,6 +77,8 @@ class Index:
         if offers is None:
             offers = self._classes[profile] = OfferClass(profile, offer.arrival)
             self._list(offers)
+        else:
+            offer.spec.profile = offers.profile  # an equal one; the same is found faster
         offers.members[offer.arrival] = offer
         self._count(profile, 1)
 
