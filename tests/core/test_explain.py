@@ -4,8 +4,9 @@ import pytest
 
 from syncnet.core.commands import Offer
 from syncnet.core.explain import explain
-from syncnet.core.limits import EXPLAINED_OFFERS_MAX
+from syncnet.core.limits import EXPLAINED_OFFERS_MAX, EXPLANATION_STEPS_MAX
 from syncnet.core.machine import Machine
+from syncnet.core.steps import Steps
 from tests.core.offers import offer
 
 
@@ -69,3 +70,24 @@ def test_the_number_of_reported_offers_is_limited() -> None:
     explanation = explain(CUST, others)
     assert len(explanation.relations) == EXPLAINED_OFFERS_MAX
     assert explanation.left_out == 7
+
+
+def test_g8_an_explanation_ends_where_its_steps_are_used_up() -> None:
+    """It says so, and tells what it found by then: of the oldest offers first."""
+    others = [offer(f"A{n}", id=str(n), mates=3, labels={"k": str(n)}) for n in range(3_000)]
+    for steps_max in (1, 200, 2_000):
+        steps = Steps(steps_max)
+        explanation = explain(CUST, others, steps)
+        assert not explanation.is_whole
+        assert steps.used <= steps_max
+        said = [relation.other.id for relation in explanation.relations]
+        assert said == [str(n) for n in range(len(said))]
+    assert explain(CUST, others[:3]).is_whole
+
+
+def test_g8_long_names_of_very_many_events_are_compared_within_the_steps() -> None:
+    own = offer("A", *["a" * 120 + str(n) for n in range(10)])
+    steps = Steps(EXPLANATION_STEPS_MAX)
+    explanation = explain(own, [offer("B", "ab" * 120 + str(n), id=str(n)) for n in range(2_000)], steps)
+    assert not explanation.is_whole
+    assert steps.used == EXPLANATION_STEPS_MAX

@@ -4,7 +4,7 @@ import pytest
 
 from syncnet.core.commands import Abort, Cause, Expire, Withdraw
 from syncnet.core.effects import Attached, Pending, Refused, Replayed, SearchExhausted, Synced, Withdrawn
-from syncnet.core.limits import Limits
+from syncnet.core.limits import OUTCOMES_FORGOTTEN_AT_ONCE_MAX, Limits
 from syncnet.core.machine import Machine
 from tests.core.offers import offer, synced
 
@@ -206,3 +206,16 @@ def test_an_offer_that_is_refused_makes_the_machine_forget_no_namespace() -> Non
     assert machine.snapshot() == before
     assert synced(machine.apply(offer("A", namespace="three", mates=0))) == [["A"]]
     assert machine.totals("one") == (0, 0, 0)
+
+
+def test_g8_one_command_forgets_the_outcomes_of_few_offers() -> None:
+    """Ten large syncs are too old at once; each command forgets one of them."""
+    machine = Machine(Limits(outcome_ttl_s=1))
+    parties = OUTCOMES_FORGOTTEN_AT_ONCE_MAX
+    for number in range(10):
+        for party in range(parties):
+            machine.apply(offer(f"P{party}", id=f"{number}-{party}", mates=parties - 1, named=True))
+    assert len(machine.snapshot().outcomes) == 10
+    for left in range(9, -1, -1):
+        machine.apply(offer("A", mates=0, at_ns=2_000_000_000))
+        assert len(machine.snapshot().outcomes) == left

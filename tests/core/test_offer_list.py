@@ -134,3 +134,29 @@ def test_g4_the_present_offers_do_not_depend_on_history_even_where_the_steps_are
         assert found[0] == found[1]
         assert found[0] == sorted(found[0], key=lambda one: one.arrival)
     assert len(found[0]) == 30
+
+
+def test_g8_a_large_offer_is_indexed_by_its_own_arrival_and_not_by_that_of_another() -> None:
+    """So the arrival that makes the index adds few words of others."""
+    offers = OfferList()
+    small = offer("A", labels={"a": "1", "b": "2"}, selector="a,b")
+    large = offer("B", labels={f"k{number}": "" for number in range(60)})
+    for number, one in enumerate((small, large), 1):
+        one.arrival = number
+        assert offers.index is None
+        offers.add(one)
+    assert offers.index is not None
+    for one in (small, large):
+        offers.remove(one)
+
+
+def test_g4_an_offer_with_too_many_labels_to_be_listed_is_found_by_them() -> None:
+    """It has many labels and many events; others want one of its labels, and it wants one of theirs."""
+    machine = Machine()
+    events = [f"e{number}" for number in range(40)]
+    for number in range(SCANNED_OFFERS_MAX + 4):
+        labels = {f"k{other}": str(number) for other in range(30)}
+        wide = offer(f"W{number}", *events, labels=labels, selector=f"side=right,k1={number}")
+        assert len(machine.apply(wide)) == 1
+    found = machine.apply(offer("N", "e39", labels={"side": "right", "k1": "11"}, selector="k7 in (11,12)"))
+    assert synced(found) == [["W11", "N"]]

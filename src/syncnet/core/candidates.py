@@ -122,8 +122,11 @@ class MatchProfile:
         self.join_steps: int = 2 + counted // 2 + values_total // _VALUES_PER_STEP
         is_listed_by_labels = len(spec.events) * (len(self.pairs) + FEW_VALUES) <= _PLACES_MAX
         self.listed: tuple[tuple[str, str], ...] = self.pairs if is_listed_by_labels else (UNLISTED,)
-        few = [want for want in wants if len(want[2]) <= FEW_VALUES] if is_listed_by_labels else []
-        self.listed_want: Requirement | None = min(few, key=_values_total) if few else None
+        self.listed_want: Requirement | None = None
+        if wants and is_listed_by_labels:
+            fewest = min(wants, key=_values_total)
+            if len(fewest[2]) <= FEW_VALUES:
+                self.listed_want = fewest
         self.joins_itself: bool = not spec.roster and spec.selector.matches(spec.labels)
         self._key = (self.actor, self.mates, self.pairs, spec.selector, self.roster_key, is_listed_by_labels)
         self._hash = hash(self._key)

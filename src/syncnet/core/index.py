@@ -77,6 +77,8 @@ class Index:
         if offers is None:
             offers = self._classes[profile] = OfferClass(profile, offer.arrival)
             self._list(offers)
+        else:
+            offer.spec.profile = offers.profile  # an equal one; the same is found faster
         offers.members[offer.arrival] = offer
         self._count(profile, 1)
 
@@ -104,7 +106,7 @@ class Index:
         """
         if profile.roster:
             return self._of_roster(profile, steps) if self._rosters.all_present(profile, steps) else []
-        return [*self._rosters.complete_with(profile.actor, steps), *self._without_roster(profile, steps)]
+        return self._rosters.complete_with(profile.actor, steps) + self._without_roster(profile, steps)
 
     def present(self, profile: MatchProfile, steps: Steps) -> list[OfferClasses]:
         """Return the classes that are compatible with an offer, among others, whether a sync is near or not.
@@ -256,6 +258,8 @@ class _Rosters:
 
     def complete_with(self, actor: str, steps: Steps) -> list[OfferClasses]:
         """Return the classes of each roster that lists `actor`, and of which all other actors are present."""
+        if not self._by_key:
+            return []
         found = self._that_list(actor, steps)
         steps.take(len(found) // _ROSTERS_PER_STEP)
         return [roster.classes for roster in found if self._is_complete(roster.names, actor, steps)]

@@ -230,7 +230,7 @@ class Machine:
         namespace.syncs += 1
         named = newcomer.named
         weight_bytes = newcomer.weight_bytes
-        for other in others:
+        for other in others[::-1]:  # an index lists a class by its oldest offer, so the oldest goes last
             named = named or other.named
             weight_bytes += other.weight_bytes
             self._remove(namespace, other)

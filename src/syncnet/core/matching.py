@@ -203,13 +203,18 @@ class _IndexWalk:
         steps.allow(self._steps_max + self._steps_max * mates_max // PARTIES_PER_SEARCH)
         if not index.can_be_met(profile, profile.mates, steps):
             return None
+        found = index.candidates(profile, steps)
+        if not found:
+            return None
         members = CandidateSet(profile, steps)
         admitted: list[OfferClass] = []
-        for offers in _oldest_first(index.candidates(profile, steps), steps):
+        for offers in _oldest_first(found, steps):
             if self._admits(members, offers.profile):
                 if profile.mates == 1 and offers.profile.mates <= 1 and not admitted:
                     return [offers.members[offers.oldest]]
                 admitted.append(offers)
+        if not admitted:
+            return None
         candidates = _candidates_of(admitted, steps)
         by_mates: dict[int, int] = {}
         for _, offer, _ in candidates:
@@ -289,9 +294,11 @@ def _oldest_first(found: list[OfferClasses], steps: Steps) -> Iterator[OfferClas
     """Yield classes in order of their oldest offers; a few of many are found in less time than it takes to sort all."""
     total = sum([len(classes) for classes in found])
     steps.take(len(found) // _COUNTS_PER_STEP + total // _ARRIVALS_PER_STEP)
-    by_oldest: OfferClasses = {}
-    for classes in found:
-        by_oldest.update(classes)
+    by_oldest = found[0]
+    if len(found) > 1:
+        by_oldest = {}
+        for classes in found:
+            by_oldest.update(classes)
     waiting = list(by_oldest)
     heapify(waiting)
     while waiting:
