@@ -270,6 +270,32 @@ def test_a_body_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
         net.stats()
 
 
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\n\r\n{"])
+def test_a_server_that_is_silent_instead_of_answering_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, beginning: bytes
+) -> None:
+    """A command waits for no other actor. An answer to an offer that has begun must go on, too."""
+    monkeypatch.setattr("syncnet.client.threads.http._SILENCE_S_MAX", 0.05)
+    end = threading.Event()
+
+    def be_silent(*_: object) -> bytes:
+        fake.connections[-1].sendall(beginning)
+        assert end.wait(PATIENCE_S)
+        return b""
+
+    try:
+        with fake_server(be_silent) as fake, Client(fake.url, reconnect_s=0) as net:
+            calls: list[Callable[[], Any]] = [net.stats, lambda: net.abort(id="x", reason="over")]
+            if beginning.endswith(b"{"):
+                calls.append(lambda: net.sync("coin", actor="VM"))
+            for call in calls:
+                with pytest.raises(UnavailableError, match="no answer in time"):
+                    call()
+            end.set()
+    finally:
+        end.set()
+
+
 @BOTH
 def test_a_deeply_nested_answer_is_an_error_of_syncnet(sync: Callable[..., Sync]) -> None:
     deep = b"[" * 100_000 + b"]" * 100_000
