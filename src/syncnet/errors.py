@@ -131,7 +131,10 @@ class AccessError(UsageError, PermissionError):
 
 
 class ClosedError(UsageError):
-    """The call was made after the client, or the `Syncnet`, had been closed."""
+    """The call was made after the client, or the `Syncnet`, had been closed.
+
+    Or it was made for an offer of another process or event loop, for which nothing waits here.
+    """
 
     code = "client-closed"
 
@@ -242,10 +245,11 @@ class RefusedError(UsageError):
 
 
 class UnavailableError(RetryableError):
-    """No server answered in time, or the server is full or shutting down.
+    """No server answered in time, or the server is full or shutting down, or the answer is not one of syncnet.
 
     `retry_after_s` is the value of the server's `Retry-After`, None if it sent none or there was no answer. It is
-    unknown whether the offer was made; a retry with the same id is safe.
+    unknown whether the offer was made; a retry with the same id is safe. An answer that is malformed, or not one to
+    the request, has `retry_safe` False: the message says what was expected and what came.
     """
 
     def __init__(self, message: str, code: str = "unavailable", retry_after_s: float | None = None) -> None:

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from syncnet import AbortedError, Member, ParameterError, RefusedError, TimedOutError, UnavailableError, WithdrawnError
-from syncnet.client.answers import Answer, failure_of, read_document, read_pending, read_sync
+from syncnet.client.answers import (
+    Answer,
+    check_offer,
+    failure_of,
+    read_document,
+    read_pending,
+    read_sync,
+    read_total,
+)
 from syncnet.errors import PROBLEMS, SyncnetError
 from syncnet.wire.answers import encode_problem
 
@@ -110,6 +118,96 @@ def test_a_payload_can_be_any_json_number(number: str) -> None:
 def test_an_answer_that_is_not_json() -> None:
     with pytest.raises(UnavailableError, match="expected an answer of syncnet, got 4 bytes of no content type"):
         read_document(Answer(200, {}, b"what"))
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+def synced(*ids: str, event: str = "e", rank: str | None = "0", id: str = "1") -> Answer:
+    """Return the answer to the offer `id`, which synced with the offers `ids`."""
+    members = [{"id": each, "actor": "A", "labels": {}, "payload": ""} for each in ids]
+    headers = {"syncnet-id": id, "content-type": "application/json"} | ({} if rank is None else {"syncnet-rank": rank})
+    document = {"event": event, "sync": 1, "payloads": {}, "members": members}
+    return Answer(200, headers, json.dumps(document).encode())
+
+
+def test_a_sync_is_that_of_the_member_at_its_rank() -> None:
+    assert read_sync(synced("0", "1", "2", rank="1"), "1", ("d", "e")).rank == 1
+
+
+@pytest.mark.parametrize("rank", ["-1", "2", "1_0", "+1", "", " 1", "\u0661", "1" * 5_000, "1.0", None])
+def test_a_rank_that_is_not_one_of_the_members_is_refused(rank: str | None) -> None:
+    with pytest.raises(UnavailableError, match=r"expected .* with a Syncnet-Rank from 0 to 1, got .* with") as caught:
+        read_sync(synced("0", "1", rank=rank), "1", ("e",))
+    assert not caught.value.retry_safe
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (synced("0", "1"), "with the member 1 at rank 0, got .* with '0'"),
+        (synced("1", event="other"), "of d or e, got .* of 'other'"),
+        (synced(), "with a Syncnet-Rank from 0 to -1, got"),
+        (synced("1")._replace(body=b'{"event":"e","sync":1,"payloads":{},"members":[{"id":1}]}'), "got 57 bytes of"),
+        (synced("1")._replace(body=b'{"event":"e","sync":1e400,"payloads":{},"members":[]}'), "got 53 bytes of"),
+        (synced("1")._replace(body=DEEP.encode()), "got 200000 bytes of application/json"),
+    ],
+)
+def test_a_sync_of_another_offer_is_refused(answer: Answer, message: str) -> None:
+    with pytest.raises(UnavailableError, match=message) as caught:
+        read_sync(answer, "1", ("d", "e"))
+    assert not caught.value.retry_safe
+
+
+@pytest.mark.parametrize("code", ["timed-out", "aborted", "withdrawn", "replaced", "id-reused"])
+def test_an_outcome_names_its_offer(code: str) -> None:
+    outcome = problem(code)
+    own = outcome._replace(headers={**outcome.headers, "syncnet-id": "1"})
+    check_offer(own, "1")
+    with pytest.raises(ConnectionAbortedError, match="expected an answer with the Syncnet-Id 2, got '1'"):
+        check_offer(own, "2")
+    with pytest.raises(ConnectionAbortedError, match="expected an answer with no Syncnet-Id, got '1'"):
+        check_offer(own, None)
+    with pytest.raises(UnavailableError, match="expected an answer of syncnet with the Syncnet-Id 1, got"):
+        check_offer(outcome, "1")
+
+
+@pytest.mark.parametrize(
+    "code", sorted(PROBLEMS.keys() - {"timed-out", "aborted", "withdrawn", "replaced", "id-reused"})
+)
+def test_other_problems_need_not_name_an_offer(code: str) -> None:
+    check_offer(problem(code), "1")
+    check_offer(Answer(502, {}, b""), "1")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"waited_s": "long"},
+        {"missing": 1.5},
+        {"missing": None},
+        {"present": 7},
+        {"present": [1]},
+        {"detail": {}},
+    ],
+)
+def test_a_problem_document_with_other_types_is_not_believed(members: dict[str, Any]) -> None:
+    body = json.dumps({"type": "urn:syncnet:problem:timed-out", **members}).encode()
+    error = failure_of(Answer(410, {"content-type": "application/problem+json"}, body))
+    assert isinstance(error, RefusedError)
+
+
+def test_a_deeply_nested_problem_document_is_not_believed() -> None:
+    body = f'{{"type":"urn:syncnet:problem:timed-out","more":{DEEP}}}'.encode()
+    error = failure_of(Answer(410, {"content-type": "application/problem+json"}, body))
+    assert isinstance(error, RefusedError)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"7", b"{}", b'{"aborted":"1"}', b'{"aborted":true}', DEEP.encode()])
+def test_a_number_that_is_missing_is_an_error(body: bytes) -> None:
+    with pytest.raises(UnavailableError, match="expected an answer of syncnet"):
+        read_total(Answer(200, {}, body), "aborted")
 
 
 def page(document: object) -> Answer:

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from syncnet import AbortedError, Client, WithdrawnError
 from syncnet.cli.exit_statuses import ExitStatus
 from tests.end_to_end.running import Server, curls, running, until
 
@@ -56,6 +57,30 @@ def test_g7_a_repeated_request_with_the_same_id_gets_the_same_outcome(own: Serve
     assert other.status_code == 409
     assert other.json()["type"] == "urn:syncnet:problem:id-reused"
     assert own.client.get(f"{vm}&namespace=other&timeout=0").status_code == 410
+
+
+def test_every_outcome_names_its_offer(own: Server) -> None:
+    """So that a client can check that an answer is that to its own request."""
+    for number, (status, target) in enumerate(
+        (
+            (200, "/event?event=coin&actor=VM&mates=0&id=known"),
+            (409, "/event?event=coin&actor=VM&mates=1&id=known"),
+            (410, "/event?event=coin&actor=VM&timeout=0&id=other"),
+            (410, "/event?event=coin&actor=VM&timeout=0"),
+        )
+    ):
+        answer = own.client.get(target)
+        assert answer.status_code == status
+        assert answer.headers["syncnet-id"] == ("known", "known", "other", answer.headers["syncnet-id"])[number]
+    assert "syncnet-id" not in own.client.get("/event?event=coin&actor=-&id=known").headers
+    with Client(own.url) as net:
+        ended = [net.send("tea", actor="A", id=f"a-{number}") for number in range(2)]
+        own.until_pending(2)
+        assert own.client.delete("/event?id=a-0").status_code == 204
+        assert own.client.post("/abort", json={"event": "tea", "reason": "over"}).json() == {"aborted": 1}
+        for offer, error in zip(ended, (WithdrawnError, AbortedError), strict=True):
+            with pytest.raises(error):  # the client checks the header
+                offer.result(60)
 
 
 def test_g7_a_repeated_request_gets_the_same_timeout_again(own: Server) -> None:

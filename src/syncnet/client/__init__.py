@@ -2,7 +2,7 @@
 
 `aio` is the source. `scripts/unasync.py` generates the modules of `threads` from it; a test fails if they differ. Only
 `net.py` is written twice: it holds what differs between tasks and threads, such as connections, waiting and
-background work. Code without input and output is shared: `requests`, `answers` and `retry`.
+background work. Both share `sockets`, and the code without input and output: `requests`, `answers` and `retry`.
 
 The clients do not know the matching rules. They leave the validation of parameters to the server.
 """

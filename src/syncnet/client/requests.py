@@ -48,7 +48,7 @@ class Request(NamedTuple):
     """One request. `path` is relative to the URL of the server and includes the query.
 
     `is_idempotent` says whether sending the request twice has the same effect as sending it once. `offer_id` is the id
-    of the offer that the request is about, if it is about one.
+    of the offer that the request is about, if it is about one. `waits` says whether the answer waits for other actors.
     """
 
     method: str
@@ -56,6 +56,7 @@ class Request(NamedTuple):
     body: bytes
     is_idempotent: bool = True
     offer_id: str | None = None
+    waits: bool = False
 
 
 class OfferDocument(NamedTuple):
@@ -161,7 +162,7 @@ def make_offer(events: tuple[str, ...], actor: str, payload: Any, options: Offer
         timeout_s=timeout_s,
         other_actors=tuple(name for name in _roster(expect) if name != actor),
         mates=mates if isinstance(mates, int) else 1,
-        request=Request("POST", path, _json(document), offer_id=offer_id),
+        request=Request("POST", path, _json(document), offer_id=offer_id, waits=True),
     )
 
 

@@ -107,7 +107,7 @@ _SCHEMAS: Final[Mapping[str, Schema]] = {
 }
 
 _HEADERS: Final[Mapping[str, tuple[str, Schema]]] = {
-    "Syncnet-Id": ("The id of the caller's own offer among the members.", _TEXT),
+    "Syncnet-Id": ("The id of the caller's own offer.", _TEXT),
     "Syncnet-Rank": ("The caller's position among the members, 0 for the first to arrive.", _COUNT),
     "Syncnet-Pending": ("The number of pending offers in the namespace.", _COUNT),
     "Syncnet-Syncs": ("The number of syncs of the namespace so far.", _COUNT),
@@ -132,6 +132,9 @@ _PROBLEM_RESPONSES: Final[Mapping[tuple[str, ...], str]] = {
     ("busy", "journal", "draining", "full"): "UnavailableOrFull",
 }
 """The names of responses for several codes; the name for a single code is made from the code."""
+
+_OUTCOMES: Final = frozenset(("id-reused", "replaced", "timed-out", "withdrawn", "aborted"))
+"""The problems with `Syncnet-Id`: the outcomes of an offer that are not a sync."""
 
 _SYNCED: Final = _Success(
     "Synced",
@@ -257,6 +260,8 @@ class _Components:
             response["headers"] = {"Retry-After": _ref("headers", "Retry-After")}
         elif status == 401:
             response["headers"] = {"WWW-Authenticate": _ref("headers", "WWW-Authenticate")}
+        elif _OUTCOMES.issuperset(codes):
+            response["headers"] = {"Syncnet-Id": _ref("headers", "Syncnet-Id")}
         name = _PROBLEM_RESPONSES[codes] if len(codes) > 1 else codes[0].title().replace("-", "")
         self.responses[name] = response
         return _ref("responses", name)

@@ -26,6 +26,8 @@ _IDLE_S_MAX: Final = 5.0
 """How long to keep an idle connection: half as long as the server does, so that the server has not just closed it."""
 
 _ANSWER_BYTES_MAX: Final = 1 << 30
+_SILENCE_S_MAX: Final = 60.0
+"""How long a server may send nothing while an answer is due: one that waits for no other actor, or has begun."""
 
 
 class _Connection:
@@ -52,13 +54,17 @@ class _Connection:
         except (BrokenPipeError, ConnectionResetError):
             return
 
-    async def receive(self, deadline_s: float | None) -> Answer:
+    async def receive(self, request: Request, deadline_s: float | None) -> Answer:
         """Return the answer to the request that was sent."""
         status, headers, body = 0, {}, bytearray()
         while True:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
-                self._http.receive_data(await self._stream.receive(deadline_s))
+                until_s = deadline_s
+                if status or not request.waits:
+                    silent_until_s = now_s() + _SILENCE_S_MAX
+                    until_s = silent_until_s if deadline_s is None else min(deadline_s, silent_until_s)
+                self._http.receive_data(await self._stream.receive(until_s))
             elif isinstance(event, h11.Response):
                 status = event.status_code
                 headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
@@ -169,7 +175,7 @@ class AsyncConnections:
         :raises UnavailableError: the answer does not come from a server of syncnet.
         """
         try:
-            answer = await exchange.connection.receive(deadline_s)
+            answer = await exchange.connection.receive(request, deadline_s)
             check_offer(answer, request.offer_id)
         except h11.RemoteProtocolError as error:
             await exchange.aclose()
