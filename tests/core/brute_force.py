@@ -8,6 +8,9 @@ from itertools import combinations
 
 from syncnet.core.commands import Offer
 from tests.core import plain_selectors
+from tests.core.offers import FEW_PAYLOAD_BYTES
+
+PAYLOAD_BYTES_MAX = FEW_PAYLOAD_BYTES.sync_payload_bytes_max
 
 
 def selects(offer: Offer, labels: Mapping[str, str]) -> bool:
@@ -26,8 +29,10 @@ def compatible(a: Offer, b: Offer, event: str) -> bool:
 
 
 def can_sync(members: Iterable[Offer], event: str) -> bool:
-    """Rules 2 and 5."""
+    """Rules 2 and 5; and a payload of p bytes is in no set of more than the limit / p members."""
     members = list(members)
+    if any(len(member.payload) * len(members) > PAYLOAD_BYTES_MAX for member in members):
+        return False
     if len(members) != 1 + max(member.mates for member in members):
         return False
     if not all(compatible(a, b, event) for a, b in combinations(members, 2)):

@@ -4,8 +4,12 @@ from collections.abc import Iterable, Mapping
 
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Effect, Replayed, SearchExhausted, Synced, TimedOut, offers_of
+from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.selectors import parse_selector
 from syncnet.core.validation import make_offer
+
+FEW_PAYLOAD_BYTES = Limits(sync_payload_bytes_max=60)
+"""Limits under which a payload of 20 bytes has at most two mates."""
 
 
 def offer(
@@ -23,6 +27,7 @@ def offer(
     linger_s: float | None = None,
     named: bool = False,
     owner: str = "",
+    limits: Limits = LIMITS,
 ) -> Offer:
     """An offer of `actor` for `events` (coin, if none is named); its id is the actor's name unless given."""
     return make_offer(
@@ -36,6 +41,7 @@ def offer(
         labels=labels,
         selector=None if selector is None else parse_selector(selector),
         payload=payload,
+        limits=limits,
         timeout_s=timeout_s,
         linger_s=linger_s,
         named=named,

@@ -6,6 +6,7 @@ It makes the same search as `syncnet.core.matching` without optimizations, so it
 from collections.abc import Iterable
 
 from syncnet.core.commands import Offer
+from tests.core.offers import FEW_PAYLOAD_BYTES
 from tests.core.plain_selectors import selects
 
 
@@ -13,6 +14,8 @@ def compatible(one: Offer, other: Offer) -> bool:
     if not (selects(str(one.selector), other.labels) and selects(str(other.selector), one.labels)):
         return False
     for first, second in ((one, other), (other, one)):
+        if len(first.payload) * (1 + second.mates) > FEW_PAYLOAD_BYTES.sync_payload_bytes_max:
+            return False
         if first.roster and (second.actor == first.actor or second.actor not in first.roster):
             return False
     return not (one.roster and other.roster) or one.roster == other.roster

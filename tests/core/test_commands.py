@@ -57,6 +57,11 @@ def test_a_roster_replaces_mates_and_selector() -> None:
         ({"labels": {"a": "b c"}}, "labels", 'expected a label value for "a"'),
         ({"labels": {f"k{n}": "" for n in range(64)}}, "labels", "expected at most 64 labels, got 65"),
         ({"payload": b"x" * (LIMITS.payload_bytes_max + 1)}, "payload", "expected at most 262144 bytes as JSON"),
+        (
+            {"payload": b"x" * 200_000, "mates": 99},
+            "payload",
+            "expected at most 41943 bytes as JSON for 99 mates (4194304 for all 100 members together), got 200000",
+        ),
         ({"timeout_s": -1}, "timeout", "expected 0 to 31622400 seconds, got -1"),
         ({"timeout_s": float("nan")}, "timeout", "got nan"),
         ({"timeout_s": float("inf")}, "timeout", "got inf"),

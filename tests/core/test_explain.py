@@ -7,7 +7,7 @@ from syncnet.core.explain import explain
 from syncnet.core.limits import EXPLAINED_OFFERS_MAX, EXPLANATION_STEPS_MAX
 from syncnet.core.machine import Machine
 from syncnet.core.steps import Steps
-from tests.core.offers import offer
+from tests.core.offers import FEW_PAYLOAD_BYTES, offer
 
 
 def reasons(one: Offer, *others: Offer) -> list[tuple[str, str]]:
@@ -20,6 +20,7 @@ def reasons(one: Offer, *others: Offer) -> list[tuple[str, str]]:
 
 CUST = offer("CUST")
 GOLD = offer("VM", labels={"tier": "gold"})
+LARGE = offer("A", payload=b"1" * 20, limits=FEW_PAYLOAD_BYTES)
 OTHER_A = offer("A", id="2", selector="")
 
 EXAMPLES: list[tuple[Offer, Offer, str]] = [
@@ -36,6 +37,8 @@ EXAMPLES: list[tuple[Offer, Offer, str]] = [
     (offer("A", expect=["B"]), offer("B", mates=2), "B wants 2 mates, more than your roster has"),
     (offer("B", mates=2), offer("A", expect=["B"]), "B wants 2 mates, more than its roster has"),
     (offer("A", expect=["B", "C"]), offer("B"), "compatible; 1 of 2 mates present"),
+    (LARGE, offer("B", mates=3), "your payload of 20 bytes allows 2 mates, and B wants 3"),
+    (offer("B", mates=3), LARGE, "its payload of 20 bytes allows 2 mates, and B wants 3"),
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ Up to 8 pending offers, 3 events, 0 to 4 mates, mixed selectors, rosters and cho
 """
 
 import os
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from syncnet.core.commands import Cause, Expire, Offer, Withdraw
 from syncnet.core.effects import Effect, Pending, Synced, TimedOut, Withdrawn
 from syncnet.core.machine import Machine
 from tests.core import brute_force
-from tests.core.offers import offer
+from tests.core.offers import FEW_PAYLOAD_BYTES, offer
 
 PENDING_MAX = 8
 ACTORS = st.sampled_from(["A", "B", "C", "D", "E"])
@@ -38,6 +39,15 @@ SELECTORS = st.none() | st.sampled_from(
 )
 
 
+PAYLOAD_BYTES = st.sampled_from([2, 2, 12, 20, 30, 60])
+
+
+def with_payload(payload_bytes: int, mates: int) -> dict[str, Any]:
+    """A payload of so many bytes, or of fewer where it would not allow so many mates."""
+    fitting = min(payload_bytes, FEW_PAYLOAD_BYTES.sync_payload_bytes_max // (mates + 1))
+    return {"payload": b"1" * fitting, "limits": FEW_PAYLOAD_BYTES}
+
+
 class MachineAndBruteForce(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -51,16 +61,42 @@ class MachineAndBruteForce(RuleBasedStateMachine):
         self.machine = Machine()
 
     @precondition(lambda self: len(self.pending) < PENDING_MAX)
-    @rule(actor=ACTORS, events=EVENTS, mates=st.integers(0, 4), labels=LABELS, selector=SELECTORS)
+    @rule(
+        actor=ACTORS, events=EVENTS, mates=st.integers(0, 4), labels=LABELS, selector=SELECTORS, payload=PAYLOAD_BYTES
+    )
     def offer_with_mates(
-        self, actor: str, events: list[str], mates: int, labels: dict[str, str] | None, selector: str | None
+        self,
+        actor: str,
+        events: list[str],
+        mates: int,
+        labels: dict[str, str] | None,
+        selector: str | None,
+        payload: int,
     ) -> None:
-        self.arrive(offer(actor, *events, id=self.new_id(), mates=mates, labels=labels, selector=selector))
+        terms: dict[str, Any] = {"mates": mates, "labels": labels, "selector": selector}
+        self.arrive(offer(actor, *events, id=self.new_id(), **terms, **with_payload(payload, mates)))
 
     @precondition(lambda self: len(self.pending) < PENDING_MAX)
-    @rule(actor=ACTORS, events=EVENTS, labels=LABELS, expect=st.sets(ACTORS, min_size=1, max_size=4))
-    def offer_with_roster(self, actor: str, events: list[str], labels: dict[str, str] | None, expect: set[str]) -> None:
-        self.arrive(offer(actor, *events, id=self.new_id(), expect=expect, labels=labels))
+    @rule(
+        actor=ACTORS,
+        events=EVENTS,
+        labels=LABELS,
+        expect=st.sets(ACTORS, min_size=1, max_size=4),
+        payload=PAYLOAD_BYTES,
+    )
+    def offer_with_roster(
+        self, actor: str, events: list[str], labels: dict[str, str] | None, expect: set[str], payload: int
+    ) -> None:
+        self.arrive(
+            offer(
+                actor,
+                *events,
+                id=self.new_id(),
+                expect=expect,
+                labels=labels,
+                **with_payload(payload, len({actor, *expect}) - 1),
+            )
+        )
 
     @precondition(lambda self: self.pending)
     @rule(data=st.data())

@@ -7,6 +7,7 @@ run is named by its seed, and `SYNCNET_SEED` is the seed of the first.
 
 import os
 import random
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from syncnet.core.commands import Cause, Offer, Withdraw
 from syncnet.core.effects import SearchExhausted, Synced
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
-from tests.core.offers import offer
+from tests.core.offers import FEW_PAYLOAD_BYTES, offer
 from tests.core.plain_matcher import PlainMatcher
 
 WORLDS = int(os.environ.get("SYNCNET_WORLDS", "40"))
@@ -37,6 +38,7 @@ class Style:
         self.choice_rate = pick([0, 0.3])
         self.plain_rate = pick([0, 0.3, 0.8, 0.95])
         self.gone_rate = pick([0, 0.1, 0.4])
+        self.payloads = pick([[2], [2], [2, 8, 12, 20, 30, 60]])
         self.selectors = [self.selector() for _ in range(pick([1, 3, 10]))]
 
     def selector(self) -> str | None:
@@ -59,9 +61,18 @@ class Style:
         labels = {key: chance.choice(self.values) for key in self.keys if chance.random() < 0.7}
         actor = chance.choice(self.actors)
         if chance.random() < self.roster_rate:
-            return offer(actor, *events, id=id, labels=labels, expect=chance.choice(self.rosters))
+            roster = chance.choice(self.rosters)
+            payload = self.payload(len({actor, *roster}))
+            return offer(actor, *events, id=id, labels=labels, expect=roster, payload=payload, limits=FEW_PAYLOAD_BYTES)
         mates, selector = chance.choice(self.mates), chance.choice(self.selectors)
-        return offer(actor, *events, id=id, labels=labels, mates=mates, selector=selector)
+        terms: dict[str, Any] = {"labels": labels, "mates": mates, "selector": selector}
+        payload = self.payload(mates + 1)
+        return offer(actor, *events, id=id, **terms, payload=payload, limits=FEW_PAYLOAD_BYTES)
+
+    def payload(self, members: int) -> bytes:
+        """A payload that allows a sync of so many members."""
+        fitting = FEW_PAYLOAD_BYTES.sync_payload_bytes_max // members
+        return b"1" * min(fitting, self.chance.choice(self.payloads))
 
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + WORLDS))

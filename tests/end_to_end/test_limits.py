@@ -197,6 +197,19 @@ def test_outcomes_and_trace_are_limited_by_size() -> None:
         assert server.client.post("/event", json={**body, "id": "1"}).json()["sync"] == 3
 
 
+def test_the_payloads_of_one_sync_are_limited() -> None:
+    with running(*options({"sync-payload-bytes-max": 262_144})) as server:
+        large = {"event": "e", "actor": "A", "payload": "x" * 100_000}
+        refused = server.client.post("/event", json=large | {"mates": 2})
+        assert (refused.status_code, refused.json()["parameter"]) == (413, "payload")
+        with curls(f"{server.url}/event?event=e&actor=B&mates=2", f"{server.url}/event?event=e&actor=C&mates=2"):
+            server.until_pending(2)
+            alone = server.client.post("/event", json=large | {"timeout": 0})
+            assert alone.status_code == 410, "with both others its payload would be in a sync of three"
+            pair = server.client.get("/event?event=e&actor=D&mates=1&timeout=0")
+            assert pair.status_code == 200, "a small payload is in it"
+
+
 def test_a_client_that_causes_too_much_work_is_refused_for_a_while() -> None:
     with running(*options({"client-steps-max": 1_000, "client-steps-per-s": 100})) as server:
         other = httpx.HTTPTransport(local_address="127.0.0.2")

@@ -27,7 +27,7 @@ from syncnet.log.records import (
     records_of_trace,
     trace_from_record,
 )
-from tests.core.offers import offer
+from tests.core.offers import FEW_PAYLOAD_BYTES, offer
 
 FULL = offer(
     "VM",
@@ -48,7 +48,8 @@ FULL = offer(
 PLAIN = offer("CUST")
 ROSTERED = offer("A", expect=["B", "C"])
 WRITTEN_OUT = offer("A", selector="actor!=A")
-COMMANDS: list[Command] = [FULL, PLAIN, ROSTERED, WRITTEN_OUT]
+LARGE = offer("A", payload=b"1" * 20, limits=FEW_PAYLOAD_BYTES)
+COMMANDS: list[Command] = [FULL, PLAIN, ROSTERED, WRITTEN_OUT, LARGE]
 COMMANDS += [Withdraw(1, "n", "i", Cause.DISCONNECTED), Expire(2, "n", "i")]
 COMMANDS += [Withdraw(1, "n", "i", Cause.WITHDRAWN, 3, "team-a", 4), Expire(2, "n", "i", 3)]
 COMMANDS += [Abort(3, "n", "e", "", "", "ops", "because"), Abort(3, "n", "", "", "i", "", "ä")]
@@ -66,6 +67,7 @@ def test_commands_come_back() -> None:
     assert first == 7
     back = commands_from_record(record)
     assert back == COMMANDS
+    assert [command.spec.mates_most for command in back if isinstance(command, Offer)][-1] == 2
     assert [command.at_ns for command in back] == [command.at_ns for command in COMMANDS]
     assert records_of_commands(7, back) == [(7, record)]
 

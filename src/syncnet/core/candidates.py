@@ -67,6 +67,7 @@ class MatchProfile:
         "listed",
         "listed_want",
         "mates",
+        "mates_most",
         "pairs",
         "roster",
         "roster_key",
@@ -79,6 +80,7 @@ class MatchProfile:
     def __init__(self, spec: OfferSpec) -> None:
         self.actor: str = spec.actor
         self.mates: int = spec.mates
+        self.mates_most: int = spec.mates_most
         self.roster: tuple[str, ...] = spec.roster
         self.roster_key: bytes = sha256(",".join(spec.roster).encode()).digest() if spec.roster else b""
         self.labels: Labels = spec.labels
@@ -128,7 +130,8 @@ class MatchProfile:
             if len(fewest[2]) <= FEW_VALUES:
                 self.listed_want = fewest
         self.joins_itself: bool = not spec.roster and spec.selector.matches(spec.labels)
-        self._key = (self.actor, self.mates, self.pairs, spec.selector, self.roster_key, is_listed_by_labels)
+        terms = (spec.selector, self.mates, self.mates_most, self.roster_key)
+        self._key = (self.actor, self.pairs, terms, is_listed_by_labels)
         self._hash = hash(self._key)
 
     def __hash__(self) -> int:
@@ -162,6 +165,7 @@ class CandidateSet:
         self._steps: Steps = steps
         self._members: list[MatchProfile] = []
         self._mates_max: list[int] = [0]  # at each size
+        self._mates_most: list[int] = [first.mates_most]
         self._rostered: list[MatchProfile | None] = [None]  # at each size, a member whose roster is in force
         self._having: dict[str, int] = {}  # how many members have a label of that key
         self._values: dict[str, dict[str, int]] = {}  # and of that key and value
@@ -181,9 +185,11 @@ class CandidateSet:
         """How many members would be missing at least with `profile` among them."""
         return max(self._mates_max[-1], profile.mates) - len(self._members)
 
-    def admits(self, profile: MatchProfile) -> bool:
+    def admits(self, profile: MatchProfile) -> bool:  # noqa: C901 - one branch for each kind of requirement
         """Return whether `profile` is compatible with every member, and the rosters allow it (rules 1 and 5)."""
         self._steps.take(profile.steps)
+        if profile.mates > self._mates_most[-1] or self._mates_max[-1] > profile.mates_most:
+            return False
         for pair in profile.pairs:
             if pair in self._forbidden or pair[0] in self._forbidden_keys:
                 return False
@@ -208,12 +214,14 @@ class CandidateSet:
         self._steps.take(profile.join_steps)
         self._members.append(profile)
         self._mates_max.append(max(self._mates_max[-1], profile.mates))
+        self._mates_most.append(min(self._mates_most[-1], profile.mates_most))
         self._rostered.append(self._rostered[-1] or (profile if profile.roster else None))
         self._count(profile, 1)
 
     def leave(self) -> None:
         """Remove the member that joined last."""
         self._mates_max.pop()
+        self._mates_most.pop()
         self._rostered.pop()
         self._count(self._members.pop(), -1)
 
@@ -332,6 +340,8 @@ def compatible(one: OfferSpec, other: OfferSpec) -> bool:
     for bound in selector.bounds:
         if not bound_met(bound, labels):
             return False
+    if one.mates > other.mates_most or other.mates > one.mates_most:
+        return False
     return not (one.roster or other.roster) or _rosters_compatible(one, other)
 
 

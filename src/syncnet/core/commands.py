@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from syncnet.core.labels import Labels
-from syncnet.core.limits import NAME_BYTES, OFFER_BYTES, WORD_BYTES
+from syncnet.core.limits import MATES_UNBOUNDED, NAME_BYTES, OFFER_BYTES, WORD_BYTES
 from syncnet.core.selectors import Selector
 
 __all__ = [
@@ -54,6 +54,9 @@ class OfferSpec:
     of the token that made the offer, empty where none was needed. `timeout_ns` and `linger_ns` are for the coordinator,
     which appends an `Expire` when the timeout has passed and a `Withdraw` when the linger has.
 
+    `mates_most` is the most mates that its payload allows (`bound_mates`): an offer that wants more is in no sync with
+    it.
+
     `event_characters` is the number of characters in all its events.
 
     `weight_bytes` is its share of `pending_bytes_max`, without the payload; `steps` is the cost of comparing it with
@@ -67,6 +70,7 @@ class OfferSpec:
         "labels",
         "linger_ns",
         "mates",
+        "mates_most",
         "namespace",
         "owner",
         "profile",
@@ -95,6 +99,7 @@ class OfferSpec:
         self.events: tuple[str, ...] = events
         self.actor: str = actor
         self.mates: int = mates
+        self.mates_most: int = MATES_UNBOUNDED
         self.roster: tuple[str, ...] = roster
         self.labels: Labels = labels
         self.selector: Selector = selector

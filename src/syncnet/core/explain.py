@@ -189,6 +189,10 @@ def _objection(offer: Offer, other: Offer) -> str:
             value = chosen.labels.get(key)
             has = f"{key}={value}" if value is not None else f"(no {key})"
             return f"{words[0]} {text} rejects {words[1].removesuffix('s')} {has}"
+    for large, wanting, whose in ((offer, other, "your"), (other, offer, "its")):
+        if wanting.mates > large.spec.mates_most:
+            allows = f"{whose} payload of {large.payload_bytes} bytes allows {_count(large.spec.mates_most, 'mate')}"
+            return f"{allows}, and {wanting.actor} wants {wanting.mates}"
     return _roster_objection(offer, other)
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "LABEL_PREFIX_CHARACTERS_MAX",
     "LIMITS",
     "LINGER_NAMED_S",
+    "MATES_UNBOUNDED",
     "NAME_BYTES",
     "NEAR_EVENTS_MAX",
     "NESTING_MAX",
@@ -89,6 +90,15 @@ class Limits:
         "Bytes of one payload as JSON. Payloads are for addresses and small messages, not for files.",
         16_777_216,
         "too-large",
+    )
+    sync_payload_bytes_max: int = _limit(
+        4_194_304,
+        "Bytes of all payloads of one sync, which every member gets. An offer whose payload has p bytes is in no sync "
+        "of more than (this limit / p) members, and is refused where it wants more mates itself: 256 KiB fit with 15 "
+        "mates, 400 bytes with 9,999.",
+        1 << 40,
+        "too-large",
+        262_144,  # the empty payload then fits in every set
     )
     timeout_s_max: int = _limit(
         31_622_400,
@@ -286,6 +296,9 @@ LINGER_NAMED_S: Final = 10.0
 
 WORD_BYTES: Final = 64
 """What a word of an offer weighs in addition to its characters: about what Python adds to a short text."""
+
+MATES_UNBOUNDED: Final = 1 << 60
+"""The most mates of an offer whose payload fits in every sync."""
 
 NAME_BYTES: Final = WORD_BYTES + LABEL_NAME_CHARACTERS_MAX
 """What a name weighs, whatever its length."""

@@ -14,6 +14,7 @@ from syncnet.core.selectors import EVERYTHING, Selector, not_actor
 from syncnet.errors import LabelError, ParameterError
 
 __all__ = [
+    "bound_mates",
     "check_events",
     "check_id",
     "check_namespace",
@@ -61,6 +62,7 @@ def make_offer(
         limits=limits,
     )
     payload = check_payload(payload, limits)
+    bound_mates(spec, payload, limits)
     return Offer(spec, check_id(id) if named else id, at_ns, payload, len(payload), named)
 
 
@@ -170,6 +172,23 @@ def check_payload(payload: bytes, limits: Limits) -> bytes:
         too_large = f"expected at most {limits.payload_bytes_max} bytes as JSON, got {len(payload)}"
         raise ParameterError("payload", too_large, "too-large")
     return payload
+
+
+def bound_mates(spec: OfferSpec, payload: bytes, limits: Limits) -> None:
+    """Set how many mates an offer may have with this payload: those of one sync together have a limit.
+
+    Every pair of a sync is checked for it, so that no member has more mates than its payload allows.
+
+    :raises ParameterError: they are fewer than it wants itself.
+    """
+    bytes_max = limits.sync_payload_bytes_max
+    most = bytes_max // len(payload) - 1
+    if spec.mates > most:
+        wanted = f"expected at most {bytes_max // (spec.mates + 1)} bytes as JSON for {spec.mates} mates"
+        together = f"{bytes_max} for all {spec.mates + 1} members together"
+        raise ParameterError("payload", f"{wanted} ({together}), got {len(payload)}", "too-large")
+    if most < limits.mates_max:
+        spec.mates_most = most
 
 
 def check_namespace(namespace: str) -> str:

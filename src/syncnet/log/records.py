@@ -18,7 +18,7 @@ import msgspec
 
 from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, OfferSpec, Withdraw
 from syncnet.core.effects import Aborted, Remembered, Synced, TimedOut, Withdrawn, offers_of
-from syncnet.core.limits import Limits
+from syncnet.core.limits import MATES_UNBOUNDED, Limits
 from syncnet.core.selectors import Bound, Requirement, make_selector, not_actor
 from syncnet.core.snapshot import NamespaceSnapshot
 from syncnet.core.trace import TracedMember, TracedSync
@@ -68,6 +68,7 @@ class _Offer(msgspec.Struct, array_like=True, tag=0):
     timeout_ns: int | None
     linger_ns: int
     owner: str
+    mates_most: int = MATES_UNBOUNDED
 
 
 class _Withdraw(msgspec.Struct, array_like=True, tag=1):
@@ -288,7 +289,7 @@ def _from_offer(offer: Offer) -> tuple[Any, ...]:
     requirements = selector.requirements
     # The weight is compared too: a client may have written what is the default, and that weighs something else.
     is_default = selector.weight_bytes == _DEFAULT_SELECTOR_BYTES and requirements == (("actor", True, (spec.actor,)),)
-    return (
+    record = (
         0,
         offer.id,
         offer.at_ns,
@@ -305,6 +306,7 @@ def _from_offer(offer: Offer) -> tuple[Any, ...]:
         spec.linger_ns,
         spec.owner,
     )
+    return record if spec.mates_most == MATES_UNBOUNDED else (*record, spec.mates_most)
 
 
 # --- from bytes --------------------------------------------------------------------------------------------
@@ -423,4 +425,5 @@ def _to_offer(offer: _Offer) -> Offer:
         offer.owner,
         sum(map(len, offer.events)),
     )
+    spec.mates_most = offer.mates_most
     return Offer(spec, offer.id, offer.at_ns, offer.payload, len(offer.payload), offer.named)

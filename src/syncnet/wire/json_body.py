@@ -19,7 +19,7 @@ from msgspec import UNSET
 from syncnet.core.commands import NO_PAYLOAD
 from syncnet.core.limits import NESTING_MAX, Limits
 from syncnet.core.selectors import parse_selector
-from syncnet.core.validation import check_id, check_payload, make_spec
+from syncnet.core.validation import bound_mates, check_id, check_payload, make_spec
 from syncnet.wire.bodies import DIGITS_MAX, check_json
 from syncnet.wire.durations import parse_duration_s
 from syncnet.wire.offer_body import OfferBody
@@ -60,6 +60,7 @@ def read_json_body(body: bytes, limits: Limits, owner: str) -> Asked | None:
             limits=limits,
         )
         payload = _payload(fields.payload, limits)
+        bound_mates(spec, payload, limits)
     except (ValueError, msgspec.MsgspecError, RecursionError):  # ParameterError and SelectorError are ValueErrors
         return None
     return spec, payload, id, output

@@ -19,7 +19,7 @@ from syncnet.core.commands import DEFAULT_NAMESPACE, NO_PAYLOAD, Abort, OfferSpe
 from syncnet.core.labels import readable, shown
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.selectors import Selector, parse_selector
-from syncnet.core.validation import check_id, check_namespace, check_payload, make_abort, make_spec
+from syncnet.core.validation import bound_mates, check_id, check_namespace, check_payload, make_abort, make_spec
 from syncnet.errors import ParameterError, SelectorError
 from syncnet.wire.bodies import Texts, Values
 from syncnet.wire.parameter_table import OUTPUTS, PAGE_LIMIT, PARAMETERS
@@ -87,6 +87,8 @@ def read_offer(query: Texts, body: Texts | Values, *, owner: str = "", limits: L
         limits=limits,
         **values,
     )
+    if payload is not NO_PAYLOAD:
+        bound_mates(spec, payload, limits)
     return spec, payload, id, output
 
 

@@ -21,6 +21,7 @@ from syncnet.core.commands import DEFAULT_NAMESPACE, NO_PAYLOAD, OfferSpec
 from syncnet.core.labels import NAME_PATTERN
 from syncnet.core.limits import ID_CHARACTERS_MAX, LABEL_PREFIX_CHARACTERS_MAX, LINGER_NAMED_S, Limits
 from syncnet.core.selectors import EVERYTHING, NOT_ACTOR_BYTES, Selector, parse_selector
+from syncnet.core.validation import bound_mates
 from syncnet.wire.durations import parse_duration
 from syncnet.wire.parameter_table import OUTPUTS
 from syncnet.wire.parameters import OFFER_PARAMETERS, Asked
@@ -93,9 +94,6 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
         labels = {"actor": actor}
         if "labels" in texts:
             labels = _labels(actor, texts["labels"], limits.labels_per_offer_max)
-        payload = NO_PAYLOAD
-        if "payload" in texts or limits.payload_bytes_max < _NO_PAYLOAD_BYTES:
-            payload = _payload(texts, limits)
         namespace = _checked(_is_name, texts["namespace"]) if "namespace" in texts else DEFAULT_NAMESPACE
         output = _output(texts["output"]) if "output" in texts else None
         id = _checked(_is_id, texts["id"]) if "id" in texts else None
@@ -106,6 +104,9 @@ def read_query(text: str, limits: Limits, owner: str) -> Asked | None:  # noqa: 
         spec = OfferSpec(
             namespace, events, actor, mates, roster, labels, selector, timeout_ns, linger_ns, owner, event_characters
         )
+        payload = NO_PAYLOAD
+        if "payload" in texts or limits.payload_bytes_max < _NO_PAYLOAD_BYTES:
+            payload = _payload(texts, spec, limits)
     except (LookupError, ValueError):  # ParameterError, SelectorError and UnicodeError are kinds of ValueError
         return None
     return spec, payload, id, output
@@ -167,11 +168,12 @@ def _labels(actor: str, text: str, labels_max: int) -> dict[str, str]:
     return dict(sorted(labels.items()))
 
 
-def _payload(texts: dict[str, str], limits: Limits) -> bytes:
+def _payload(texts: dict[str, str], spec: OfferSpec, limits: Limits) -> bytes:
     """Return the payload as JSON: a text, empty where none is given."""
     payload = _encode_json(texts["payload"]) if "payload" in texts else NO_PAYLOAD
     if len(payload) > limits.payload_bytes_max:
         raise ValueError
+    bound_mates(spec, payload, limits)
     return payload
 
 
