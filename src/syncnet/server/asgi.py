@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -26,6 +26,7 @@ from syncnet.server.access import Access, parse_host, parse_origin
 from syncnet.server.handler import Handler
 from syncnet.server.request import LOOKED_AT, Request
 from syncnet.server.responses import Header, Response, body_too_large
+from syncnet.server.streams import ASGIWriter
 from syncnet.server.tokens import load_tokens
 
 __all__ = ["ASGIApp"]
@@ -34,6 +35,10 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+
+_Answer: TypeAlias = Response | Callable[[Any], Coroutine[Any, Any, None]]
+"""A response, or what sends a stream."""
 
 
 class _ASGIRequest(Request):
@@ -49,7 +54,7 @@ class _ASGIRequest(Request):
         super().__init__(handler, scope["method"], path, query, present, self.header("host"), self.header("accept"))
         self._scope = scope
         self._receive = receive
-        self._response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._response: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
 
     @property
     def scheme(self) -> str:
@@ -69,8 +74,14 @@ class _ASGIRequest(Request):
         return ", ".join(value.decode("latin-1") for key, value in self._headers if key == wanted)
 
     def send(self, status: int, headers: list[Header], body: bytes) -> None:
+        self._answer(Response(status, headers, body))
+
+    def send_stream(self, run: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        self._answer(run)
+
+    def _answer(self, answer: _Answer) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed, and nothing waits there any more
-            self._response.get_loop().call_soon_threadsafe(self._set, Response(status, headers, body))
+            self._response.get_loop().call_soon_threadsafe(self._set, answer)
 
     def stop_reading(self) -> None:
         pass  # nothing is sent to a request that is answered
@@ -79,7 +90,7 @@ class _ASGIRequest(Request):
         self.reserve_body(bytes_max)
         self.handler.background.spawn(self._read_body(bytes_max))
 
-    async def response(self) -> Response:
+    async def response(self) -> _Answer:
         """Wait for the answer, and return it."""
         return await self._response
 
@@ -105,7 +116,7 @@ class _ASGIRequest(Request):
             self.body_over()
         self.body_came(bytes(body))
 
-    def _set(self, response: Response) -> None:
+    def _set(self, response: _Answer) -> None:
         if not self._response.done():
             self._response.set_result(response)
 
@@ -165,6 +176,9 @@ class ASGIApp:
         except asyncio.CancelledError:
             self._handler.disconnected(request)
             raise
+        if not isinstance(response, Response):
+            await response(ASGIWriter(send))
+            return
         headers = [(name.encode(), value.encode()) for name, value in response.headers]
         if response.status != 204:  # which has no body, and so no length
             headers.append((b"content-length", str(len(response.body)).encode()))
