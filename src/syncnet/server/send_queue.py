@@ -85,7 +85,10 @@ def _duplicate(wanted: str) -> socket.socket | None:
 
 def _name_of(file: int) -> str:
     """Return the name of the connection of an open file; empty where it is none."""
-    other = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, file)  # with all four, nothing is looked up
+    try:
+        other = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, file)
+    except OSError:
+        return ""
     try:
         peer, own = other.getpeername(), other.getsockname()
     except OSError:

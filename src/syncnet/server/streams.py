@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
@@ -22,6 +23,8 @@ from syncnet.server.feed import FRAMINGS, QUIET_S_MAX, Channel, Feed, Position, 
 from syncnet.server.request import Request
 from syncnet.server.responses import Header, Response, headers_of
 from syncnet.wire.parameters import Watch
+
+_log = logging.getLogger("syncnet")
 
 __all__ = ["ASGIWriter", "Run", "Streams", "Writer"]
 
@@ -41,7 +44,7 @@ class Writer(Protocol):
     async def send(self, data: bytes) -> None:
         """Send a part of the body.
 
-        :raises OSError: the client has disconnected.
+        :raises ConnectionError: the client has disconnected.
         """
 
     async def end(self) -> None:
@@ -133,8 +136,10 @@ class Streams:
                 for task in (sending, disconnected):
                     task.cancel()
                 await asyncio.gather(sending, disconnected, return_exceptions=True)
-        except OSError:
+        except ConnectionError:
             pass  # the client has disconnected
+        except Exception:
+            _log.exception("a bug: a stream has ended")
         finally:
             self._feed.leave(channel)
             self._readers -= 1
