@@ -40,7 +40,8 @@ class TerminalLog:
         self._queue: deque[Effect] = deque()
         self._bytes_put = 0  # written by the coordinator, under its lock
         self._bytes_taken = 0  # written by the thread, so that it needs no lock
-        self._left_out = 0
+        self.left_out_total: int = 0
+        """How many effects were left out."""
         self._is_idle = False
         self._has_ended = False
         self._wake = threading.Event()
@@ -58,7 +59,7 @@ class TerminalLog:
             if self._is_idle:
                 self._wake.set()
         else:
-            self._left_out += 1
+            self.left_out_total += 1
 
     def close(self) -> None:
         """Write what is queued and end, but wait for the reader at most two seconds."""
@@ -98,8 +99,8 @@ class TerminalLog:
         while queue and len(lines) < _LINES_AT_ONCE:
             effect = queue.popleft()
             self._bytes_taken += _payload_bytes(effect)
-            if picture.left_out != self._left_out and len(queue) < _QUEUED_EFFECTS_MAX // 2:
-                lines.append(picture.begin_anew(self._left_out))
+            if picture.left_out != self.left_out_total and len(queue) < _QUEUED_EFFECTS_MAX // 2:
+                lines.append(picture.begin_anew(self.left_out_total))
             lines += picture.lines_of(effect)
         return lines
 
