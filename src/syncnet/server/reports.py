@@ -73,7 +73,8 @@ class Reports:
         """Answer with the metrics, in the format that the client prefers."""
         request.caller.require("observe", ANY_NAMESPACE)
         values = measured(self._coordinator, request.handler)
-        request.charge(_METRICS_STEPS + self._coordinator.machine.pending_total // _COPIED_PER_STEP)
+        machine = self._coordinator.machine
+        request.charge(_METRICS_STEPS + machine.namespaces_total + machine.pending_total // _COPIED_PER_STEP)
         is_open = prefers_openmetrics(request.accept)
         self._background.in_thread("metrics", request, Request.answer, _metrics, values, is_open)
 
