@@ -2,12 +2,14 @@
 
 import pytest
 
-from syncnet.core.counts import MEMBERS_BOUNDS, WAIT_BOUNDS_NS
+from syncnet.core.counts import FEW_MEMBERS, MEMBERS_BOUNDS, SHORT_WAIT_NS, WAIT_BOUNDS_NS
 from syncnet.core.machine import Machine
 from tests.core.offers import offer
 
 
 def test_the_bounds_ascend_and_the_last_is_above_all() -> None:
+    assert MEMBERS_BOUNDS[:FEW_MEMBERS] == tuple(range(1, FEW_MEMBERS + 1))
+    assert WAIT_BOUNDS_NS[0] == SHORT_WAIT_NS
     for bounds in (MEMBERS_BOUNDS, WAIT_BOUNDS_NS):
         assert list(bounds) == sorted(set(bounds))
         assert 10**18 < bounds[-1] < 2**62, "a small integer when compiled"
@@ -34,8 +36,9 @@ def test_a_member_that_waited_is_in_the_bucket_of_its_wait(bound: int, more: int
     machine.apply(offer("B", mates=2, at_ns=5 + wait_ns))
     machine.apply(offer("C", mates=2, at_ns=5 + wait_ns))
     expected = [0] * len(WAIT_BOUNDS_NS)
-    expected[bound + more] = 1
-    assert machine.counts.waits == expected, "the two that came last did not wait"
+    if bound + more:
+        expected[bound + more] = 1
+    assert machine.counts.waits == expected, "the two that came last did not wait; short waits are those that are left"
     assert machine.counts.wait_ns == wait_ns
 
 

@@ -35,7 +35,7 @@ from typing import TypeAlias
 
 from syncnet.core.candidates import add
 from syncnet.core.commands import DEFAULT_NAMESPACE, Abort, Command, Expire, Offer, Withdraw
-from syncnet.core.counts import MEMBERS_BOUNDS, WAIT_BOUNDS_NS, Counts
+from syncnet.core.counts import FEW_MEMBERS, MEMBERS_BOUNDS, SHORT_WAIT_NS, WAIT_BOUNDS_NS, Counts
 from syncnet.core.effects import (
     Aborted,
     Attached,
@@ -257,14 +257,17 @@ class Machine:
             wait_ns = at_ns - other.at_ns
             if wait_ns > 0:  # two threads may append in another order than they took the time
                 counts.wait_ns += wait_ns
-                bucket = 0
-                while wait_ns > WAIT_BOUNDS_NS[bucket]:
-                    bucket += 1
-                counts.waits[bucket] += 1
+                if wait_ns > SHORT_WAIT_NS:
+                    bucket = 1
+                    while wait_ns > WAIT_BOUNDS_NS[bucket]:
+                        bucket += 1
+                    counts.waits[bucket] += 1
         counts.synced += members
-        bucket = 0
-        while members > MEMBERS_BOUNDS[bucket]:
-            bucket += 1
+        bucket = members - 1  # right for few; the bounds begin with 1, 2, 3, 4
+        if members > FEW_MEMBERS:
+            bucket = FEW_MEMBERS
+            while members > MEMBERS_BOUNDS[bucket]:
+                bucket += 1
         counts.syncs[bucket] += 1
         others += (newcomer,)
         synced = Synced(newcomer.at_ns, newcomer.spec.namespace, self._search.event, namespace.syncs, tuple(others))

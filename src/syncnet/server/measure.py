@@ -50,7 +50,7 @@ def _of_counts(counts: Counts) -> dict[str, Value]:
     ends: dict[Labels, float] = {("synced",): counts.synced}
     ends |= {(end,): offers for end, offers in counts.ends.items()}
     waits = counts.waits.copy()
-    waits[0] += counts.synced - sum(waits)  # those that arrived last did not wait, and are not counted one by one
+    waits[0] = counts.synced - sum(waits)
     return {
         "syncnet_offers_total": ends,
         "syncnet_syncs_total": sum(counts.syncs),
