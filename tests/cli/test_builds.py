@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from syncnet.cli.version import build
+from syncnet.server.build import build
 from tests.end_to_end.running import running
 
 ROOT = Path(__file__).parents[2]

@@ -61,6 +61,9 @@ class LateLog:
                     self.consumer.refuse(command, error)
         return kinds
 
+    def on_disk(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -14,8 +14,8 @@ import pytest
 
 import syncnet
 from syncnet.cli.exit_statuses import ExitStatus
-from syncnet.cli.version import build
 from syncnet.server.address import Address, AddressError, parse_address
+from syncnet.server.build import build
 from tests.end_to_end.running import curls, running, until
 
 

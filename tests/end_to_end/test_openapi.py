@@ -168,6 +168,7 @@ def test_probes_and_the_document_itself_require_no_token(server: Server) -> None
     paths = server.client.get("/openapi.json").json()["paths"]
     assert {path for path, methods in paths.items() if methods.get("get", {}).get("security") == []} == {
         "/healthz",
+        "/livez",
         "/readyz",
         "/openapi.json",
     }

@@ -215,6 +215,8 @@ REQUESTS = st.one_of(
             Sent(path="/trace", method="HEAD"),
             Sent(path="/healthz"),
             Sent(path="/readyz"),
+            Sent("verbose", path="/readyz"),
+            Sent(path="/livez"),
             Sent(path="/openapi.json"),
             Sent(path="/"),
             Sent(path="/evnt"),

@@ -14,7 +14,7 @@ from syncnet.server.rsgi import RSGIApp
 from syncnet.server.tokens import new_token, parse_tokens
 from tests.server.fakes import PATIENCE_S, USUAL, Exchange
 
-OPEN_PATHS = {"/healthz", "/readyz", "/openapi.json"}
+OPEN_PATHS = {"/healthz", "/livez", "/readyz", "/openapi.json"}
 
 
 def respond(access: Access, method: str, path: str, authorization: str) -> tuple[int, list[tuple[str, str]]]:

@@ -110,8 +110,8 @@ def test_g8_a_client_is_its_token_where_it_has_one() -> None:
 
 def test_probes_are_answered_whoever_asks(server: Server) -> None:
     in_debt(server)
-    probes = [server.take(Exchange("", path=path)) for path in ("/healthz", "/readyz")]
-    assert [probe.statuses for probe in probes] == [[200], [200]]
+    probes = [server.take(Exchange("", path=path)) for path in ("/healthz", "/livez", "/readyz")]
+    assert [probe.statuses for probe in probes] == [[200], [200], [200]]
 
 
 def test_ordinary_requests_cost_nothing(server: Server) -> None:

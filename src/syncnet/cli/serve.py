@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -132,7 +133,13 @@ def serve(
         coordinator = Coordinator(on_disk, Machine(limits), observers=[log] if log else [])
         _look_seldom_for_garbage()
         serving = serve_coordinator(
-            coordinator, listener, lambda: _say(started), limits=limits, drain_s=drain, **security.of(listener)
+            coordinator,
+            listener,
+            lambda: _say(started),
+            limits=limits,
+            drain_s=drain,
+            output_left_out=partial(getattr, log, "left_out_total") if log else None,
+            **security.of(listener),
         )
         try:
             return await serving

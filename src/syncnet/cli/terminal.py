@@ -47,7 +47,8 @@ class TerminalLog:
         self._queue: deque[Effect] = deque()
         self._bytes_put = 0  # written by the coordinator, under its lock
         self._bytes_taken = 0  # written by the thread, so that it needs no lock
-        self._left_out = 0
+        self.left_out_total: int = 0
+        """How many effects were left out."""
         self._lost_lines = 0  # since the last one that was written
         self._is_in_a_line = False
         self._is_idle = False
@@ -67,7 +68,7 @@ class TerminalLog:
             if self._is_idle:
                 self._wake.set()
         else:
-            self._left_out += 1
+            self.left_out_total += 1
 
     def close(self) -> None:
         """Write what is queued and end, but wait for the reader at most two seconds."""
@@ -111,8 +112,8 @@ class TerminalLog:
         while queue and len(lines) < _LINES_AT_ONCE:
             effect = queue.popleft()
             self._bytes_taken += _payload_bytes(effect)
-            if picture.left_out != self._left_out and len(queue) < _QUEUED_EFFECTS_MAX // 2:
-                left_out = self._left_out - picture.left_out
+            if picture.left_out != self.left_out_total and len(queue) < _QUEUED_EFFECTS_MAX // 2:
+                left_out = self.left_out_total - picture.left_out
                 picture.left_out += left_out
                 lines.append(picture.begin_anew(f"{left_out} events left out: the reader of this log was too slow"))
             lines += picture.lines_of(effect)

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from typing import Final, Literal
+from typing import Final
 
 import click
 
 import syncnet
+from syncnet.server.build import build
 
-__all__ = ["build", "version_option"]
-
-_COMPILED: Final = "syncnet._compiled__mypyc"
-"""The extension module that holds the code of all compiled modules; hatch_build.py names it."""
-
-
-def build() -> Literal["compiled", "pure Python"]:
-    """Return what this interpreter loads for the modules that can be compiled."""
-    return "pure Python" if find_spec(_COMPILED) is None else "compiled"
+__all__ = ["version_option"]
 
 
 def _print(ctx: click.Context, _: click.Parameter, is_wanted: bool) -> None:

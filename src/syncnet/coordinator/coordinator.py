@@ -31,7 +31,19 @@ from syncnet.coordinator.ids import random_ids
 from syncnet.coordinator.timers import Timers
 from syncnet.coordinator.waiters import TRANSITIONS, Event, Lingering, Waiter, state_of
 from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, Withdraw
-from syncnet.core.effects import Attached, Effect, Pending, Refused, Remembered, Replayed, Synced, TimedOut
+from syncnet.core.counts import Counts
+from syncnet.core.effects import (
+    Aborted,
+    Attached,
+    Effect,
+    Pending,
+    Refused,
+    Remembered,
+    Replayed,
+    Synced,
+    TimedOut,
+    Withdrawn,
+)
 from syncnet.core.limits import CHARGED_STEPS_MIN, Limits
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
@@ -84,6 +96,7 @@ class Coordinator:
         self.is_shut_down: bool = False
         """All waits were ended, and commands have no effect."""
         self._log.open(self)
+        self.machine.counts = Counts()  # what was replayed had been counted before the start
         with self.lock:
             self._adopt_pending()
 
@@ -154,6 +167,11 @@ class Coordinator:
         """Accept no more offers."""
         with self.lock:
             self.is_draining = True
+
+    @property
+    def log(self) -> Log:
+        """The log, to ask what it reports; nobody else may append to it."""
+        return self._log
 
     @property
     def is_idle(self) -> bool:
@@ -273,12 +291,15 @@ class Coordinator:
             if isinstance(outcome, TimedOut) and outcome.offer.waiter is not None:
                 outcome.offer.waiter.charge(self.machine.steps.used)
             if not isinstance(outcome, Synced):
+                self.machine.counts.ends[_word_for(outcome)] += 1
                 self._ended(outcome.offer, outcome)
         _call_back(command, outcomes)
 
     def _answer_again(self, offer: Offer, answer: Attached | Replayed | Refused) -> None:
         """Pass the answer to an offer that was not accepted: it asked again, or was refused."""
         waiter, offer.waiter = offer.waiter, None
+        if isinstance(answer, Refused):
+            self.machine.counts.ends["refused"] += 1
         if isinstance(answer, Attached):
             self._attach(offer, waiter)
         elif waiter is None:
@@ -388,6 +409,13 @@ class Coordinator:
                 offer.deadline_tick = self._timers.add(_RETRY_NS, (command.namespace, command.id), offer)
         elif (state_of(offer), Event.REFUSED) in TRANSITIONS:
             self._linger_for(offer, _RETRY_NS)
+
+
+def _word_for(outcome: TimedOut | Withdrawn | Aborted) -> str:
+    """Return the word by which an end without a sync is counted."""
+    if isinstance(outcome, Withdrawn):
+        return str(outcome.cause)
+    return "timed-out" if isinstance(outcome, TimedOut) else "aborted"
 
 
 def _call_back(command: Withdraw | Expire | Abort, result: Sequence[Remembered] | RetryableError) -> bool:

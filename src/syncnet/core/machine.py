@@ -35,6 +35,7 @@ from typing import TypeAlias
 
 from syncnet.core.candidates import add
 from syncnet.core.commands import DEFAULT_NAMESPACE, Abort, Command, Expire, Offer, Withdraw
+from syncnet.core.counts import FEW_MEMBERS, MEMBERS_BOUNDS, SHORT_WAIT_NS, WAIT_BOUNDS_NS, Counts
 from syncnet.core.effects import (
     Aborted,
     Attached,
@@ -97,6 +98,7 @@ class Machine:
         self._outcomes = Outcomes(limits)
         self._trace = Trace(limits)
         self.pending_total: int = 0
+        self.counts: Counts = Counts()
         self._pending_by_owner: dict[str, int] = {}
         self._syncs_forgotten = 0  # no number of a sync is given twice, even where a namespace was forgotten
 
@@ -148,6 +150,7 @@ class Machine:
                 return refused
         if self._search.exhausted:
             namespace.exhausted += len(self._search.exhausted)
+            self.counts.exhausted += len(self._search.exhausted)
         namespace.arrivals += 1
         offer.arrival = namespace.arrivals
         if others is not None:
@@ -205,6 +208,21 @@ class Machine:
         """Return the pending offers of all namespaces."""
         return [offer for namespace in self._namespaces.values() for offer in namespace.pending.values()]
 
+    def oldest_ns(self) -> int | None:
+        """Return when the offer was made that has been pending longest; None where none is."""
+        oldest = [next(iter(each.pending.values())).at_ns for each in self._namespaces.values() if each.pending]
+        return min(oldest) if oldest else None
+
+    @property
+    def namespaces_total(self) -> int:
+        """How many namespaces are kept."""
+        return len(self._namespaces)
+
+    @property
+    def pending_bytes(self) -> int:
+        """What the pending offers weigh."""
+        return self.limits.pending_bytes_max - self._room_bytes
+
     def pending_offer(self, namespace: str, id: str) -> Offer | None:
         """Return the pending offer of that id."""
         known = self._namespaces.get(namespace)
@@ -230,10 +248,27 @@ class Machine:
         namespace.syncs += 1
         named = newcomer.named
         weight_bytes = newcomer.weight_bytes
+        counts, at_ns, members = self.counts, newcomer.at_ns, 1
         for other in others[::-1]:  # an index lists a class by its oldest offer, so the oldest goes last
             named = named or other.named
             weight_bytes += other.weight_bytes
             self._remove(namespace, other)
+            members += 1
+            wait_ns = at_ns - other.at_ns
+            if wait_ns > 0:  # two threads may append in another order than they took the time
+                counts.wait_ns += wait_ns
+                if wait_ns > SHORT_WAIT_NS:
+                    bucket = 1
+                    while wait_ns > WAIT_BOUNDS_NS[bucket]:
+                        bucket += 1
+                    counts.waits[bucket] += 1
+        counts.synced += members
+        bucket = members - 1  # right for few; the bounds begin with 1, 2, 3, 4
+        if members > FEW_MEMBERS:
+            bucket = FEW_MEMBERS
+            while members > MEMBERS_BOUNDS[bucket]:
+                bucket += 1
+        counts.syncs[bucket] += 1
         others += (newcomer,)
         synced = Synced(newcomer.at_ns, newcomer.spec.namespace, self._search.event, namespace.syncs, tuple(others))
         if named:

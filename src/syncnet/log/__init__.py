@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from syncnet.core.commands import Command
 from syncnet.core.limits import Limits
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import RetryableError
 
-__all__ = ["Log", "LogConsumer"]
+__all__ = ["DiskReport", "Log", "LogConsumer"]
+
+
+class DiskReport(NamedTuple):
+    """What a log on disk reports: what it has written since the start, and why it could not write just now.
+
+    `problem` is empty where the last commit was written, or where the last failure was some time ago: whether the disk
+    can be written again is known only when something is to be written.
+    """
+
+    commits_total: int
+    commands_total: int
+    problem: str
 
 
 class LogConsumer(Protocol):
@@ -64,6 +76,9 @@ class Log(Protocol):
 
     def undelivered(self) -> list[Command]:
         """Return the commands that were appended and are neither delivered nor refused."""
+
+    def on_disk(self) -> DiskReport | None:
+        """Return what a log on disk reports; None where the log keeps nothing."""
 
     def close(self) -> None:
         """Stop. Commands that are not in the log by then are refused or forgotten."""

@@ -31,7 +31,7 @@ from typing import Final
 from syncnet.core.commands import Command
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.errors import JournalError
-from syncnet.log import LogConsumer
+from syncnet.log import DiskReport, LogConsumer
 from syncnet.log.journal_file import JournalFile, Saving
 
 __all__ = ["Journal"]
@@ -47,6 +47,8 @@ _GATHER_COMMANDS: Final = 4
 _GATHER_S: Final = 0.000_2
 """How long it waits. Waiting again and again until no more come makes larger commits, but a lower rate: then the
 coordinator has nothing to do while the disk is at work."""
+_PROBLEM_S: Final = 10.0
+"""How long a commit that failed is reported: without commands nobody would learn that the disk can be written again."""
 
 _BROKEN: Final = JournalError("a bug in syncnet stopped the journal; its log has the details")
 
@@ -84,6 +86,8 @@ class Journal:
         self._snapshot_at = 0  # the position of the last snapshot that was written or given up
         self._saving: Saving | None = None  # set by the coordinator's thread, taken away by the journal's
         self._is_failing = False
+        self._failure = ""
+        self._failed_at_s = 0.0  # on the monotonic clock
         self._is_broken = False
 
     def open(self, consumer: LogConsumer) -> None:
@@ -115,6 +119,15 @@ class Journal:
         """Return the commands that were appended and are neither delivered nor refused, in order."""
         with self._lock:
             return list(self._undelivered)
+
+    def on_disk(self) -> DiskReport:
+        """Return what was written since the start, and why a commit failed in the last seconds, if one did."""
+        problem = ""
+        if self._is_broken:
+            problem = str(_BROKEN)
+        elif self._is_failing and time.monotonic() - self._failed_at_s < _PROBLEM_S:
+            problem = self._failure
+        return DiskReport(self.commits_total, self.commands_total, problem)
 
     def close(self) -> None:
         """Write what was appended, and close the file. Nothing is delivered any more."""
@@ -237,6 +250,8 @@ class Journal:
             _log.error("the journal in %s cannot be written: %s; offers are refused until it can", self._folder, error)
         elif error is None and self._is_failing:
             _log.error("the journal in %s is written again", self._folder)
+        if error is not None:
+            self._failure, self._failed_at_s = f"the journal cannot be written: {error}", time.monotonic()
         self._is_failing = error is not None
 
 

@@ -24,5 +24,8 @@ class MemoryLog:
         """Return no command: all are delivered at once."""
         return []
 
+    def on_disk(self) -> None:
+        """Return None: nothing is on disk."""
+
     def close(self) -> None:
         """Stop; there is nothing to do."""

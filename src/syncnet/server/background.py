@@ -22,7 +22,7 @@ __all__ = ["Background"]
 
 _T = TypeVar("_T")
 
-POOLS: Final = ("bodies", "reports", "yaml")
+POOLS: Final = ("bodies", "metrics", "reports", "yaml")
 _LOOK_EVERY_S: Final = 0.02
 
 
@@ -37,10 +37,21 @@ class Background:
         self._body_read_s_max = body_read_s_max
         self._pools = {name: Pool(name) for name in POOLS}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._watches: set[asyncio.Task[None]] = set()  # those that look after a request
         self._new: set[Request] = set()  # its methods are atomic, so that it needs no lock
         self._seen: set[Request] = set()  # those that were new at the last look
         self._looks_on: asyncio.AbstractEventLoop | None = None  # None where there is nothing to look after
         self._starting = threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their mates or for their body."""
+        return len(self._new) + len(self._watches)
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """How many requests each pool has, the one at work included."""
+        return {name: pool.queued for name, pool in self._pools.items()}
 
     def watch(self, request: Request) -> None:
         """Look after a request if it is still unanswered after some milliseconds."""
@@ -58,7 +69,7 @@ class Background:
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine on the loop."""
-        if not self.call(self._begin, coroutine):
+        if not self.call(self._begin, coroutine, self._tasks):
             coroutine.close()
 
     def in_thread(
@@ -102,10 +113,10 @@ class Background:
             wanted = f"expected the body within {self._body_read_s_max} s"
             request.fail(BadBodyError(wanted, "slow-body"))
 
-    def _begin(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _begin(self, coroutine: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
-        self._tasks.add(task)  # the loop itself keeps no strong reference
-        task.add_done_callback(self._tasks.discard)
+        tasks.add(task)  # the loop itself keeps no strong reference
+        task.add_done_callback(tasks.discard)
         return task
 
     def _start_looking(self) -> None:
@@ -125,7 +136,7 @@ class Background:
             return
         for request in self._seen & self._new:
             self._new.discard(request)
-            request.watch = watch = self._begin(self._look_after(request))
+            request.watch = watch = self._begin(self._look_after(request), self._watches)
             if request.is_answered:  # perhaps meanwhile, on another thread
                 watch.cancel()
         self._seen = self._new.copy()

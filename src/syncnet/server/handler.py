@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
@@ -18,13 +19,13 @@ from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Remembered, Synced, Withdrawn
 from syncnet.core.limits import LIMITS, Limits
-from syncnet.errors import DrainingError, GoneError, RetryableError
+from syncnet.errors import PROBLEMS, DrainingError, GoneError, RetryableError
 from syncnet.server.access import Access, Caller
 from syncnet.server.background import Background
 from syncnet.server.body_budget import BodyBudget
 from syncnet.server.reports import Reports
 from syncnet.server.request import BODY_HEADERS, Request
-from syncnet.server.responses import NO_STORE, Header, Response, headers_of, problem
+from syncnet.server.responses import NO_STORE, Header, Response, headers_of, problem, problem_of
 from syncnet.server.shares import Shares
 from syncnet.wire.answers import MEDIA_TYPES, as_yaml, encode_sync
 from syncnet.wire.bodies import Texts, Values, decode_body, decode_form
@@ -74,6 +75,12 @@ class Handler:
         self.background: Background = Background(limits.body_read_s_max, loop)
         self.bodies: BodyBudget = BodyBudget(limits.bodies_bytes_max)
         self.shares: Shares = Shares(limits)
+        self.requests_total: int = 0
+        self.problems: dict[str, int] = dict.fromkeys(PROBLEMS, 0)
+        """How many responses were problem documents, by code."""
+        self.output_left_out: Callable[[], int] | None = None
+        """Returns how many changes were left out of standard output, where they are written there."""
+        self._counting = threading.Lock()
         self._coordinator = coordinator
         self._access = Access() if access is None else access
         self._limits = limits
@@ -85,6 +92,8 @@ class Handler:
             "/abort": _Route("admin", {"POST": self._read_body}),
             "/stats": _Route("observe", {"GET": reports.stats, "HEAD": reports.stats}),
             "/trace": _Route("observe", {"GET": reports.trace, "HEAD": reports.trace}),
+            "/metrics": _Route("observe", {"GET": reports.metrics, "HEAD": reports.metrics}),
+            "/livez": _Route(None, {"GET": reports.healthz, "HEAD": reports.healthz}),
             "/healthz": _Route(None, {"GET": reports.healthz, "HEAD": reports.healthz}),
             "/readyz": _Route(None, {"GET": reports.readyz, "HEAD": reports.readyz}),
             "/openapi.json": _Route(None, {"GET": reports.openapi, "HEAD": reports.openapi}),
@@ -104,6 +113,7 @@ class Handler:
 
     def start(self, request: Request) -> None:
         """Do what a request asks for, and answer it, now or later."""
+        self.requests_total += 1
         try:
             caller = request.caller = self._access.admit(request)
             if caller.is_preflight:
@@ -126,6 +136,11 @@ class Handler:
         """End all streams, each after its last whole happening."""
         self._reports.end_streams()
 
+    def count_problem(self, code: str) -> None:
+        """Count a response that is a problem document; any thread may call."""
+        with self._counting:
+            self.problems[code] += 1
+
     def _refused_to_debtor(self, request: Request) -> bool:
         """Refuse a request whose client has used up its share of work, after a while; return whether that was so."""
         wait_s = self.shares.wait_s(request.client)
@@ -140,7 +155,8 @@ class Handler:
         """Note that the client of a request has disconnected; its offer is withdrawn after its linger."""
         if request.offer is not None:
             self._coordinator.disconnect(request.offer, request)
-        request.fail(GoneError("the client has disconnected"))  # nobody reads this; it ends the request
+        gone = problem_of(GoneError("the client has disconnected"))  # nobody reads this; it ends the request
+        request.answer(gone._replace(problem=""))  # and is not counted
 
     def _no_route(self, request: Request) -> Response:
         route = self._routes.get(request.path)

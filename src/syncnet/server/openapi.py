@@ -198,6 +198,13 @@ _TRACE: Final = _Success(
     headers=("Link",),
 )
 _OK: Final = _Success("Ok", 200, "Yes.", _TEXT, ("text/plain",))
+_METRICS: Final = _Success(
+    "Metrics",
+    200,
+    "The metrics, in Prometheus' text format or in OpenMetrics.",
+    _TEXT,
+    ("text/plain", "application/openmetrics-text"),
+)
 _DOCUMENT: Final = _Success("OpenAPIDocument", 200, "The OpenAPI document.", {"type": "object"})
 
 _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
@@ -245,8 +252,17 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
         query=("limit",),
         own=tuple(_OWN_PARAMETERS),
     ),
-    ("/healthz", "GET"): _Operation("healthz", "Does the server respond?", _OK),
-    ("/readyz", "GET"): _Operation("readyz", "Does the server accept offers?", _OK, ("draining",)),
+    ("/metrics", "GET"): _Operation(
+        "metrics", "The server in numbers, for Prometheus.", _METRICS, ("internal", "rate-limited", "busy")
+    ),
+    ("/livez", "GET"): _Operation("livez", "Does the server respond?", _OK),
+    ("/healthz", "GET"): _Operation("healthz", "The same as /livez.", _OK),
+    ("/readyz", "GET"): _Operation(
+        "readyz",
+        "Does the server accept offers? With `?verbose` one line of text for each condition, with either status.",
+        _OK,
+        ("busy", "journal", "draining"),
+    ),
     ("/openapi.json", "GET"): _Operation("openapi", "This document.", _DOCUMENT),
 }
 

@@ -26,17 +26,17 @@ class Pool:
     def __init__(self, name: str) -> None:
         self._name = name
         self._executor = ThreadPoolExecutor(1, f"syncnet-{name}")
-        self._queued = 0
+        self.queued: int = 0
 
     async def run(self, function: Callable[..., _T], *arguments: object) -> _T:
         """Return what a function returns, called in the thread.
 
         :raises BusyError: the queue is full.
         """
-        if self._queued >= _QUEUED_MAX:
-            raise BusyError(f"the server is busy: {self._queued} requests wait for the thread for {self._name}")
-        self._queued += 1
+        if self.queued >= _QUEUED_MAX:
+            raise BusyError(f"the server is busy: {self.queued} requests wait for the thread for {self._name}")
+        self.queued += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
         finally:
-            self._queued -= 1
+            self.queued -= 1

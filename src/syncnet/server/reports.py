@@ -1,4 +1,4 @@
-"""The requests that only read: what is pending, the trace, whether the server is up, and the OpenAPI document.
+"""The requests that only read: what is pending, the trace, metrics, whether the server is up, the OpenAPI document.
 
 What takes long is encoded in a thread. The state is read under the coordinator's lock, and only copied there.
 """
@@ -13,17 +13,24 @@ from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import Offer
 from syncnet.core.limits import PAGE_BYTES_MAX, Limits
 from syncnet.core.trace import TracedSync
-from syncnet.errors import DrainingError
+from syncnet.errors import BusyError, DrainingError, JournalError, SyncnetError
+from syncnet.server.access import ANY_NAMESPACE
 from syncnet.server.background import Background
+from syncnet.server.measure import lag_s, measured
+from syncnet.server.metrics import OPENMETRICS_MEDIA_TYPE, TEXT_MEDIA_TYPE, Value, metrics_text
+from syncnet.server.process import process_metrics
 from syncnet.server.request import Request
 from syncnet.server.responses import Header, Response, headers_of
 from syncnet.server.streams import Streams
 from syncnet.wire.answers import encode_pending, encode_trace
+from syncnet.wire.negotiation import prefers_openmetrics
 from syncnet.wire.parameters import TRACE_PARAMETERS, Page, read_page, read_trace_output, read_watch
 
 __all__ = ["Reports"]
 
 _COPIED_PER_STEP: Final = 100
+_METRICS_STEPS: Final = 500
+_LAG_S_MAX: Final = 5.0  # a disk that takes longer for a commit is not fit for offers
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
@@ -76,11 +83,39 @@ class Reports:
         """End all streams, each after its last whole happening."""
         self._streams.close()
 
+    def metrics(self, request: Request) -> None:
+        """Answer with the metrics, in the format that the client prefers."""
+        request.caller.require("observe", ANY_NAMESPACE)
+        values = measured(self._coordinator, request.handler)
+        machine = self._coordinator.machine
+        request.charge(_METRICS_STEPS + machine.namespaces_total + machine.pending_total // _COPIED_PER_STEP)
+        is_open = prefers_openmetrics(request.accept)
+        self._background.in_thread("metrics", request, Request.answer, _metrics, values, is_open)
+
     def readyz(self, request: Request) -> None:
-        """Answer whether offers are accepted."""
-        if self._coordinator.is_draining:
-            raise DrainingError("the server is shutting down and accepts no more offers")
+        """Answer whether offers are accepted; with `?verbose` one line for each condition."""
+        checks = self._checks()
+        if "verbose" in request.query.split("&"):
+            request.answer(_verbose(checks))
+            return
+        for error in checks.values():
+            if error is not None:
+                raise error
         request.answer(Response(200, headers_of(_TEXT), b"ready\n"))
+
+    def _checks(self) -> dict[str, SyncnetError | None]:
+        """Return the conditions of readiness, and the error of each that is not met."""
+        coordinator = self._coordinator
+        checks: dict[str, SyncnetError | None] = {"offers": None, "log": None}
+        if coordinator.is_draining:
+            checks["offers"] = DrainingError("the server is shutting down and accepts no more offers")
+        behind_s = lag_s(coordinator.log, coordinator.now_ns())
+        if behind_s > _LAG_S_MAX:
+            checks["log"] = BusyError(f"the log is behind by {behind_s:.0f} s")
+        on_disk = coordinator.log.on_disk()
+        if on_disk is not None:
+            checks["journal"] = JournalError(on_disk.problem) if on_disk.problem else None
+        return checks
 
     def healthz(self, request: Request) -> None:
         """Answer that the server runs."""
@@ -95,6 +130,19 @@ class Reports:
             document = openapi_document(request.handler.routes, self._limits, request.mount_path)
             self._openapi_documents[request.mount_path] = document
         request.answer(Response(200, headers_of("application/json"), document))
+
+
+def _metrics(values: dict[str, Value], is_open: bool) -> Response:
+    text = metrics_text(values | process_metrics(), openmetrics=is_open)
+    return Response(200, headers_of(OPENMETRICS_MEDIA_TYPE if is_open else TEXT_MEDIA_TYPE), text.encode())
+
+
+def _verbose(checks: dict[str, SyncnetError | None]) -> Response:
+    """Return the conditions as Kubernetes' own servers show theirs."""
+    lines = [f"[+]{name} ok" if error is None else f"[-]{name} failed: {error}" for name, error in checks.items()]
+    is_ready = not any(checks.values())
+    text = "\n".join([*lines, f"readyz check {'passed' if is_ready else 'failed'}", ""])
+    return Response(200 if is_ready else 503, headers_of(_TEXT), text.encode())
 
 
 def _stats(offers: list[Offer], page: Page, totals: list[Header]) -> Response:

@@ -169,6 +169,8 @@ class Request:
             return
         self.is_answered = True
         self.handler.background.forget(self)
+        if response.problem:
+            self.handler.count_problem(response.problem)
         if response.status in REFUSALS:
             self.handler.shares.charge(self.client, REFUSAL_STEPS)
         if self.caller.headers:

@@ -33,11 +33,12 @@ JSON_HEADERS: Final[tuple[Header, Header]] = (("content-type", MEDIA_TYPES["json
 
 
 class Response(NamedTuple):
-    """Status, headers and body of a response."""
+    """Status, headers and body of a response; `problem` is the code of a problem document, by which it is counted."""
 
     status: int
     headers: list[Header]
     body: bytes
+    problem: str = ""
 
 
 def ended(outcome: Outcome) -> Response:
@@ -88,4 +89,4 @@ def _problem(code: str, body: bytes, extra: list[Header] | None = None) -> Respo
         headers.append(("retry-after", str(_RETRY_AFTER_S)))
     elif status == 401:
         headers.append(("www-authenticate", 'Bearer realm="syncnet"'))
-    return Response(status, headers, body)
+    return Response(status, headers, body, code)

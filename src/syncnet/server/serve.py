@@ -35,6 +35,7 @@ async def serve(
     limits: Limits = LIMITS,
     drain_s: float = 0,
     on_hangup: Callable[[], None] | None = None,
+    output_left_out: Callable[[], int] | None = None,
 ) -> int:
     """Serve on a listening socket until SIGINT or SIGTERM; return how many offers were still pending.
 
@@ -51,6 +52,7 @@ async def serve(
     if on_hangup is not None:
         loop.add_signal_handler(signal.SIGHUP, on_hangup)
     app = RSGIApp(coordinator, Access() if access is None else access, limits, loop)
+    app.handler.output_left_out = output_left_out
     server = Granian(app.take, listener, limits, tls)
     serving = asyncio.create_task(server.serve())
     for _turn in range(_LOOP_TURNS_TO_START):

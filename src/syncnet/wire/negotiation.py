@@ -1,4 +1,4 @@
-"""Content negotiation: chooses a format from the `Accept` header of a request."""
+"""Content negotiation: chooses the format of a response from the `Accept` header of a request (RFC 9110, 12.5.1)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["preferred_output", "preferred_trace_output"]
+__all__ = ["preferred_output", "preferred_trace_output", "prefers_openmetrics"]
 
 _JSON_RANGES: Final = ("application/json", "text/json", "application/*", "*/*")
 _OUTPUTS: Final = {
@@ -18,11 +18,15 @@ _TRACE_OUTPUTS: Final = {
     "sse": ("text/event-stream",),
     "jsonl": ("application/jsonl",),
 }
+_METRICS_OUTPUTS: Final = {
+    "openmetrics": ("application/openmetrics-text",),
+    "text": ("text/plain", "text/*", "*/*"),
+}
 _WEIGHT: Final = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
 
 
 def preferred_output(accept: str) -> str:
-    """Return the format with the highest weight in an `Accept` header (RFC 9110, 12.5.1); JSON if both are equal."""
+    """Return the format with the highest weight in an `Accept` header; JSON if both are equal."""
     return _preferred(accept, _OUTPUTS)
 
 
@@ -31,10 +35,22 @@ def preferred_trace_output(accept: str) -> str:
     return _preferred(accept, _TRACE_OUTPUTS)
 
 
+def prefers_openmetrics(accept: str) -> bool:
+    """Return whether an `Accept` header names OpenMetrics, and nothing that fits plain text has a higher weight."""
+    weight_of = _weights(accept, _METRICS_OUTPUTS)
+    return 0 < weight_of["openmetrics"] >= weight_of["text"]
+
+
 def _preferred(accept: str, outputs: Mapping[str, tuple[str, ...]]) -> str:
     """Return the output with the highest weight; the first of those that are equal."""
     if not accept or accept == "*/*":
         return "json"
+    weight_of = _weights(accept, outputs)
+    return max(weight_of, key=weight_of.__getitem__)
+
+
+def _weights(accept: str, outputs: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
+    """Return the highest weight of each output; 0 where it is not named."""
     weight_of = dict.fromkeys(outputs, 0.0)
     for part in accept.lower().split(","):
         media_range, *parameters = (piece.strip() for piece in part.split(";"))
@@ -43,4 +59,4 @@ def _preferred(accept: str, outputs: Mapping[str, tuple[str, ...]]) -> str:
         for output, ranges in outputs.items():
             if media_range in ranges:
                 weight_of[output] = max(weight_of[output], weight)
-    return max(weight_of, key=weight_of.__getitem__)
+    return weight_of
