@@ -67,9 +67,7 @@ def resident_bytes(server: Server) -> int:
     ("headers", "query"),
     [(SSE, {}), ({"accept": "application/jsonl"}, {}), ({}, {"output": "jsonl"}), ({}, {"output": "sse"})],
 )
-def test_the_vending_machine_appears_as_it_happens(
-    quiet_server: Server, headers: dict[str, str], query: Any
-) -> None:
+def test_the_vending_machine_appears_as_it_happens(quiet_server: Server, headers: dict[str, str], query: Any) -> None:
     with Reader(quiet_server.port, headers, **query) as reader:
         assert reader.status == 200
         if reader.is_sse:
