@@ -67,9 +67,7 @@ def resident_bytes(server: Server) -> int:
     ("headers", "query"),
     [(SSE, {}), ({"accept": "application/jsonl"}, {}), ({}, {"output": "jsonl"}), ({}, {"output": "sse"})],
 )
-def test_the_vending_machine_appears_as_it_happens(
-    quiet_server: Server, headers: dict[str, str], query: dict[str, str]
-) -> None:
+def test_the_vending_machine_appears_as_it_happens(quiet_server: Server, headers: dict[str, str], query: Any) -> None:
     with Reader(quiet_server.port, headers, **query) as reader:
         assert reader.status == 200
         if reader.is_sse:
@@ -336,7 +334,7 @@ def test_g8_a_reader_that_never_reads_costs_little_and_is_told_what_it_missed() 
         before = resident_bytes(server)
         flood(server, requests, labels)
         told_bytes = requests * 2_000
-        assert resident_bytes(server) - before < told_bytes / 2, "the server keeps what was not read"
+        assert resident_bytes(server) - before < told_bytes / 4, "the server keeps what was not read"
 
         happenings = 2 * (requests + 1_000)
         received = missed = 0

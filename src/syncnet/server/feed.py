@@ -352,7 +352,9 @@ class Feed:
                 self._coordinator.add_observer(self._observer)
             loop.call_later(BEAT_S, self._beat, loop)
         self.drain()  # what happened before is not for a channel that begins now
-        channel = self._channels.setdefault(namespace, Channel(namespace))
+        channel = self._channels.get(namespace)
+        if channel is None:
+            channel = self._channels[namespace] = Channel(namespace)
         channel.readers += 1
         self.readers += 1
         return channel
