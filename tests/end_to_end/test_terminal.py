@@ -51,6 +51,7 @@ def test_lines_that_a_slow_reader_missed_are_counted_and_the_graph_restarts(monk
     os.close(writing)
     with os.fdopen(reading) as pipe:
         lines = pipe.read().splitlines()
+    assert log.left_out_total == 10
     assert "┌─ FIRST:x" in lines
     (marker,) = [number for number, line in enumerate(lines) if "10 events left out" in line]
     after = lines[marker + 1 :]

@@ -118,6 +118,12 @@ def test_an_empty_server_has_every_series_at_0(server: Server) -> None:
     assert values["syncnet_requests_total"] == 1
 
 
+def test_what_standard_output_left_out_is_shown_where_there_is_a_log(server: Server) -> None:
+    assert "syncnet_output_left_out_total" not in values_of(server)
+    server.app.handler.output_left_out = lambda: 7
+    assert values_of(server)["syncnet_output_left_out_total"] == 7
+
+
 def test_requests_that_wait_are_counted_until_they_are_answered(server: Server) -> None:
     asked = server.ask("event=a&actor=A", "event=b&actor=A")
     assert values_of(server)["syncnet_requests_waiting"] == 2

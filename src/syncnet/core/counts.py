@@ -24,8 +24,8 @@ MEMBERS_BOUNDS: Final[tuple[int, ...]] = (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 1
 SHORT_WAIT_NS: Final = _MS
 """The first bound of a wait; waits up to it are not counted one by one, as most are so short in a busy server."""
 WAIT_BOUNDS_NS: Final[tuple[int, ...]] = (
-    *(each * _MS for each in (1, 5, 25, 100, 500)),
-    *(each * _S for each in (1, 5, 10, 30, 60, 300, 1_800, 3_600, 21_600, 86_400)),
+    *[each * _MS for each in (1, 5, 25, 100, 500)],
+    *[each * _S for each in (1, 5, 10, 30, 60, 300, 1_800, 3_600, 21_600, 86_400)],
     _NEVER,
 )
 

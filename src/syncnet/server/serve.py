@@ -43,7 +43,7 @@ async def serve(
     requests get 503. A second signal ends the process at once. `on_ready` is called when the signal handlers are set
     and the server accepts requests. `access` has the access rules. With `tls`, whose files `check_tls` has checked, the
     server speaks HTTPS. `on_hangup` is called at each SIGHUP; without it SIGHUP ends the process, as usual when a
-    terminal is closed.
+    terminal is closed. `output_left_out` returns how many changes standard output has left out, for the metrics.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
