@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "log": {"errors", "core", "wire"},
     "client": {"errors", "wire"},
     "coordinator": {"errors", "core", "wire", "log"},
-    "server": {"errors", "core", "wire", "log", "coordinator"},
+    "server": {"errors", "core", "wire", "log", "coordinator", "view"},
     "local": {"errors", "core", "wire", "log", "coordinator"},
     "testing": {"", "local"},
     "view": {"core"},

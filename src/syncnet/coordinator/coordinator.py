@@ -104,6 +104,16 @@ class Coordinator:
             self._unused_ids = ids
             return id
 
+    def add_observer(self, observer: Observer) -> None:
+        """Call `observer` with each effect from now on."""
+        with self.lock:
+            self._observers = (*self._observers, observer)
+
+    def remove_observer(self, observer: Observer) -> None:
+        """Call `observer` no more; one that is not called anyway is ignored."""
+        with self.lock:
+            self._observers = tuple([other for other in self._observers if other is not observer])
+
     # --- what front ends call ------------------------------------------------------------------------------
 
     def offer(self, offer: Offer) -> None:

@@ -264,6 +264,12 @@ class Limits:
         1_000_000_000,
         "The connection is closed after the response.",
     )
+    readers_max: int = _limit(
+        1_000,
+        "Readers of the live trace at once. Each has two open files, and all of them share what the server sends.",
+        100_000,
+        "busy",
+    )
 
 
 LIMITS: Final = Limits()

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -27,6 +27,7 @@ from syncnet.server.access import Access, parse_host, parse_origin
 from syncnet.server.handler import Handler
 from syncnet.server.request import LOOKED_AT, Request
 from syncnet.server.responses import Header, Response, body_too_large, problem_of
+from syncnet.server.streams import ASGIWriter
 from syncnet.server.tokens import load_tokens
 
 __all__ = ["ASGIApp"]
@@ -37,6 +38,10 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+
+_Answer: TypeAlias = Response | Callable[[Any], Coroutine[Any, Any, None]]
+"""A response, or what sends a stream."""
 
 
 class _ASGIRequest(Request):
@@ -52,7 +57,7 @@ class _ASGIRequest(Request):
         super().__init__(handler, scope["method"], path, query, present, self.header("host"), self.header("accept"))
         self._scope = scope
         self._receive = receive
-        self._response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._response: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
 
     @property
     def http_version(self) -> str:
@@ -76,8 +81,14 @@ class _ASGIRequest(Request):
         return ", ".join(value.decode("latin-1") for key, value in self._headers if key == wanted)
 
     def send(self, status: int, headers: list[Header], body: bytes) -> None:
+        self._answer(Response(status, headers, body))
+
+    def send_stream(self, run: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        self._answer(run)
+
+    def _answer(self, answer: _Answer) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed, and nothing waits there any more
-            self._response.get_loop().call_soon_threadsafe(self._set, Response(status, headers, body))
+            self._response.get_loop().call_soon_threadsafe(self._set, answer)
 
     def stop_reading(self) -> None:
         pass  # nothing is sent to a request that is answered
@@ -86,7 +97,7 @@ class _ASGIRequest(Request):
         self.reserve_body(bytes_max)
         self.handler.background.spawn(self._read_body(bytes_max))
 
-    async def response(self) -> Response:
+    async def response(self) -> _Answer:
         """Wait for the answer, and return it."""
         return await self._response
 
@@ -112,7 +123,7 @@ class _ASGIRequest(Request):
             self.body_over()
         self.body_came(bytes(body))
 
-    def _set(self, response: Response) -> None:
+    def _set(self, response: _Answer) -> None:
         if not self._response.done():
             self._response.set_result(response)
 
@@ -174,6 +185,9 @@ class ASGIApp:
             self._handler.disconnected(request)
             response = problem_of(DrainingError(_CANCELLED))
             response.headers.extend(request.caller.headers)
+        if not isinstance(response, Response):
+            await response(ASGIWriter(send))
+            return
         headers = [(name.encode(), value.encode()) for name, value in response.headers]
         if response.status not in (204, 304):  # which have no body, and so no length
             headers.append((b"content-length", str(len(response.body)).encode()))

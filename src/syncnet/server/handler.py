@@ -80,7 +80,7 @@ class Handler:
         self._limits = limits
         self._url_bytes_max = limits.url_bytes_max
         self.yaml_answer_bytes_max: int = limits.yaml_answer_bytes_max
-        reports = Reports(coordinator, self.background, limits)
+        self._reports = reports = Reports(coordinator, self.background, limits)
         self._routes: dict[str, _Route] = {
             "/event": _Route("sync", {"GET": self._get_event, "POST": self._read_body, "DELETE": self._withdraw}),
             "/abort": _Route("admin", {"POST": self._read_body}),
@@ -124,6 +124,10 @@ class Handler:
             route.methods[method](request)
         except Exception as error:
             request.fail(error)
+
+    def end_streams(self) -> None:
+        """End all streams, each after its last whole happening."""
+        self._reports.end_streams()
 
     def _refused_to_debtor(self, request: Request) -> bool:
         """Refuse a request whose client has used up its share of work, after a while; return whether that was so."""

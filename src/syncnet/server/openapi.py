@@ -16,9 +16,10 @@ import msgspec
 
 from syncnet.core.limits import Limits
 from syncnet.errors import PROBLEMS
+from syncnet.server.feed import FRAMINGS
 from syncnet.server.page import PAGE_PATHS
 from syncnet.wire.answers import MEDIA_TYPES, PROBLEM_MEDIA_TYPE
-from syncnet.wire.parameter_table import PARAMETERS, Schema
+from syncnet.wire.parameter_table import PARAMETERS, TRACE_OUTPUTS, Schema
 from syncnet.wire.parameters import (
     ABORT_PARAMETERS,
     OFFER_PARAMETERS,
@@ -38,7 +39,8 @@ _FORM: Final = "application/x-www-form-urlencoded"
 class _Success(NamedTuple):
     """The response of a successful operation: its name among the components, and its content.
 
-    `schema` is the name of a schema among the components, or a schema; None if the response has no body.
+    `schema` is the name of a schema among the components, or a schema; None if the response has no body. `streams` are
+    the media types in which it never ends.
     """
 
     name: str
@@ -46,12 +48,14 @@ class _Success(NamedTuple):
     description: str
     schema: str | Schema | None = None
     media_types: tuple[str, ...] = ("application/json",)
+    streams: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
 
 
 class _Operation(NamedTuple):
     """One method of one path: what the document says about it in addition to what the tables say.
 
+    `own` are the parameters that `_OWN_PARAMETERS` describes: they differ from those of the table, or are headers.
     `body_schema` is the name of the schema of a body in JSON or YAML; that of a form is the same with `Form` after it.
     """
 
@@ -64,6 +68,7 @@ class _Operation(NamedTuple):
     body_schema: str = ""
     required: tuple[str, ...] = ()
     exactly_one: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
 
 _ORIGIN: Final = ("bad-host", "cross-site", "unknown-host")
@@ -71,6 +76,7 @@ _TOKEN: Final = ("unauthorized", "forbidden")
 
 _TEXT: Final[Schema] = {"type": "string"}
 _COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+_POSITION: Final[Schema] = {"type": "string", "pattern": r"^[0-9a-f]{8}\.[0-9]{1,19}$"}
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 
 
@@ -89,6 +95,35 @@ def _list(items: Schema) -> Schema:
 def _map(values: Schema) -> Schema:
     return {"type": "object", "additionalProperties": values}
 
+
+_OWN_PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
+    "traceAfter": {
+        "name": "after",
+        "in": "query",
+        "description": "A page: only syncs with numbers above this one. A stream: resume after this position.",
+        "schema": {"anyOf": [{"type": "integer", "minimum": 0, "default": 0}, _POSITION]},
+    },
+    "traceOutput": {
+        "name": "output",
+        "in": "query",
+        "description": "`json` is a page; `sse` (server-sent events) and `jsonl` (a JSON object in each line) are a "
+        "stream of what happens, which does not end. The default depends on `Accept`.",
+        "schema": {"enum": list(TRACE_OUTPUTS)},
+    },
+    "traceNamespace": {
+        "name": "namespace",
+        "in": "query",
+        "description": "A separate set of events, with its own trace. A stream may be of all: `*`.",
+        "schema": {"type": "string", "default": "default"},
+    },
+    "lastEventId": {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "A stream: resume after this position. Newer than `after`.",
+        "schema": _POSITION,
+    },
+}
+"""Parameters of `/trace`, by the name of their component."""
 
 _SCHEMAS: Final[Mapping[str, Schema]] = {
     "Labels": _map(_TEXT),
@@ -129,6 +164,7 @@ _PROBLEM_RESPONSES: Final[Mapping[tuple[str, ...], str]] = {
     ("id-reused", "replaced"): "IdConflict",
     ("timed-out", "withdrawn", "aborted"): "OfferEnded",
     ("rate-limited", "quota"): "TooMuch",
+    ("busy", "draining"): "UnavailableForStreams",
     ("busy", "journal", "draining"): "Unavailable",
     ("busy", "journal", "draining", "full"): "UnavailableOrFull",
 }
@@ -151,7 +187,14 @@ _PENDING_OFFERS: Final = _Success(
 )
 _WITHDRAWN: Final = _Success("OfferWithdrawn", 204, "The offer was withdrawn.")
 _ABORTED: Final = _Success("OffersAborted", 200, "The number of offers that were aborted.", "AbortResult")
-_TRACE: Final = _Success("Trace", 200, "The syncs by number.", "Trace", headers=("Link",))
+_TRACE: Final = _Success(
+    "Trace",
+    200,
+    "The syncs by number; or, live, what happens.",
+    "Trace",
+    streams=tuple(framing.media_type for framing in FRAMINGS.values()),
+    headers=("Link",),
+)
 _OK: Final = _Success("Ok", 200, "Yes.", _TEXT, ("text/plain",))
 _DOCUMENT: Final = _Success("OpenAPIDocument", 200, "The OpenAPI document.", {"type": "object"})
 
@@ -192,7 +235,14 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
         exactly_one=("event", "actor", "id"),
     ),
     ("/stats", "GET"): _Operation("stats", "List the pending offers.", _PENDING_OFFERS, _ANY, query=PAGE_PARAMETERS),
-    ("/trace", "GET"): _Operation("trace", "List the syncs so far.", _TRACE, _ANY, query=PAGE_PARAMETERS),
+    ("/trace", "GET"): _Operation(
+        "trace",
+        "List the syncs so far; or, live, tell what happens.",
+        _TRACE,
+        (*_ANY, "draining"),
+        query=("limit",),
+        own=tuple(_OWN_PARAMETERS),
+    ),
     ("/healthz", "GET"): _Operation("healthz", "Does the server respond?", _OK),
     ("/readyz", "GET"): _Operation("readyz", "Does the server accept offers?", _OK, ("draining",)),
     ("/openapi.json", "GET"): _Operation("openapi", "This document.", _DOCUMENT),
@@ -227,6 +277,10 @@ class _Components:
         self.parameters[component] = {**described, "schema": parameter.text_schema(self._limits)}
         return _ref("parameters", component)
 
+    def add_own_parameter(self, component: str) -> dict[str, str]:
+        self.parameters[component] = {"required": False, **_OWN_PARAMETERS[component]}
+        return _ref("parameters", component)
+
     def add_body_schemas(self, operation: _Operation) -> dict[str, dict[str, str]]:
         """Add the schemas of a body; return the reference for each media type."""
         values = {name: PARAMETERS[name].schema(self._limits) for name in operation.body}
@@ -244,6 +298,7 @@ class _Components:
         if success.schema is not None:
             schema = _ref("schemas", success.schema) if isinstance(success.schema, str) else success.schema
             response["content"] = {media_type: {"schema": schema} for media_type in success.media_types}
+            response["content"] |= {media_type: {"schema": _TEXT} for media_type in success.streams}
         if success.headers:
             response["headers"] = {name: _ref("headers", name) for name in success.headers}
         self.responses[success.name] = response
@@ -322,6 +377,7 @@ def _operation(path: str, method: str, role: str | None, components: _Components
         operation["parameters"] = [
             components.add_query_parameter(name, name in described.required) for name in described.query
         ]
+        operation["parameters"] += [components.add_own_parameter(component) for component in described.own]
     if described.body:
         schemas = components.add_body_schemas(described)
         operation["requestBody"] = {

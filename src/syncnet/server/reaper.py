@@ -24,7 +24,7 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final, Protocol
 
-__all__ = ["ConnectionReaper", "connection", "established"]
+__all__ = ["ConnectionReaper", "connection", "established", "normalized"]
 
 _TABLES: Final = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _ESTABLISHED: Final = "01"
@@ -126,7 +126,7 @@ def established(clients: Iterable[str], tables: Iterable[Path] = _TABLES) -> set
         present = {name for table in tables if table.exists() for name in _connections(table.read_text())}
     except OSError:
         return None
-    return {client for client in clients if _normalized(client) in present} if present else None
+    return {client for client in clients if normalized(client) in present} if present else None
 
 
 def _connections(table: str) -> Iterator[str]:
@@ -145,8 +145,8 @@ def _from_hex(digits: str) -> str:
     return _unmapped(b"".join(words))
 
 
-def _normalized(client: str) -> str:
-    """Return the same text for `[::ffff:127.0.0.1]:80` and `127.0.0.1:80`."""
+def normalized(client: str) -> str:
+    """Return the name of a connection; the same one for `[::ffff:127.0.0.1]:80` and `127.0.0.1:80`."""
     host, _, port = client.rpartition(":")
     return f"{_normalized_host(host)}:{port}"
 

@@ -17,8 +17,9 @@ from syncnet.errors import DrainingError
 from syncnet.server.background import Background
 from syncnet.server.request import Request
 from syncnet.server.responses import Header, Response, headers_of
+from syncnet.server.streams import Streams
 from syncnet.wire.answers import encode_pending, encode_trace
-from syncnet.wire.parameters import Page, read_page
+from syncnet.wire.parameters import TRACE_PARAMETERS, Page, read_page, read_trace_output, read_watch
 
 __all__ = ["Reports"]
 
@@ -33,6 +34,7 @@ class Reports:
         self._coordinator = coordinator
         self._background = background
         self._limits = limits
+        self._streams = Streams(coordinator, background, limits)
         self._openapi_documents: dict[str, bytes] = {}
 
     def stats(self, request: Request) -> None:
@@ -52,8 +54,16 @@ class Reports:
         self._background.in_thread("reports", request, Request.answer, _stats, offers, page, totals)
 
     def trace(self, request: Request) -> None:
-        """Answer with a page of the syncs of a namespace."""
-        page = read_page(request.parameters(self._limits))
+        """Answer with a page of the syncs of a namespace, or with a stream of what happens in it."""
+        parameters = request.parameters(self._limits)
+        output = read_trace_output(parameters, request.accept)
+        if output != "json":
+            last_event_id = request.header("last-event-id") if "last-event-id" in request.present else ""
+            watch = read_watch(parameters, last_event_id)
+            request.caller.require("observe", watch.namespace)
+            self._streams.start(request, watch, output)
+            return
+        page = read_page(parameters, TRACE_PARAMETERS)
         request.caller.require("observe", page.namespace)
         with self._coordinator.lock:
             machine = self._coordinator.machine
@@ -61,6 +71,10 @@ class Reports:
             syncs = machine.trace(page.namespace, page.after, page.items_max)
         request.charge(sum(len(sync.members) for sync in syncs))
         self._background.in_thread("reports", request, Request.answer, _trace, syncs, page, latest)
+
+    def end_streams(self) -> None:
+        """End all streams, each after its last whole happening."""
+        self._streams.close()
 
     def readyz(self, request: Request) -> None:
         """Answer whether offers are accepted."""

@@ -15,8 +15,8 @@ Laws
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from syncnet.coordinator.waiters import Result
 from syncnet.core.commands import Offer
@@ -41,6 +41,7 @@ LOOKED_AT: Final = frozenset(
         "content-length",
         "content-type",
         "expect",
+        "last-event-id",
         "origin",
         "sec-fetch-site",
         "transfer-encoding",
@@ -156,6 +157,10 @@ class Request:
         """Hand a large answer with status 200 over, which `readers` clients get, with as little memory as possible."""
         self.send(200, headers, body)
 
+    def send_stream(self, run: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        """Run a coroutine that sends a stream with the `Writer` of this connection (`streams.py`)."""
+        raise NotImplementedError
+
     # --- answers -------------------------------------------------------------------------------------------
 
     def answer(self, response: Response) -> None:
@@ -169,6 +174,12 @@ class Request:
         if self.caller.headers:
             response.headers.extend(self.caller.headers)
         self.send(response.status, response.headers, response.body)
+
+    def answer_with_stream(self, run: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        """Answer the request with what a coroutine sends, unless it was answered before."""
+        if not self.is_answered:
+            self.is_answered = True
+            self.send_stream(run)
 
     def fail(self, error: Exception) -> None:
         """Answer with the problem document of an error; one that is no error of syncnet's is a bug."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from granian.rsgi import ProtocolClosed, ProtocolError
@@ -16,6 +16,7 @@ from syncnet.server.handler import Handler
 from syncnet.server.reaper import ConnectionReaper, connection
 from syncnet.server.request import LOOKED_AT, Request
 from syncnet.server.responses import Header
+from syncnet.server.rsgi_writer import RSGIWriter
 from syncnet.server.shared_bodies import SharedBodies
 
 __all__ = ["RSGIApp", "RequestCounts"]
@@ -72,6 +73,10 @@ class _RSGIRequest(Request):
         else:
             headers.append(("content-length", str(len(body))))
             self.protocol.response_file(200, headers, path)
+
+    def send_stream(self, run: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        scope = self.scope
+        self.handler.background.spawn(run(RSGIWriter(self.protocol, scope.client, scope.server)))
 
     def read_body(self, bytes_max: int) -> None:
         """Read the body, whole: granian reports one that broke off only where it is not read in chunks.

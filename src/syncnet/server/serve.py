@@ -69,6 +69,7 @@ async def serve(
     await asyncio.wait((serving,), timeout=drain_s)
     await _until_idle(coordinator)
     pending = coordinator.shut_down()
+    app.handler.end_streams()
     server.stop()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(serving, _FLUSH_S)

@@ -19,20 +19,21 @@ from syncnet.core.effects import (
 )
 from syncnet.core.times import rfc3339
 
-__all__ = ["json_line"]
+__all__ = ["document", "json_line"]
 
 
 def json_line(effect: Effect) -> str:
-    """Return the line of one effect, without a line end.
+    """Return the line of one effect, without a line end."""
+    return json.dumps(document(effect), ensure_ascii=False, separators=(",", ":"))
+
+
+def document(effect: Effect) -> dict[str, object]:
+    """Return what the log and the live trace say about one effect, as a JSON object.
 
     `at` is the time (RFC 3339). `happening` is one of pending, synced, withdrawn, disconnected, timed-out, aborted,
     missed (a search that reached its limit of steps), refused, attached (a request that joined a pending offer with
     the same id) and retold (a request that got an earlier outcome again).
     """
-    return json.dumps(_document(effect), ensure_ascii=False, separators=(",", ":"))
-
-
-def _document(effect: Effect) -> dict[str, object]:
     match effect:
         case Synced():
             members = [{"id": member.id, "actor": member.actor} for member in effect.members]

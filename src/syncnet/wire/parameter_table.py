@@ -22,11 +22,14 @@ from syncnet.core.limits import ID_CHARACTERS_MAX, LABEL_NAME_CHARACTERS_MAX, RE
 from syncnet.errors import ParameterError
 from syncnet.wire.durations import parse_duration_s
 
-__all__ = ["OUTPUTS", "PAGE_LIMIT", "PARAMETERS", "Parameter", "Schema"]
+__all__ = ["OUTPUTS", "PAGE_LIMIT", "PARAMETERS", "TRACE_OUTPUTS", "Parameter", "Schema"]
 
 Schema: TypeAlias = dict[str, Any]
 
 OUTPUTS: Final = ("json", "yaml")
+TRACE_OUTPUTS: Final = ("json", "sse", "jsonl")
+"""Of `/trace`: a page, or live as server-sent events or as lines of JSON."""
+
 PAGE_LIMIT: Final = 1_000
 """The maximum number of items in one response of `/stats` or `/trace`."""
 

@@ -22,19 +22,26 @@ from syncnet.core.selectors import Selector, parse_selector
 from syncnet.core.validation import check_id, check_namespace, check_payload, make_abort, make_spec
 from syncnet.errors import ParameterError, SelectorError
 from syncnet.wire.bodies import Texts, Values
-from syncnet.wire.parameter_table import OUTPUTS, PAGE_LIMIT, PARAMETERS
+from syncnet.wire.negotiation import preferred_trace_output
+from syncnet.wire.parameter_table import OUTPUTS, PAGE_LIMIT, PARAMETERS, TRACE_OUTPUTS
 
 __all__ = [
     "ABORT_PARAMETERS",
+    "ALL_NAMESPACES",
     "OFFER_PARAMETERS",
     "PAGE_PARAMETERS",
+    "TRACE_PARAMETERS",
+    "WATCH_PARAMETERS",
     "WITHDRAWAL_PARAMETERS",
     "Asked",
     "Page",
+    "Watch",
     "did_you_mean",
     "read_abort",
     "read_offer",
     "read_page",
+    "read_trace_output",
+    "read_watch",
     "read_withdrawal",
 ]
 
@@ -45,6 +52,10 @@ OFFER_PARAMETERS: Final = (
 ABORT_PARAMETERS: Final = ("event", "actor", "id", "reason", "by", "namespace")
 WITHDRAWAL_PARAMETERS: Final = ("id", "namespace")
 PAGE_PARAMETERS: Final = ("namespace", "after", "limit")
+TRACE_PARAMETERS: Final = (*PAGE_PARAMETERS, "output")
+WATCH_PARAMETERS: Final = ("namespace", "after", "output")
+
+ALL_NAMESPACES: Final = "*"
 
 _UNSET_WHEN_EMPTY: Final = ("mates", "labels", "selector")
 """An empty text of these counts as absent, because an unset shell variable leaves one in a URL."""
@@ -64,6 +75,16 @@ class Page(NamedTuple):
     items_max: int
 
 
+class Watch(NamedTuple):
+    """What a reader of the live trace wants: what happens in `namespace`, or in all where it is `ALL_NAMESPACES`.
+
+    `after` is the position at which it resumes, after the name of the parameter or header that it came in.
+    """
+
+    namespace: str
+    after: tuple[str, str] | None
+
+
 def read_offer(query: Texts, body: Texts | Values, *, owner: str = "", limits: Limits = LIMITS) -> Asked:
     """Return what a request to `/event` asks for. `owner` is the name of its token and becomes part of the spec.
 
@@ -73,7 +94,7 @@ def read_offer(query: Texts, body: Texts | Values, *, owner: str = "", limits: L
     for name in ("event", "actor"):
         if name not in values:
             raise ParameterError(name, "expected a value, got none; it is required")
-    output = _output(values.pop("output")) if "output" in values else None
+    output = _one_of(values.pop("output"), OUTPUTS) if "output" in values else None
     selector = _selector(values.pop("selector"), limits) if "selector" in values else None
     id = check_id(values.pop("id")) if "id" in values else None
     payload = check_payload(values.pop("payload", NO_PAYLOAD), limits)
@@ -122,12 +143,41 @@ def read_withdrawal(query: Texts) -> tuple[str, str]:
     return check_namespace(values.get("namespace", DEFAULT_NAMESPACE)), check_id(values["id"])
 
 
-def read_page(query: Texts) -> Page:
+def read_trace_output(query: Texts, accept: str) -> str:
+    """Return the format of `/trace` that a request wants: `json` is a page, `sse` and `jsonl` are live.
+
+    :raises ParameterError: it wants another one.
+    """
+    outputs = query.get("output")
+    return preferred_trace_output(accept) if outputs is None else _one_of(outputs[0], TRACE_OUTPUTS)
+
+
+def read_watch(query: Texts, last_event_id: str) -> Watch:
+    """Return what a reader of the live trace wants. The header `Last-Event-ID` is newer than a parameter in the URL.
+
+    :raises ParameterError: a parameter is invalid.
+    """
+    query = Texts(query)
+    after = query.pop("after", [""])
+    namespaces = query.pop("namespace", [DEFAULT_NAMESPACE])
+    for name, given in (("after", after), ("namespace", namespaces)):
+        if len(given) > 1:
+            raise ParameterError(name, f"expected once, got it {len(given)} times")
+    if "limit" in query:
+        raise ParameterError("limit", "expected none with a stream, got one")
+    _from_texts(query, WATCH_PARAMETERS)
+    namespace = namespaces[0] if namespaces[0] == ALL_NAMESPACES else check_namespace(namespaces[0])
+    if last_event_id:
+        return Watch(namespace, ("Last-Event-ID", last_event_id))
+    return Watch(namespace, ("after", after[0]) if after[0] else None)
+
+
+def read_page(query: Texts, known: Iterable[str] = PAGE_PARAMETERS) -> Page:
     """Return which page of `/stats` or `/trace` a request wants: the first 1,000 items, unless it says otherwise.
 
     :raises ParameterError: a parameter is invalid.
     """
-    values = _from_texts(query, PAGE_PARAMETERS)
+    values = _from_texts(query, known)
     items_max = values.get("limit", PAGE_LIMIT)
     if not 1 <= items_max <= PAGE_LIMIT:
         raise ParameterError("limit", f"expected a whole number from 1 to {PAGE_LIMIT}, got {items_max}")
@@ -197,7 +247,7 @@ def _selector(text: str, limits: Limits) -> Selector:
         raise ParameterError("selector", f"{error}, in {shown(text)}") from None
 
 
-def _output(name: str) -> str:
-    if name not in OUTPUTS:
-        raise ParameterError("output", f"expected json or yaml, got {shown(name)}")
-    return name
+def _one_of(output: str, outputs: tuple[str, ...]) -> str:
+    if output not in outputs:
+        raise ParameterError("output", f"expected {' or '.join(outputs)}, got {shown(output)}")
+    return output
