@@ -130,15 +130,16 @@ class Page {
     this.#tick();
   }
 
-  #select({ key, happening }) {
+  /** Show the details of a sync, or of an offer: given itself, by the key of a pending one, or by its happening. */
+  #select({ key, happening, offer: chosen }) {
     this.#origin = document.activeElement;
     if (happening?.kind === "synced") {
       this.picture.mark(happening.offers[0].key);
       this.#details.showSync(happening);
       return;
     }
-    const offer = this.model.pending.get(key ?? happening.offers[0].key) ?? happening?.offers[0];
-    if (!offer?.events) return;
+    const offer = chosen ?? this.model.pending.get(key) ?? happening?.offers[0];
+    if (!offer) return;
     this.picture.mark(offer.key);
     this.#details.showOffer(this.model, offer);
   }

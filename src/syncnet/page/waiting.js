@@ -14,8 +14,8 @@ export class Waiting {
     this.matches = matches;
     this.#list.replaceChildren();
     this.#list.onclick = (event) => {
-      const key = event.target.closest("li")?.dataset.key;
-      if (key !== undefined) select({ key });
+      const offer = event.target.closest("li")?.offer;
+      if (offer) select({ offer }); // it may have ended since the list was drawn
     };
   }
 
@@ -55,7 +55,7 @@ function newEntry(offer) {
   const name = element("span", { class: "event" }, memberName(offer));
   const button = element("button", { type: "button" }, name);
   button.append(element("span", { class: "since" }), element("span", { class: "lacks" }));
-  return element("li", { "data-key": offer.key }, button);
+  return Object.assign(element("li", {}, button), { offer });
 }
 
 /** Return in words what an offer lacks, as far as the names and counts of the pending offers tell. */
