@@ -8,21 +8,17 @@ These tests need Chromium (Debian: package chromium) and curl, and fail if one i
 
 import contextlib
 import json
-import os
-import queue
-import shutil
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.browser import chromium, tab
 from tests.end_to_end.running import Server, running, until
 
-BROWSER_S_MAX = 120
+BROWSER_MS_MAX = 120_000
 PAGE = """\
 <!DOCTYPE html>
 <title>Two offers</title>
@@ -37,21 +33,9 @@ try {
 } catch (error) {
   statuses.push(String(error));
 }
-await fetch("/result", {method: "POST", body: JSON.stringify(statuses)});
+window.statuses = statuses;
 </script>
 """
-FLAGS = (
-    "--headless",
-    "--no-sandbox",  # Chromium refuses to run as root with its sandbox
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--no-proxy-server",
-)
 
 
 @pytest.fixture
@@ -72,20 +56,13 @@ def offers_made(server: Server, event: str) -> int:
 
 
 @contextlib.contextmanager
-def page_server(page: str) -> Iterator[tuple[str, "queue.Queue[object]"]]:
-    """Serve a page on the loopback; yield its URL, and a queue with what the page posts to `/result`."""
-    results: queue.Queue[object] = queue.Queue()
+def page_server(page: str) -> Iterator[str]:
+    """Serve a page on the loopback; yield its URL."""
 
     class PageHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._respond(200 if self.path == "/" else 404, page.encode() if self.path == "/" else b"")
-
-        def do_POST(self) -> None:
-            results.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self._respond(200, b"")
-
-        def _respond(self, status: int, body: bytes) -> None:
-            self.send_response(status)
+            body = page.encode()
+            self.send_response(200)
             self.send_header("content-type", "text/html; charset=utf-8")
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -98,38 +75,18 @@ def page_server(page: str) -> Iterator[tuple[str, "queue.Queue[object]"]]:
         thread = threading.Thread(target=pages.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{pages.server_address[1]}/", results
+            yield f"http://127.0.0.1:{pages.server_address[1]}/"
         finally:
             pages.shutdown()
             thread.join()
 
 
-@contextlib.contextmanager
-def chromium(url: str, profile: Path) -> Iterator[None]:
-    """Open a URL in a headless Chromium with an empty profile."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert program, "expected Chromium to be installed (Debian: apt-get install chromium), found none"
-    process = subprocess.Popen(
-        [program, *FLAGS, f"--user-data-dir={profile}", url],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)  # all its processes
-        process.wait()
-
-
-def test_a_browser_makes_an_offer_that_times_out_once(server: Server, tmp_path: Path) -> None:
+def test_a_browser_makes_an_offer_that_times_out_once(server: Server) -> None:
     """The second request goes out on the connection of the first; with 408 Chromium would send it twice."""
-    with page_server(PAGE.replace("URL", server.url)) as (url, results), chromium(url, tmp_path / "profile"):
-        try:
-            statuses = results.get(timeout=BROWSER_S_MAX)
-        except queue.Empty:
-            pytest.fail(f"the page posted no result within {BROWSER_S_MAX} s; the log has:\n{server.stdout}")
-    assert statuses == [410, 410]
+    with page_server(PAGE.replace("URL", server.url)) as url, chromium() as browser, tab(browser) as (_, page, _):
+        page.goto(url)
+        page.wait_for_function("window.statuses", timeout=BROWSER_MS_MAX)
+        assert page.evaluate("window.statuses") == [410, 410]
     assert offers_made(server, "browser") == 2
 
 

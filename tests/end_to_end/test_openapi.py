@@ -26,6 +26,7 @@ from syncnet.core.limits import LIMITS
 from syncnet.errors import PROBLEMS, ParameterError
 from syncnet.server.handler import Handler
 from syncnet.server.openapi import openapi_document
+from syncnet.server.page import PAGE_PATHS
 from syncnet.wire.durations import parse_duration_s
 from syncnet.wire.parameter_table import PARAMETERS, TRACE_OUTPUTS
 from tests.end_to_end.running import Server
@@ -43,7 +44,7 @@ CHECKS = (
 )
 
 
-ROUTES = Handler(Coordinator()).routes
+ROUTES = {path: route for path, route in Handler(Coordinator()).routes.items() if path not in PAGE_PATHS}
 DESCRIBED: Any = schemathesis.openapi.from_dict(json.loads(openapi_document(ROUTES, LIMITS)))
 OPERATIONS = {
     f"{method} {path}": DESCRIBED[path][method]

@@ -10,11 +10,12 @@ from syncnet.core.limits import LIMITS
 from syncnet.server.access import Access
 from syncnet.server.asgi import ASGIApp
 from syncnet.server.handler import Handler
+from syncnet.server.page import PAGE_PATHS
 from syncnet.server.rsgi import RSGIApp
 from syncnet.server.tokens import new_token, parse_tokens
 from tests.server.fakes import PATIENCE_S, USUAL, Exchange
 
-OPEN_PATHS = {"/healthz", "/livez", "/readyz", "/openapi.json"}
+OPEN_PATHS = {"/healthz", "/livez", "/readyz", "/openapi.json", *PAGE_PATHS}
 
 
 def respond(access: Access, method: str, path: str, authorization: str) -> tuple[int, list[tuple[str, str]]]:

@@ -189,7 +189,7 @@ class ASGIApp:
             await response(ASGIWriter(send))
             return
         headers = [(name.encode(), value.encode()) for name, value in response.headers]
-        if response.status != 204:  # which has no body, and so no length
+        if response.status not in (204, 304):  # which have no body, and so no length
             headers.append((b"content-length", str(len(response.body)).encode()))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         body = b"" if scope["method"] == "HEAD" else response.body

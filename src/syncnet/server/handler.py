@@ -23,6 +23,7 @@ from syncnet.errors import PROBLEMS, DrainingError, GoneError, RetryableError
 from syncnet.server.access import Access, Caller
 from syncnet.server.background import Background
 from syncnet.server.body_budget import BodyBudget
+from syncnet.server.page import PAGE_PATHS, Page
 from syncnet.server.reports import Reports
 from syncnet.server.request import BODY_HEADERS, Request
 from syncnet.server.responses import NO_STORE, Header, Response, headers_of, problem, problem_of
@@ -98,6 +99,8 @@ class Handler:
             "/readyz": _Route(None, {"GET": reports.readyz, "HEAD": reports.readyz}),
             "/openapi.json": _Route(None, {"GET": reports.openapi, "HEAD": reports.openapi}),
         }
+        page = Page()
+        self._routes.update({path: _Route(None, {"GET": page.file, "HEAD": page.file}) for path in PAGE_PATHS})
         self.encoders = (encode_sync, as_yaml)
         self.encoded_sync: Synced | None = None
         """The sync that was encoded last; `encoded_body` is its body."""

@@ -17,6 +17,7 @@ import msgspec
 from syncnet.core.limits import Limits
 from syncnet.errors import PROBLEMS
 from syncnet.server.feed import FRAMINGS
+from syncnet.server.page import PAGE_PATHS
 from syncnet.wire.answers import MEDIA_TYPES, PROBLEM_MEDIA_TYPE
 from syncnet.wire.parameter_table import PARAMETERS, TRACE_OUTPUTS, Schema
 from syncnet.wire.parameters import (
@@ -353,7 +354,8 @@ def openapi_document(
     """Return the document, as JSON, of a server with these paths.
 
     `routes` has, for each path, the role that it requires (None: no token is required) and its methods; HEAD is left
-    out. `mount_path` is the path below which an application has mounted the server, as in ASGI's `root_path`.
+    out, and so are the files of the live page. `mount_path` is the path below which an application has mounted the
+    server, as in ASGI's `root_path`.
 
     :raises KeyError: a route is not described here.
     """
@@ -361,6 +363,7 @@ def openapi_document(
     paths = {
         path: {method.lower(): _operation(path, method, role, components) for method in methods if method != "HEAD"}
         for path, (role, methods) in routes.items()
+        if path not in PAGE_PATHS
     }
     document = {
         "openapi": "3.1.0",
