@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 from syncnet.core.commands import Offer
+from syncnet.core.departures import Departures
 from syncnet.core.explain import explain
 from syncnet.core.limits import EXPLANATION_STEPS_MAX, LIMITS
 from syncnet.core.machine import Machine, Namespace
@@ -204,7 +205,7 @@ def measured(world: WORLD) -> list[Result]:
     for command in ("explanation", "expiry"):
         meter = Steps(EXPLANATION_STEPS_MAX)
         if command == "expiry":
-            ms = timed(lambda: timed_out(namespace.lists, late, 0, meter))  # noqa: B023 - called at once
+            ms = timed(lambda: timed_out(namespace.lists, late, 0, meter, Departures()))  # noqa: B023 - called at once
         else:
             ms = timed(lambda: explain(late, pending, meter))  # noqa: B023
         results.append(Result(command, ms, meter.used, 1e3 * ms / max(meter.used, STEPS_MIN), world))

@@ -14,6 +14,9 @@ from typing import Any, Final
 
 __all__ = [
     "CHARGED_STEPS_MIN",
+    "DEPARTED_S",
+    "DEPARTURES_MAX",
+    "DEPARTURES_PER_EVENT_MAX",
     "EXPLAINED_OFFERS_MAX",
     "EXPLANATION_STEPS_MAX",
     "ID_CHARACTERS_MAX",
@@ -21,6 +24,9 @@ __all__ = [
     "LABEL_PREFIX_CHARACTERS_MAX",
     "LIMITS",
     "LINGER_NAMED_S",
+    "MOMENT_S",
+    "MOMENT_SHARE",
+    "NAMES_SAID_MAX",
     "NAME_BYTES",
     "NEAR_EVENTS_MAX",
     "NESTING_MAX",
@@ -313,6 +319,24 @@ EXPLANATION_STEPS_MAX: Final = 10_000
 
 PRESENT_OFFERS_MAX: Final = 100
 """Offers that are examined to report which actors were present when an offer timed out."""
+
+DEPARTED_S: Final = 600
+"""Seconds for which an event remembers who left it without a sync: as long as the outcome of an offer with an id."""
+
+DEPARTURES_PER_EVENT_MAX: Final = 1_000
+"""Actors that an event remembers to have left it: more than a report can name."""
+
+DEPARTURES_MAX: Final = 10_000
+"""Actors that all events remember together: some megabytes."""
+
+MOMENT_S: Final = 1
+"""Seconds within which members of one roster time out together, and are told the same."""
+
+MOMENT_SHARE: Final = 10
+"""Or within one part in so many of their timeout: who waits a minute may have come some seconds after the others."""
+
+NAMES_SAID_MAX: Final = 20
+"""Names that a sentence lists; of the others it says how many they are."""
 
 EXPLAINED_OFFERS_MAX: Final = 100
 """Other offers that an explanation lists: more than a person reads."""
