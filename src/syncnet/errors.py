@@ -23,6 +23,7 @@ __all__ = [
     "DrainingError",
     "GaveUp",
     "GoneError",
+    "Hindrance",
     "JournalError",
     "LabelError",
     "ParameterError",
@@ -197,6 +198,14 @@ class GaveUp(NamedTuple):
     at: str
 
 
+class Hindrance(NamedTuple):
+    """Why an offer did not sync, in words: about `actor` and `event`, either of which may be empty."""
+
+    actor: str
+    event: str
+    reason: str
+
+
 class TimedOutError(RetryableError, TimeoutError):
     """The timeout of the offer passed; the offer is in no later sync (G6).
 
@@ -205,6 +214,8 @@ class TimedOutError(RetryableError, TimeoutError):
 
     `gave_up` are actors that had been there and left a short time before. `never_came` are those on the roster that
     were not there at all; both are about what the server remembers, the last ten minutes.
+
+    `reasons` say why those that were there did not sync: at most five, about `actor` and `event`, in words.
     """
 
     code = "timed-out"
@@ -219,6 +230,7 @@ class TimedOutError(RetryableError, TimeoutError):
         missing_actors: tuple[str, ...] = (),
         gave_up: tuple[GaveUp, ...] = (),
         never_came: tuple[str, ...] = (),
+        reasons: tuple[Hindrance, ...] = (),
     ) -> None:
         super().__init__(message)
         self.waited_s = waited_s
@@ -227,6 +239,7 @@ class TimedOutError(RetryableError, TimeoutError):
         self.missing_actors = missing_actors
         self.gave_up = gave_up
         self.never_came = never_came
+        self.reasons = reasons
 
 
 class WithdrawnError(RetryableError):

@@ -46,6 +46,7 @@ def test_a_timeout_has_the_present_and_the_missing_actors() -> None:
     members |= {
         "gave_up": [{"actor": "CLARA", "how": "withdrawn", "at": "2026-01-01T00:00:00Z"}],
         "never_came": ["DORA"],
+        "reasons": [{"actor": "BEN", "event": "start", "reason": "their rosters differ"}],
     }
     error = failure_of(problem("timed-out", **members))
     assert isinstance(error, TimedOutError)
@@ -53,6 +54,7 @@ def test_a_timeout_has_the_present_and_the_missing_actors() -> None:
     assert error.missing_actors == ("CLARA", "DORA")
     assert error.gave_up == (("CLARA", "withdrawn", "2026-01-01T00:00:00Z"),)
     assert error.never_came == ("DORA",)
+    assert error.reasons == (("BEN", "start", "their rosters differ"),)
 
 
 def test_a_parameter_is_named_once_in_the_message() -> None:

@@ -84,6 +84,7 @@ def written(effect: Effect) -> str:
             waited = (at_ns - offer.at_ns) // 1_000_000_000
             who = who_was_missing(effect)
             who = who if f"missing: {missing}" in who else f"{who}; missing: {missing}"
+            who += "".join(f"\n  {each.reason}" for each in effect.reasons)
             return f"timed out {offer.id} after {waited} s; present: {' '.join(present) or '-'}; {who}"
         case SearchExhausted(_, offer, event, steps):
             return f"missed {offer.id} {event} after {steps} steps"

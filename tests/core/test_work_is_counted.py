@@ -118,7 +118,8 @@ def work_of(world: WORLD) -> dict[str, tuple[Work, int]]:
 
     def explained() -> int:
         steps = Steps(EXPLANATION_STEPS_MAX)
-        explain(late, list(namespace.pending.values()), steps)
+        pending = list(namespace.pending.values())
+        explain(namespace.lists, pending, late, 0, steps, machine._departures)
         return steps.used
 
     def add() -> int:

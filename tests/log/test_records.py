@@ -7,7 +7,7 @@ import pytest
 
 from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, Withdraw
 from syncnet.core.departures import Departure
-from syncnet.core.effects import Aborted, Remembered, Synced, TimedOut, Withdrawn
+from syncnet.core.effects import Aborted, Reason, Remembered, Synced, TimedOut, Withdrawn
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import NamespaceSnapshot
@@ -59,7 +59,9 @@ COMMANDS += [Abort(3, "n", "e", "", "", "ops", "because"), Abort(3, "n", "", "",
 OUTCOMES: list[Remembered] = [
     Synced(9, "default", "coin", 4, (FULL, PLAIN)),
     TimedOut(9, FULL, ("A", "B"), 2, ("C",)),
-    TimedOut(9, FULL, ("A", "B"), 2, ("C", "D"), (Departure("C", "timed-out", 3, b"key"),), ("D",)),
+    TimedOut(
+        9, FULL, ("A", "B"), 2, ("C", "D"), (Departure("C", "timed-out", 3, b"key"),), ("D",), (Reason("C", "e", "x"),)
+    ),
     Aborted(9, FULL, "ops", "x"),
     Aborted(9, PLAIN, "", "x"),
     Withdrawn(9, FULL, Cause.WITHDRAWN),

@@ -19,6 +19,7 @@ import msgspec
 from syncnet.errors import (
     AbortedError,
     GaveUp,
+    Hindrance,
     ParameterError,
     RefusedError,
     SyncnetError,
@@ -54,6 +55,12 @@ class _GaveUp(msgspec.Struct):
     at: str = ""
 
 
+class _Reason(msgspec.Struct):
+    actor: str = ""
+    event: str = ""
+    reason: str = ""
+
+
 class _Problem(msgspec.Struct):
     type: str = ""
     code: str = ""
@@ -65,6 +72,7 @@ class _Problem(msgspec.Struct):
     missing_actors: tuple[str, ...] = ()
     gave_up: tuple[_GaveUp, ...] = ()
     never_came: tuple[str, ...] = ()
+    reasons: tuple[_Reason, ...] = ()
     by: str = ""
     reason: str = ""
 
@@ -188,6 +196,7 @@ def failure_of(answer: Answer) -> SyncnetError:
                 missing_actors=problem.missing_actors,
                 gave_up=tuple([GaveUp(each.actor, each.how, each.at) for each in problem.gave_up]),
                 never_came=problem.never_came,
+                reasons=tuple([Hindrance(each.actor, each.event, each.reason) for each in problem.reasons]),
             )
         case "aborted":
             return AbortedError(detail, by=problem.by, reason=problem.reason)

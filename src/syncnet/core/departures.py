@@ -49,7 +49,7 @@ class Departures:
     """The departures of one machine; `events` has the event that was left last at the end."""
 
     def __init__(self) -> None:
-        self.events: OrderedDict[tuple[str, str], OrderedDict[str, Departure]] = OrderedDict()
+        self.events: OrderedDict[tuple[str, str], dict[str, Departure]] = OrderedDict()
         self._total = 0
 
     def all(self) -> tuple[EventDepartures, ...]:
@@ -112,11 +112,11 @@ class Departures:
 
     def _add(self, namespace: str, event: str, departure: Departure) -> None:
         key = (namespace, event)
-        by_actor = self.events.setdefault(key, OrderedDict())
+        by_actor = self.events.setdefault(key, {})
         self.events.move_to_end(key)
         if by_actor.pop(departure.actor, None) is None:
             self._total += 1
         by_actor[departure.actor] = departure
         if len(by_actor) > DEPARTURES_PER_EVENT_MAX:
-            by_actor.popitem(last=False)
+            del by_actor[next(iter(by_actor))]
             self._total -= 1

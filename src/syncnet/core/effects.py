@@ -23,6 +23,7 @@ __all__ = [
     "Effect",
     "Outcome",
     "Pending",
+    "Reason",
     "Refused",
     "Remembered",
     "Replayed",
@@ -82,6 +83,15 @@ class Withdrawn:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """One thing that hinders an offer, in words: about `actor` and `event`, either of which may be empty."""
+
+    actor: str
+    event: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class TimedOut:
     """The timeout of `offer` has passed.
 
@@ -91,7 +101,8 @@ class TimedOut:
 
     `gave_up` are actors that left its events a short time before and are not back: those on its roster, or those that
     its selector does not exclude by their name. `never_came` are those on its roster that neither have an offer of its
-    events pending nor are remembered to have left.
+    events pending nor are remembered to have left. `reasons`, at most `REASONS_MAX`, say why those that are there did
+    not sync.
     """
 
     at_ns: int
@@ -101,6 +112,7 @@ class TimedOut:
     missing_actors: tuple[str, ...]
     gave_up: tuple[Departure, ...] = ()
     never_came: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)

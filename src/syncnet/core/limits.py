@@ -35,7 +35,10 @@ __all__ = [
     "PAGE_BYTES_MAX",
     "PARTIES_PER_SEARCH",
     "PRESENT_OFFERS_MAX",
+    "REASONS_MAX",
+    "REASONS_STEPS_MAX",
     "REASON_CHARACTERS_MAX",
+    "RELATIONS_MAX",
     "SCANNED_OFFERS_MAX",
     "SMALL_OFFER_BYTES",
     "WORD_BYTES",
@@ -326,8 +329,8 @@ DEPARTED_S: Final = 600
 DEPARTURES_PER_EVENT_MAX: Final = 1_000
 """Actors that an event remembers to have left it: more than a report can name."""
 
-DEPARTURES_MAX: Final = 10_000
-"""Actors that all events remember together: some megabytes."""
+DEPARTURES_MAX: Final = 2_000
+"""Actors that all events remember together: about a megabyte."""
 
 MOMENT_S: Final = 1
 """Seconds within which members of one roster time out together, and are told the same."""
@@ -340,6 +343,15 @@ NAMES_SAID_MAX: Final = 20
 
 EXPLAINED_OFFERS_MAX: Final = 100
 """Other offers that an explanation lists: more than a person reads."""
+
+REASONS_MAX: Final = 5
+"""Reasons that the outcome of an offer that timed out lists: what a person takes in at a glance."""
+
+RELATIONS_MAX: Final = 10
+"""Other offers that are compared for them."""
+
+REASONS_STEPS_MAX: Final = 500
+"""Steps of the work for them, a fraction of a millisecond: many offers may time out together."""
 
 NEAR_EVENTS_MAX: Final = 3
 """Similar names of events that an explanation lists, in case the event was mistyped."""

@@ -51,11 +51,11 @@ from syncnet.core.effects import (
     how_ended,
     offers_of,
 )
+from syncnet.core.explain import timed_out
 from syncnet.core.limits import EXPLANATION_STEPS_MAX, LIMITS, Limits
 from syncnet.core.matching import Search
 from syncnet.core.offer_list import OfferList
 from syncnet.core.outcomes import Outcomes, is_kept
-from syncnet.core.present import timed_out
 from syncnet.core.snapshot import NamespaceSnapshot, Snapshot
 from syncnet.core.steps import Steps
 from syncnet.core.trace import Trace, TracedSync, traced
@@ -370,8 +370,9 @@ class Machine:
         if offer is None:
             return []
         self.steps.begin(EXPLANATION_STEPS_MAX)
-        lists = self._namespaces[command.namespace].lists
-        outcome = timed_out(lists, offer, command.at_ns, self.steps, self._departures)
+        namespace = self._namespaces[command.namespace]
+        pending = namespace.pending.values()
+        outcome = timed_out(namespace.lists, pending, offer, command.at_ns, self.steps, self._departures)
         self._end(offer, outcome)
         return [outcome]
 

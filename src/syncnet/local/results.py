@@ -14,6 +14,7 @@ from syncnet.errors import (
     AbortedError,
     DrainingError,
     GaveUp,
+    Hindrance,
     RefusedError,
     RetryableError,
     SyncnetError,
@@ -81,6 +82,7 @@ def error_of(result: Result) -> SyncnetError:
                 missing_actors=result.missing_actors,
                 gave_up=tuple([GaveUp(each.actor, each.how, rfc3339(each.at_ns)) for each in result.gave_up]),
                 never_came=result.never_came,
+                reasons=tuple([Hindrance(each.actor, each.event, each.reason) for each in result.reasons]),
             )
         case Withdrawn():
             return WithdrawnError(f"the offer of {result.offer.actor} was withdrawn")

@@ -18,7 +18,7 @@ import msgspec
 
 from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, OfferSpec, Withdraw
 from syncnet.core.departures import Departure, EventDepartures
-from syncnet.core.effects import Aborted, Remembered, Synced, TimedOut, Withdrawn, offers_of
+from syncnet.core.effects import Aborted, Reason, Remembered, Synced, TimedOut, Withdrawn, offers_of
 from syncnet.core.limits import Limits
 from syncnet.core.selectors import Bound, Requirement, make_selector, not_actor
 from syncnet.core.snapshot import NamespaceSnapshot
@@ -119,6 +119,7 @@ class _TimedOut(msgspec.Struct, array_like=True, tag=1):
     missing_actors: tuple[str, ...]
     gave_up: tuple[DepartureRow, ...] = ()
     never_came: tuple[str, ...] = ()
+    reasons: tuple[tuple[str, str, str], ...] = ()
 
 
 class _Aborted(msgspec.Struct, array_like=True, tag=2):
@@ -293,7 +294,9 @@ def _from_outcome(outcome: Remembered) -> tuple[tuple[Any, ...], int]:
     ended = _from_offer(outcome.offer)
     if isinstance(outcome, TimedOut):
         who = (outcome.present, outcome.missing, outcome.missing_actors)
-        return (1, outcome.at_ns, ended, *who, _departure_rows(outcome.gave_up), outcome.never_came), size_bytes
+        reasons = [(each.actor, each.event, each.reason) for each in outcome.reasons]
+        why = (_departure_rows(outcome.gave_up), outcome.never_came, reasons)
+        return (1, outcome.at_ns, ended, *who, *why), size_bytes
     if isinstance(outcome, Aborted):
         return (2, outcome.at_ns, ended, outcome.by, outcome.reason), size_bytes
     return (3, outcome.at_ns, ended, outcome.cause.value), size_bytes
@@ -437,9 +440,10 @@ def _to_outcome(outcome: _Synced | _TimedOut | _Aborted | _Withdrawn) -> Remembe
     match outcome:
         case _Synced(at_ns, namespace, event, sync, members):
             return Synced(at_ns, namespace, event, sync, tuple(map(_to_offer, members)))
-        case _TimedOut(at_ns, offer, present, missing, missing_actors, left, never_came):
+        case _TimedOut(at_ns, offer, present, missing, missing_actors, left, never_came, reasons):
             gave_up = tuple([Departure(*row) for row in left])
-            return TimedOut(at_ns, _to_offer(offer), present, missing, missing_actors, gave_up, never_came)
+            why = tuple([Reason(*row) for row in reasons])
+            return TimedOut(at_ns, _to_offer(offer), present, missing, missing_actors, gave_up, never_came, why)
         case _Aborted(at_ns, offer, by, reason):
             return Aborted(at_ns, _to_offer(offer), by, reason)
         case _Withdrawn(at_ns, offer, cause):

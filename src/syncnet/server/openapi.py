@@ -107,6 +107,7 @@ _SCHEMAS: Final[Mapping[str, Schema]] = {
     "TracedSync": _object(sync=_COUNT, event=_TEXT, at=_TIME, members=_list(_ref("schemas", "TracedMember"))),
     "Trace": _object(namespace=_TEXT, syncs=_list(_ref("schemas", "TracedSync"))),
     "AbortResult": _object(aborted=_COUNT),
+    "Reason": _object(actor=_TEXT, event=_TEXT, reason=_TEXT),
     "Departure": _object(actor=_TEXT, how=_TEXT, at=_TIME),
 }
 
@@ -364,6 +365,7 @@ def _problem_schema() -> Schema:
             "missing_actors": _list(_TEXT),
             "gave_up": _list(_ref("schemas", "Departure")),
             "never_came": _list(_TEXT),
+            "reasons": _list(_ref("schemas", "Reason")),
             "by": _TEXT,
             "reason": _TEXT,
         },

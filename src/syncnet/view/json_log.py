@@ -73,6 +73,7 @@ def _who(outcome: TimedOut) -> dict[str, object]:
         "missing_actors": outcome.missing_actors,
         "gave_up": [{"actor": each.actor, "how": each.how, "at": rfc3339(each.at_ns)} for each in outcome.gave_up],
         "never_came": outcome.never_came,
+        "reasons": [{"actor": each.actor, "event": each.event, "reason": each.reason} for each in outcome.reasons],
     }
 
 

@@ -16,7 +16,7 @@ import yaml
 from syncnet.core.candidates import add
 from syncnet.core.commands import OBJECT, Offer
 from syncnet.core.departures import Departure
-from syncnet.core.effects import Aborted, Synced, TimedOut
+from syncnet.core.effects import Aborted, Reason, Synced, TimedOut
 from syncnet.core.times import rfc3339
 from syncnet.core.trace import TracedSync
 from syncnet.core.wording import listed, who_was_missing
@@ -34,6 +34,7 @@ __all__ = [
     "encode_problem",
     "encode_sync",
     "encode_trace",
+    "reasons",
     "timed_out_detail",
     "timed_out_problem",
     "waited_s",
@@ -92,6 +93,7 @@ def timed_out_detail(outcome: TimedOut) -> str:
     return (
         f"{offer.actor} waited {waited_s(outcome):g} s for {' or '.join(offer.events)}; "
         f"present: {listed(outcome.present) or 'nobody'}; {who_was_missing(outcome)}"
+        f"{''.join([f'; {each.reason}' for each in outcome.reasons])}"
     )
 
 
@@ -103,6 +105,7 @@ def timed_out_problem(outcome: TimedOut) -> bytes:
         "missing": outcome.missing,
         "gave_up": departures(outcome.gave_up),
         "never_came": outcome.never_came,
+        "reasons": reasons(outcome.reasons),
     }
     if outcome.missing_actors:
         members["missing_actors"] = outcome.missing_actors
@@ -112,6 +115,11 @@ def timed_out_problem(outcome: TimedOut) -> bytes:
 def departures(left: Iterable[Departure]) -> list[dict[str, str]]:
     """Return who left, how and when, as JSON has it."""
     return [{"actor": each.actor, "how": each.how, "at": rfc3339(each.at_ns)} for each in left]
+
+
+def reasons(given: Iterable[Reason]) -> list[dict[str, str]]:
+    """Return reasons, as JSON has them."""
+    return [{"actor": each.actor, "event": each.event, "reason": each.reason} for each in given]
 
 
 def aborted_detail(outcome: Aborted) -> str:
