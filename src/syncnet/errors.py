@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = [
     "PROBLEMS",
@@ -21,7 +21,9 @@ __all__ = [
     "BusyError",
     "ClosedError",
     "DrainingError",
+    "GaveUp",
     "GoneError",
+    "Hindrance",
     "JournalError",
     "LabelError",
     "ParameterError",
@@ -191,11 +193,32 @@ class GoneError(RetryableError):
 # --- how an offer can end without a sync, for callers in Python --------------------------------------------
 
 
+class GaveUp(NamedTuple):
+    """Who had been there and left: `how` is `timed-out`, `withdrawn`, `disconnected` or `aborted`, `at` is RFC 3339."""
+
+    actor: str
+    how: str
+    at: str
+
+
+class Hindrance(NamedTuple):
+    """Why an offer did not sync, in words: about `actor` and `event`, either of which may be empty."""
+
+    actor: str
+    event: str
+    reason: str
+
+
 class TimedOutError(RetryableError, TimeoutError):
     """The timeout of the offer passed; the offer is in no later sync (G6).
 
     `waited_s` is how long the offer was pending. `present` are the actors whose offers were pending then. `missing` is
     how many more offers were needed, 1 or more; with a roster, `missing_actors` names them.
+
+    `gave_up` are actors that had been there and left a short time before. `never_came` are those on the roster that
+    were not there at all; both are about what the server remembers, the last ten minutes.
+
+    `reasons` say why those that were there did not sync: at most five, about `actor` and `event`, in words.
     """
 
     code = "timed-out"
@@ -208,12 +231,18 @@ class TimedOutError(RetryableError, TimeoutError):
         present: tuple[str, ...],
         missing: int,
         missing_actors: tuple[str, ...] = (),
+        gave_up: tuple[GaveUp, ...] = (),
+        never_came: tuple[str, ...] = (),
+        reasons: tuple[Hindrance, ...] = (),
     ) -> None:
         super().__init__(message)
         self.waited_s = waited_s
         self.present = present
         self.missing = missing
         self.missing_actors = missing_actors
+        self.gave_up = gave_up
+        self.never_came = never_came
+        self.reasons = reasons
 
 
 class WithdrawnError(RetryableError):

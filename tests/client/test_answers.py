@@ -51,10 +51,18 @@ def test_the_member_code_names_the_problem() -> None:
 
 def test_a_timeout_has_the_present_and_the_missing_actors() -> None:
     members: dict[str, Any] = {"waited_s": 1.5, "present": ["BEN"], "missing": 2, "missing_actors": ["CLARA", "DORA"]}
+    members |= {
+        "gave_up": [{"actor": "CLARA", "how": "withdrawn", "at": "2026-01-01T00:00:00Z"}],
+        "never_came": ["DORA"],
+        "reasons": [{"actor": "BEN", "event": "start", "reason": "their rosters differ"}],
+    }
     error = failure_of(problem("timed-out", **members))
     assert isinstance(error, TimedOutError)
     assert (error.waited_s, error.present, error.missing) == (1.5, ("BEN",), 2)
     assert error.missing_actors == ("CLARA", "DORA")
+    assert error.gave_up == (("CLARA", "withdrawn", "2026-01-01T00:00:00Z"),)
+    assert error.never_came == ("DORA",)
+    assert error.reasons == (("BEN", "start", "their rosters differ"),)
 
 
 def test_a_parameter_is_named_once_in_the_message() -> None:

@@ -78,7 +78,9 @@ def client_front_end(url: str) -> Iterator[FrontEnd]:
 
 # --- the command line --------------------------------------------------------------------------------------
 
-_TIMED_OUT: Final = re.compile(r"waited ([0-9.]+) s for .*; present: (.*); missing: (.*)")
+_TIMED_OUT: Final = re.compile(
+    r"waited ([0-9.]+) s for [^;]*; present: ([^;]*); (?:gave up: [^;]*; )?(?:never came|missing): ([^;]*)"
+)
 _ABORTED: Final = re.compile(r"the offer was aborted(?: by (\S+))?: (.*)")
 _REFUSED: Final = re.compile(r"(.*) \(([a-z-]+)\)")
 

@@ -62,6 +62,7 @@ def described(effect: Effect) -> list[object]:
             said += [effect.at_ns, effect.namespace, effect.event, effect.sync]
         case TimedOut():
             said += [effect.at_ns, effect.present, effect.missing, effect.missing_actors]
+            said += [effect.gave_up, effect.never_came, effect.reasons]
         case SearchExhausted():
             said += [effect.at_ns, effect.event, effect.steps]
         case Replayed():

@@ -1,9 +1,9 @@
 """The behaviour scripts in `scripts/`: commands, `----`, the effects that they have.
 
 A command is `offer ID ACTOR EVENT|EVENT …` with `mates=`, `expect=`, `labels=`, `selector=`, `namespace=`, `payload=`,
-`owner=` and `at=` (seconds); `named …` is the same with an id that the client chose; or it is `withdraw ID`,
-`disconnect ID`, `expire ID SECONDS`, or `abort event=…`, `actor=…` or `id=…` with `by=` and `reason=`; `#` begins a
-comment. `pytest --rewrite` writes what came out into the scripts; read the diff.
+`owner=`, `at=` and `timeout=` (seconds); `named …` is the same with an id that the client chose; or it is
+`withdraw ID [SECONDS]`, `disconnect ID [SECONDS]`, `expire ID SECONDS`, or `abort event=…`, `actor=…` or `id=…` with
+`by=` and `reason=`; `#` begins a comment. `pytest --rewrite` writes what came out into the scripts; read the diff.
 """
 
 import shlex
@@ -26,6 +26,7 @@ from syncnet.core.effects import (
 )
 from syncnet.core.machine import Machine
 from syncnet.core.validation import make_abort
+from syncnet.core.wording import who_was_missing
 from tests.core.offers import offer
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.txt"))
@@ -51,19 +52,24 @@ def command(line: str) -> Command:
                 namespace=given.pop("namespace", "default"),
                 payload=given.pop("payload", '""').encode(),
                 at_ns=int(given.pop("at", "0")) * 1_000_000_000,
+                timeout_s=float(given.pop("timeout")) if "timeout" in given else None,
                 owner=given.pop("owner", ""),
                 named=verb == "named",
             )
             assert not given, f"no such option: {line}"
             return made
         case "withdraw":
-            return Withdraw(0, "default", id, Cause.WITHDRAWN)
+            return Withdraw(_ns(words), "default", id, Cause.WITHDRAWN)
         case "disconnect":
-            return Withdraw(0, "default", id, Cause.DISCONNECTED)
+            return Withdraw(_ns(words), "default", id, Cause.DISCONNECTED)
         case "expire":
             return Expire(int(words[0]) * 1_000_000_000, "default", id)
         case _:
             raise AssertionError(f"no such command: {line}")
+
+
+def _ns(words: list[str]) -> int:
+    return int(words[0]) * 1_000_000_000 if words else 0
 
 
 def written(effect: Effect) -> str:
@@ -74,12 +80,12 @@ def written(effect: Effect) -> str:
             return f"synced {effect.sync} {effect.event}: {' '.join(member.id for member in effect.members)}"
         case Withdrawn(_, offer, cause):
             return f"{cause} {offer.id}"
-        case TimedOut(at_ns, offer, present, missing, missing_actors):
-            who = f" ({', '.join(missing_actors)})" if missing_actors else ""
+        case TimedOut(at_ns, offer, present, missing):
             waited = (at_ns - offer.at_ns) // 1_000_000_000
-            return (
-                f"timed out {offer.id} after {waited} s; present: {' '.join(present) or '-'}; missing: {missing}{who}"
-            )
+            who = who_was_missing(effect)
+            who = who if f"missing: {missing}" in who else f"{who}; missing: {missing}"
+            who += "".join(f"\n  {each.reason}" for each in effect.reasons)
+            return f"timed out {offer.id} after {waited} s; present: {' '.join(present) or '-'}; {who}"
         case SearchExhausted(_, offer, event, steps):
             return f"missed {offer.id} {event} after {steps} steps"
         case Aborted(_, offer, by, reason):

@@ -9,7 +9,7 @@ import tracemalloc
 
 from syncnet.core.commands import Abort, Cause, Command, Expire, Withdraw
 from syncnet.core.effects import Refused
-from syncnet.core.limits import Limits
+from syncnet.core.limits import DEPARTURES_MAX, Limits
 from syncnet.core.machine import Machine
 from syncnet.core.selectors import _parse_cached
 from tests.core.offers import offer
@@ -107,6 +107,9 @@ def test_memory_of_many_pending_offers_is_freed_when_they_are_withdrawn() -> Non
     machine.apply(offer("Q", "pair"))  # a sync, so that the namespace and its tables are kept
     tracemalloc.start()
     try:
+        for number in range(DEPARTURES_MAX):  # who left is remembered on purpose, so many times
+            machine.apply(offer("A", f"event-{number}", "all", id=str(number)))
+            machine.apply(Withdraw(0, "default", str(number), Cause.WITHDRAWN))
         before = traced_bytes()
         for number in range(20_000):
             machine.apply(offer("A", f"event-{number}", "all", id=str(number)))

@@ -17,10 +17,11 @@ from syncnet.core.candidates import CandidateSet, MatchProfile
 from syncnet.core.commands import Expire, Offer
 from syncnet.core.explain import explain
 from syncnet.core.labels import Labels
-from syncnet.core.limits import EXPLANATION_STEPS_MAX
+from syncnet.core.limits import DEPARTURES_PER_EVENT_MAX, EXPLANATION_STEPS_MAX
 from syncnet.core.selectors import Check
 from syncnet.core.steps import Steps
 from tests.core.counted import CountedKey
+from tests.core.offers import offer
 from tests.core.worst_case import WORLD, made
 
 IS_COMPILED = not (matching.__file__ or "").endswith(".py")
@@ -104,6 +105,8 @@ def work_of(world: WORLD) -> dict[str, tuple[Work, int]]:
     """The work of an arrival, an expiry and an explanation, and the words of the offer that each is about."""
     machine, namespace, newcomer = made(world, CountedKey)
     late = list(namespace.pending.values())[world.pending // 2]
+    for number in range(DEPARTURES_PER_EVENT_MAX):
+        machine._departures.note(offer(f"LEFT{number}", late.events[0]).spec, "withdrawn", 0)
 
     def arrive() -> int:
         machine._search.find(namespace.lists, newcomer)
@@ -115,7 +118,8 @@ def work_of(world: WORLD) -> dict[str, tuple[Work, int]]:
 
     def explained() -> int:
         steps = Steps(EXPLANATION_STEPS_MAX)
-        explain(late, list(namespace.pending.values()), steps)
+        pending = list(namespace.pending.values())
+        explain(namespace.lists, pending, late, 0, steps, machine._departures)
         return steps.used
 
     def add() -> int:

@@ -17,10 +17,10 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 from syncnet.core.commands import Offer
-from syncnet.core.explain import explain
+from syncnet.core.departures import Departures
+from syncnet.core.explain import explain, timed_out
 from syncnet.core.limits import EXPLANATION_STEPS_MAX, LIMITS
 from syncnet.core.machine import Machine, Namespace
-from syncnet.core.present import timed_out
 from syncnet.core.selectors import Selector, parse_selector
 from syncnet.core.steps import Steps
 from syncnet.core.validation import make_offer
@@ -204,9 +204,9 @@ def measured(world: WORLD) -> list[Result]:
     for command in ("explanation", "expiry"):
         meter = Steps(EXPLANATION_STEPS_MAX)
         if command == "expiry":
-            ms = timed(lambda: timed_out(namespace.lists, late, 0, meter))  # noqa: B023 - called at once
+            ms = timed(lambda: timed_out(namespace.lists, pending, late, 0, meter, Departures()))  # noqa: B023 - called at once
         else:
-            ms = timed(lambda: explain(late, pending, meter))  # noqa: B023
+            ms = timed(lambda: explain(namespace.lists, pending, late, 0, meter, Departures()))  # noqa: B023
         results.append(Result(command, ms, meter.used, 1e3 * ms / max(meter.used, STEPS_MIN), world))
     arrival_ms = timed(lambda: machine.offer(newcomer))
     results.append(Result("arrival", arrival_ms, steps, 1e3 * search_ms / max(steps, STEPS_MIN), world))

@@ -129,7 +129,7 @@ def test_exit_statuses_are_those_of_the_documentation(shell: Shell, server: Serv
     """See docs/command-line.md."""
     timed_out = finished(shell.event("x", "--actor", "A", "--expect", "B,A,C", "--timeout", "50ms"))
     assert timed_out[0] == 124
-    assert timed_out[2].endswith("missing: B, C\n")
+    assert timed_out[2].endswith("never came: B, C\n")
     assert finished(shell.event("x", "--actor", "A", "--mates=-1"))[0] == 3
     assert finished(shell.event("x", "--actor", "A", "--json", "--payload", "{"))[0] == 3
     assert finished(shell.event("x", "--actor", ""))[0] == 3
@@ -167,7 +167,7 @@ def test_stats_and_abort(shell: Shell, server: Server) -> None:
     status, out, err = shell.run("stats", "--namespace", shell.namespace)
     head, row = out.splitlines()
     assert (status, err) == (0, "")
-    assert head.split() == ["EVENT", "ACTOR", "MATES", "SINCE", "ID"]
+    assert head.split() == ["EVENT", "ACTOR", "MATES", "MISSING", "SINCE", "ID"]
     assert row.split()[:3] == ["coin", "VM", "1"]
     documents = shell.run("stats", "--namespace", shell.namespace, "--output", "json")
     assert json.loads(documents[1])["coin"]["VM"]

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, Withdraw
-from syncnet.core.effects import Aborted, Remembered, Synced, TimedOut, Withdrawn
+from syncnet.core.departures import Departure
+from syncnet.core.effects import Aborted, Reason, Remembered, Synced, TimedOut, Withdrawn
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import NamespaceSnapshot
@@ -15,13 +16,16 @@ from syncnet.errors import JournalError
 from syncnet.log.records import (
     Head,
     commands_from_record,
+    departures_from_record,
     head_from_record,
+    is_of_departures,
     limits_as_dict,
     limits_from_dict,
     namespaces_from_record,
     outcomes_from_record,
     record_of_head,
     records_of_commands,
+    records_of_departures,
     records_of_namespaces,
     records_of_outcomes,
     records_of_trace,
@@ -56,6 +60,9 @@ COMMANDS += [Abort(3, "n", "e", "", "", "ops", "because"), Abort(3, "n", "", "",
 OUTCOMES: list[Remembered] = [
     Synced(9, "default", "coin", 4, (FULL, PLAIN)),
     TimedOut(9, FULL, ("A", "B"), 2, ("C",)),
+    TimedOut(
+        9, FULL, ("A", "B"), 2, ("C", "D"), (Departure("C", "timed-out", 3, b"key"),), ("D",), (Reason("C", "e", "x"),)
+    ),
     Aborted(9, FULL, "ops", "x"),
     Aborted(9, PLAIN, "", "x"),
     Withdrawn(9, FULL, Cause.WITHDRAWN),
@@ -90,6 +97,21 @@ def test_the_trace_comes_back() -> None:
     trace = [traced(outcome) for outcome in OUTCOMES if isinstance(outcome, Synced)]
     ((first, record),) = records_of_trace(7, trace)
     assert (first, trace_from_record(record)) == (7, trace)
+
+
+def test_departures_come_back() -> None:
+    departures = [("n", "coin", (Departure("A", "withdrawn", 3), Departure("B", "timed-out", 4, b"key")))]
+    (record,) = records_of_departures(departures)
+    assert is_of_departures(record)
+    assert departures_from_record(record) == departures
+
+
+def test_an_outcome_without_departures_is_of_an_earlier_version() -> None:
+    """The records of version 2 before departures were kept."""
+    ((_, record),) = records_of_outcomes(1, [OUTCOMES[1]])
+    rows = msgspec.msgpack.decode(record[1:])
+    del rows[0][6:]
+    assert outcomes_from_record(b"O" + msgspec.msgpack.encode(rows)) == [OUTCOMES[1]]
 
 
 def test_a_record_is_bounded_and_the_next_has_the_next_number() -> None:

@@ -68,7 +68,7 @@ def test_an_offer_takes_the_leftmost_free_lane_and_a_line_ends_at_the_rightmost_
 ┴│ A:x withdrawn
 ┌│ E:x
 ┴│ E:x disconnected
- ┴ D:w timed out
+ ┴ D:w timed out after 0 s; nobody came
 
 """
     )
@@ -217,3 +217,28 @@ def test_every_offer_is_opened_and_closed_once_however_few_lanes_are_drawn(
             assert len(match["lanes"].rstrip()) <= lanes_max
             open_lanes = match["lanes"].count("│") + match["lanes"].count("┌")
             assert open_lanes + int(match["count"] or 0) == machine.pending_total, lines
+
+
+def test_a_timeout_says_after_how_long_and_who_was_not_there() -> None:
+    second = 1_000_000_000
+    roster = ["API", "DB", "WORKER"]
+    assert (
+        drawn(
+            offer("API", "start", expect=roster, timeout_s=5),
+            offer("DB", "start", expect=roster, timeout_s=8, at_ns=second),
+            Expire(5 * second, "default", "API"),
+            Expire(9 * second, "default", "DB"),
+            offer("VM", timeout_s=0.25, at_ns=9 * second),
+            Expire(10 * second, "default", "VM"),
+        )
+        == """\
+┌─ API:start
+│┌ DB:start
+┴│ API:start timed out after 5 s; present: DB; never came: WORKER
+ ┴ DB:start timed out after 8 s; gave up: API (timed out 4 s ago); never came: WORKER
+
+┌─ VM:coin
+┴  VM:coin timed out after 0.25 s; nobody came
+
+"""
+    )

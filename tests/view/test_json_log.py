@@ -43,7 +43,8 @@ def test_every_effect_is_one_line_without_payloads() -> None:
     }
     assert objects[2]["members"] == [{"id": "VM", "actor": "VM"}, {"id": "CUST", "actor": "CUST"}]
     assert objects[3]["expect"] == ["A", "B"]
-    assert (objects[6]["present"], objects[6]["missing"]) == ([], 1)
+    assert (objects[6]["present"], objects[6]["missing"], objects[6]["never_came"]) == ([], 1, [])
+    assert objects[6]["gave_up"] == [{"actor": "A", "how": "disconnected", "at": "2001-09-09T01:46:40.123456Z"}]
     assert objects[-1]["code"] == "full"
 
 

@@ -147,7 +147,7 @@ def test_timed_out_with_a_roster_says_who_is_missing() -> None:
 
 
 def test_stats_show_no_size_of_an_object() -> None:
-    stats = json.loads(encode_pending([holding("secret")]))
+    stats = json.loads(encode_pending([holding("secret")], [holding("secret")]))
     assert stats["coin"]["A"]["1"]["params"]["payload_bytes"] == 0
 
 
@@ -156,7 +156,7 @@ def test_stats() -> None:
         offer("A", "x", "y", id="1", timeout_s=2.5, at_ns=1_000_000_000_000_000_000, payload=b'"secret"'),
         offer("A", "x", id="2", expect=["B"]),
     ]
-    stats = json.loads(encode_pending(offers))
+    stats = json.loads(encode_pending(offers, offers))
     assert {event: {actor: list(ids) for actor, ids in actors.items()} for event, actors in stats.items()} == {
         "x": {"A": ["1", "2"]},
     }, "a choice is listed once"
@@ -171,5 +171,7 @@ def test_stats() -> None:
             "timeout": "2.5s",
         },
         "created_at": "2001-09-09T01:46:40.000000Z",
+        "missing": 1,
     }
+    assert (stats["x"]["A"]["2"]["missing"], stats["x"]["A"]["2"]["missing_actors"]) == (1, ["B"])
     assert stats["x"]["A"]["2"]["params"]["expect"] == ["A", "B"]

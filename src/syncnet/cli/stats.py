@@ -16,7 +16,7 @@ __all__ = ["stats"]
 @click.option("--output", type=click.Choice(["json", "yaml", "text"]), default="text", show_default=True)
 @client_options
 def stats(namespace: str | None, output: str, **options: Any) -> None:
-    """List the pending offers: event, actor, wanted mates, time of arrival and id."""
+    """List the pending offers: event, actor, wanted mates, who or how many are missing, time of arrival and id."""
     with exit_on_error(), make_client(options) as client:
         pending = client.stats(namespace)
     if output == "text":
@@ -27,7 +27,7 @@ def stats(namespace: str | None, output: str, **options: Any) -> None:
 
 def _print_table(pending: dict[str, Any]) -> None:
     rows = [
-        ("|".join(entry["params"]["event"]), actor, _mates(entry["params"]), entry["created_at"], id)
+        ("|".join(entry["params"]["event"]), actor, _mates(entry["params"]), _missing(entry), entry["created_at"], id)
         for by_actor in pending.values()
         for actor, by_id in by_actor.items()
         for id, entry in by_id.items()
@@ -35,7 +35,7 @@ def _print_table(pending: dict[str, Any]) -> None:
     if not rows:
         click.echo("no pending offers", err=True)
         return
-    rows.insert(0, ("EVENT", "ACTOR", "MATES", "SINCE", "ID"))
+    rows.insert(0, ("EVENT", "ACTOR", "MATES", "MISSING", "SINCE", "ID"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -44,3 +44,8 @@ def _print_table(pending: dict[str, Any]) -> None:
 def _mates(params: dict[str, Any]) -> str:
     """Return the roster, or else the number of mates."""
     return ",".join(params["expect"]) if "expect" in params else str(params["mates"])
+
+
+def _missing(entry: dict[str, Any]) -> str:
+    """Return the actors that the roster misses, or else how many more are needed; nothing from an older server."""
+    return ",".join(entry.get("missing_actors", ())) or str(entry.get("missing", ""))

@@ -18,6 +18,8 @@ import msgspec
 
 from syncnet.errors import (
     AbortedError,
+    GaveUp,
+    Hindrance,
     ParameterError,
     RefusedError,
     SyncnetError,
@@ -47,6 +49,18 @@ class _SyncDocument(msgspec.Struct):
     members: tuple[Member, ...]
 
 
+class _GaveUp(msgspec.Struct):
+    actor: str
+    how: str = ""
+    at: str = ""
+
+
+class _Reason(msgspec.Struct):
+    actor: str = ""
+    event: str = ""
+    reason: str = ""
+
+
 class _Problem(msgspec.Struct):
     type: str = ""
     code: str = ""
@@ -56,6 +70,9 @@ class _Problem(msgspec.Struct):
     present: tuple[str, ...] = ()
     missing: int = 1
     missing_actors: tuple[str, ...] = ()
+    gave_up: tuple[_GaveUp, ...] = ()
+    never_came: tuple[str, ...] = ()
+    reasons: tuple[_Reason, ...] = ()
     by: str = ""
     reason: str = ""
 
@@ -177,6 +194,9 @@ def failure_of(answer: Answer) -> SyncnetError:
                 present=problem.present,
                 missing=problem.missing,
                 missing_actors=problem.missing_actors,
+                gave_up=tuple([GaveUp(each.actor, each.how, each.at) for each in problem.gave_up]),
+                never_came=problem.never_came,
+                reasons=tuple([Hindrance(each.actor, each.event, each.reason) for each in problem.reasons]),
             )
         case "aborted":
             return AbortedError(detail, by=problem.by, reason=problem.reason)

@@ -220,6 +220,8 @@ class Coordinator:
             self._latest_ns = max(self._latest_ns, outcome.at_ns)
         for sync in snapshot.trace:
             self._latest_ns = max(self._latest_ns, sync.at_ns)
+        for _, _, departures in snapshot.departures:
+            self._latest_ns = max(self._latest_ns, departures[-1].at_ns)
         self.machine.restore(snapshot)
 
     def change_limits(self, limits: Limits) -> None:

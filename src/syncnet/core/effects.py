@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from syncnet.core.commands import Cause, Offer
+from syncnet.core.departures import Departure
 
 __all__ = [
     "Aborted",
@@ -22,6 +23,7 @@ __all__ = [
     "Effect",
     "Outcome",
     "Pending",
+    "Reason",
     "Refused",
     "Remembered",
     "Replayed",
@@ -29,6 +31,7 @@ __all__ = [
     "Synced",
     "TimedOut",
     "Withdrawn",
+    "how_ended",
     "offers_of",
 ]
 
@@ -80,12 +83,26 @@ class Withdrawn:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """One thing that hinders an offer, in words: about `actor` and `event`, either of which may be empty."""
+
+    actor: str
+    event: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class TimedOut:
     """The timeout of `offer` has passed.
 
     `present` names the actors of the pending offers that it was compatible with, in order of arrival, at most
-    `PRESENT_OFFERS_MAX` of them. `missing` says how many more members it needed, 1 or more; with a roster
-    `missing_actors` names them.
+    `PRESENT_OFFERS_MAX` of them; before them, those of the same roster that timed out together with it. `missing` says
+    how many more members it needed, 1 or more; with a roster `missing_actors` names them.
+
+    `gave_up` are actors that left its events a short time before and are not back: those on its roster, or those that
+    its selector does not exclude by their name. `never_came` are those on its roster that neither have an offer of its
+    events pending nor are remembered to have left. `reasons`, at most `REASONS_MAX`, say why those that are there did
+    not sync.
     """
 
     at_ns: int
@@ -93,6 +110,9 @@ class TimedOut:
     present: tuple[str, ...]
     missing: int
     missing_actors: tuple[str, ...]
+    gave_up: tuple[Departure, ...] = ()
+    never_came: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,3 +175,14 @@ Effect: TypeAlias = Pending | Outcome | SearchExhausted | Attached | Replayed
 def offers_of(outcome: Outcome) -> tuple[Offer, ...]:
     """Return the offers that an outcome ends: the members of a sync, or the one offer of any other."""
     return outcome.members if isinstance(outcome, Synced) else (outcome.offer,)
+
+
+def how_ended(outcome: Outcome) -> str:
+    """Return how an outcome ended its offers, in one word: that of the JSON log."""
+    if isinstance(outcome, Withdrawn):
+        return outcome.cause.value
+    if isinstance(outcome, TimedOut):
+        return "timed-out"
+    if isinstance(outcome, Aborted):
+        return "aborted"
+    return "synced" if isinstance(outcome, Synced) else "refused"

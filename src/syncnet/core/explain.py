@@ -1,38 +1,55 @@
-"""Why an offer is still pending: for each other offer of its events, why the two are not in one sync.
+"""Why an offer has not synced: who is there and who is not, and why those that are there and the offer do not go.
 
-A pure function of the pending offers of one namespace. It checks every pair by rules 1, 2 and 5 and uses no index. It
-bounds the number of offers that it reports, and takes the steps of all its work from a meter (`steps.py`). It knows
-nothing of how the explanation is shown.
+`explain` is the one explanation: in full for `/explain`, and short in the outcome of an offer that timed out. It is a
+pure function of the pending offers and of who left. Its work takes steps from a meter (`steps.py`), and what it lists
+is bounded. It names what is certain, with the values that differ, and knows nothing of how it is shown.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import combinations
 from typing import Final
 
-from syncnet.core.candidates import CandidateSet, is_listed, profile_of
+from syncnet.core.candidates import is_listed
 from syncnet.core.commands import Offer
-from syncnet.core.labels import Labels
-from syncnet.core.limits import EXPLAINED_OFFERS_MAX, EXPLANATION_STEPS_MAX, NEAR_EVENTS_MAX
-from syncnet.core.present import first_steps
-from syncnet.core.selectors import Selector, bound_met, bound_text, check_met, requirement_text
+from syncnet.core.departures import Departures
+from syncnet.core.effects import Reason, TimedOut
+from syncnet.core.hindrance import hindrance
+from syncnet.core.limits import (
+    EXPLAINED_OFFERS_MAX,
+    NEAR_EVENTS_MAX,
+    REASONS_MAX,
+    REASONS_STEPS_MAX,
+    RELATIONS_MAX,
+)
+from syncnet.core.offer_list import OfferList
+from syncnet.core.present import Standing, first_steps, may_be_mate, standing
 from syncnet.core.steps import BoundHit, Steps
+from syncnet.core.wording import counted, listed
 
-__all__ = ["Explanation", "Relation", "explain"]
+__all__ = ["Explanation", "NearEvent", "Relation", "explain", "lists_of", "near", "timed_out"]
 
 _EVENTS_PER_STEP: Final = 8
 """Events of another offer that are looked at for one step."""
 _CHARACTERS_PER_STEP: Final = 4
-"""Characters of two names that are compared for one step, and of a reason."""
+"""Characters of two names that are compared for one step."""
 _NEAR: Final = 0.7
 """The share of common characters from which on two names resemble each other."""
+_PAIRS_MAX: Final = 4_096
+"""Pairs of characters up to which two names are compared."""
+_PAIRS_PER_STEP: Final = 8
+_NUMBER: Final = re.compile("[0-9]+")
+_EXCLUDING_MAX: Final = 12
+"""Offers that are present of which every two are compared."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Relation:
-    """Whether the explained offer and `other` are compatible under `event`, and why."""
+    """Whether the explained offer and `other` can be in one sync of `event`; where not, `reason` says why."""
 
     event: str
     other: Offer
@@ -40,185 +57,226 @@ class Relation:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why `offer` is pending.
+@dataclass(frozen=True)
+class NearEvent:
+    """An event whose name resembles one of the offer's, with so many offers `waiting` for it."""
 
-    `relations` are those to the oldest other offers of its events, at most `EXPLAINED_OFFERS_MAX` in all;
-    `left_out` is how many more there are. `near_events` are events with pending offers whose names resemble one of its
-    own: possible typing errors. Where not `is_whole`, the steps were used up before all was examined: more offers may
-    be left out, and other events may be near.
+    event: str
+    waiting: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why `offer` is pending, or was until its timeout.
+
+    `relations` are those to the oldest other offers of its events, at most `EXPLAINED_OFFERS_MAX` in all; `left_out` is
+    how many more there are. `others` are further reasons: two that are present and exclude each other, an actor of the
+    roster that waits for another event, mates that are present under different events. Where not `is_whole`, the steps
+    were used up before all was examined: more offers may be left out, and other events may be near.
     """
 
     offer: Offer
+    standing: Standing
     relations: tuple[Relation, ...]
     left_out: int
-    near_events: tuple[str, ...]
-    is_whole: bool = True
+    others: tuple[Reason, ...]
+    near_events: tuple[NearEvent, ...]
+    is_whole: bool
+
+    def reasons(self) -> list[Reason]:
+        """Return what hinders the offer, what matters most first."""
+        spec = self.offer.spec
+        hindering = [each for each in self.relations if not each.compatible]
+        hindering.sort(key=lambda each: not may_be_mate(spec, each.other.actor))
+        more = [
+            Reason(each.other.actor, each.event, f"{each.other.actor} wants {counted(each.other.mates, 'mate')}")
+            for each in self.relations
+            if each.compatible and each.other.mates > max(spec.mates, len(self.standing.present))
+        ]
+        near_events = (
+            []
+            if self.relations
+            else [
+                Reason("", each.event, f"{each.event} has {each.waiting} waiting; did you mean that?")
+                for each in self.near_events
+            ]
+        )
+        said = [Reason(each.other.actor, each.event, each.reason) for each in hindering]
+        return [*said, *more, *self.others, *near_events]
 
 
-def explain(offer: Offer, pending: Iterable[Offer], steps: Steps | None = None) -> Explanation:
-    """Return why `offer` is pending among `pending`, the offers of its namespace by arrival (it may be one of them).
+def lists_of(pending: Iterable[Offer]) -> dict[str, OfferList]:
+    """Return the pending offers of a namespace by event, without an index."""
+    lists: dict[str, OfferList] = {}
+    for offer in pending:
+        for event in offer.events:
+            lists.setdefault(event, OfferList()).offers[offer.arrival] = offer
+    return lists
 
-    The work is bounded by `steps`, by default `EXPLANATION_STEPS_MAX` of them. Half are kept for the reasons of the
-    offers that the other half was enough to find.
+
+def timed_out(
+    lists: dict[str, OfferList],
+    pending: Iterable[Offer],
+    offer: Offer,
+    at_ns: int,
+    steps: Steps,
+    departures: Departures,
+) -> TimedOut:
+    """Return the outcome of a pending offer whose timeout has passed."""
+    explanation = explain(lists, pending, offer, at_ns, steps, departures, is_over=True)
+    of = explanation.standing
+    reasons = tuple(explanation.reasons()[:REASONS_MAX])
+    return TimedOut(
+        at_ns, offer, of.present, of.missing, of.missing_actors, of.gave_up, of.never_came, reasons
+    )  # fmt: skip
+
+
+def explain(
+    lists: dict[str, OfferList],
+    pending: Iterable[Offer],
+    offer: Offer,
+    now_ns: int,
+    steps: Steps,
+    departures: Departures,
+    *,
+    is_over: bool = False,
+) -> Explanation:
+    """Return why `offer` is pending among `pending`, the offers of its namespace by arrival, `lists` by event.
+
+    Half of the steps are for who is there and half for the reasons. Where the wait `is_over` it is the short form, for
+    which `REASONS_STEPS_MAX` steps must do: many offers may time out together.
     """
-    steps = steps or Steps(EXPLANATION_STEPS_MAX)
-    kept = steps.left // 2
+    kept = min(steps.left // 2, REASONS_STEPS_MAX) if is_over else steps.left // 2
     steps.left -= kept
-    work = _Work(offer, steps)
-    is_whole = work.meet(pending)
-    steps.left = max(steps.left, 0) + kept
-    is_whole = work.relate() and is_whole
-    is_whole = work.find_near_events() and is_whole
-    return Explanation(offer, tuple(work.relations), work.left_out, work.near_events, is_whole)
+    found = standing(lists, offer, now_ns, steps, departures, is_over=is_over)
+    left = max(steps.left, 0)
+    steps.left = kept if is_over else left + kept
+    work = _Work(offer, lists, found, steps, is_over)
+    is_whole = work.relate() and work.find_excluding()
+    if found.missing_actors or not work.relations or not is_over:
+        is_whole = work.look_around(pending) and is_whole
+    steps.left = max(steps.left, 0) + (left if is_over else 0)
+    return Explanation(
+        offer, found, tuple(work.relations), work.left_out, tuple(work.others), tuple(work.near_events), is_whole
+    )
 
 
 class _Work:
     """The making of one explanation. Each part returns whether the steps were enough for it."""
 
-    def __init__(self, offer: Offer, steps: Steps) -> None:
+    def __init__(
+        self, offer: Offer, lists: dict[str, OfferList], found: Standing, steps: Steps, is_short: bool
+    ) -> None:
         self._offer = offer
+        self._is_short = is_short
+        self._relations_max = RELATIONS_MAX if is_short else EXPLAINED_OFFERS_MAX
+        self._lists = lists
+        self._standing = found
         self._steps = steps
-        self._present: dict[str, _Present] = {}
-        self._met: list[tuple[str, Offer]] = []
-        self._other_events: dict[str, None] = {}
         self.relations: list[Relation] = []
         self.left_out = 0
-        self.near_events: tuple[str, ...] = ()
-
-    def meet(self, pending: Iterable[Offer]) -> bool:
-        """Find the offers of the same events, and which of them could be in one set."""
-        own = {event: position for position, event in enumerate(self._offer.events)}
-        try:
-            self._steps.take(first_steps(self._offer.spec))
-            for other in pending:
-                self._steps.take(1 + len(other.events) // _EVENTS_PER_STEP)
-                shared = []
-                for event in other.events:
-                    if event in own:
-                        shared.append(event)
-                    else:
-                        self._other_events[event] = None
-                if shared and other.id != self._offer.id:
-                    self._meet_under(sorted(shared, key=own.__getitem__), other)
-        except BoundHit:
-            return False
-        return True
-
-    def _meet_under(self, events: list[str], other: Offer) -> None:
-        for event in events:
-            if len(self._met) == EXPLAINED_OFFERS_MAX:
-                self.left_out += 1
-                continue
-            self._steps.take(first_steps(other.spec))
-            if event not in self._present:
-                self._present[event] = _Present(self._offer, self._steps)
-            self._present[event].meet(other)
-            self._met.append((event, other))
+        self.others: list[Reason] = []
+        self.near_events: list[NearEvent] = []
 
     def relate(self) -> bool:
-        """Say of each offer that was met why it is not in one sync with this one."""
+        """Say of each other offer of the same events whether the two can be in one sync."""
         offer = self._offer
+        total = sum(len(self._lists[event].offers) - 1 for event in offer.events)
         try:
-            for event, other in self._met:
-                self._steps.take(4 + offer.spec.steps + other.spec.steps)
-                objection = _objection(offer, other)
-                self._steps.take(len(objection) // _CHARACTERS_PER_STEP)
-                reason = objection or self._present[event].state_of(other)
-                self.relations.append(Relation(event, other, not objection, reason))
+            for event in offer.events:
+                for other in self._lists[event].offers.values():
+                    if len(self.relations) == self._relations_max:
+                        break
+                    if other is offer or (self._is_short and not self._matters(other)):
+                        continue
+                    self._steps.take(first_steps(other.spec))
+                    reason = hindrance(offer, other, self._steps)
+                    self.relations.append(Relation(event, other, not reason, reason or self._state(other)))
         except BoundHit:
-            self.left_out += len(self._met) - len(self.relations)
+            self.left_out = total - len(self.relations)
             return False
+        self.left_out = total - len(self.relations)
         return True
 
-    def find_near_events(self) -> bool:
-        """Find the events whose names resemble those of the offer most."""
-        ratios: dict[str, float] = {}
-        is_whole = True
+    def _matters(self, other: Offer) -> bool:
+        """Return whether the other is wanted by name, or wants the offer by name; or is of the same actor."""
+        one = self._offer.spec
+        self._steps.take(1 + len(one.selector.checks) // _EVENTS_PER_STEP)
+        if other.actor == one.actor or may_be_mate(one, other.actor):
+            return True
+        return is_listed(other.spec.roster, one.actor)
+
+    def _state(self, other: Offer) -> str:
+        of = self._standing
+        present = len(of.present)
+        if other.mates > max(self._offer.mates, present):
+            return f"fits; {other.actor} wants {counted(other.mates, 'mate')}, {present} present"
+        return f"fits; {present} of {counted(present + of.missing, 'mate')} present"
+
+    def find_excluding(self) -> bool:
+        """Find those that are present and exclude each other, or are there under different events only."""
+        fitting: dict[str, list[Offer]] = {}
+        for relation in self.relations:
+            if relation.compatible:
+                fitting.setdefault(relation.event, []).append(relation.other)
         try:
-            for own in self._offer.events:
-                matcher = SequenceMatcher(autojunk=False)
-                matcher.set_seq2(own)
-                for event in self._other_events:
-                    self._steps.take(2 + (len(own) + len(event)) // _CHARACTERS_PER_STEP)
-                    matcher.set_seq1(event)
-                    if matcher.real_quick_ratio() >= _NEAR and (ratio := matcher.quick_ratio()) >= _NEAR:
-                        ratios[event] = max(ratio, ratios.get(event, 0))
+            for event, offers in fitting.items():
+                for one, other in combinations(offers[:_EXCLUDING_MAX], 2):
+                    self._steps.take(1 + first_steps(other.spec))
+                    if reason := hindrance(one, other, self._steps):
+                        said = f"{one.actor} and {other.actor} exclude each other: {reason}"
+                        self.others.append(Reason(one.actor, event, said))
         except BoundHit:
-            is_whole = False
-        nearest = sorted(ratios, key=lambda event: -ratios[event])
-        self.near_events = tuple(nearest[:NEAR_EVENTS_MAX])
-        return is_whole
+            return False
+        self._find_scattered(fitting)
+        return True
+
+    def _find_scattered(self, fitting: dict[str, list[Offer]]) -> None:
+        """Note where the mates of a choice are there, but under different events."""
+        spec = self._offer.spec
+        actors = {event: list(dict.fromkeys([each.actor for each in offers])) for event, offers in fitting.items()}
+        most = max(map(len, actors.values()), default=0)
+        if len(actors) > 1 and most < spec.mates <= len({name for names in actors.values() for name in names}):
+            there = "; ".join(f"{listed(names)} for {event}" for event, names in actors.items())
+            said = f"{spec.actor} wants {counted(spec.mates, 'mate')} for one event, and they wait for different ones"
+            self.others.append(Reason("", "", f"{said}: {there}"))
+
+    def look_around(self, pending: Iterable[Offer]) -> bool:
+        """Find actors of the roster that wait for other events, and events whose names resemble those of the offer."""
+        own, absent = set(self._offer.events), set(self._standing.missing_actors)
+        waiting: dict[str, list[Offer]] = {}
+        ratios: dict[str, float] = {}
+        try:
+            for other in pending:
+                self._steps.take(1 + len(other.events) // _EVENTS_PER_STEP)
+                if own.isdisjoint(other.events) and other.actor in absent:
+                    waiting.setdefault(other.actor, []).append(other)
+                for event in other.events:
+                    if event not in own and event not in ratios:
+                        ratios[event] = max([near(mine, event, self._steps) for mine in self._offer.events])
+        except BoundHit:
+            return False
+        finally:
+            nearest = sorted([event for event in ratios if ratios[event] >= _NEAR], key=lambda event: -ratios[event])
+            self.near_events = [NearEvent(event, len(self._lists[event].offers)) for event in nearest[:NEAR_EVENTS_MAX]]
+            for actor, offers in waiting.items():
+                events = listed(list(dict.fromkeys([event for each in offers for event in each.events])))
+                said = f"{actor} waits for {events}, not for {' or '.join(self._offer.events)}"
+                self.others.append(Reason(actor, offers[0].events[0], said))
+        return True
 
 
-class _Present:
-    """The compatible mates of an offer under one event, joined by age."""
+def near(one: str, other: str, steps: Steps) -> float:
+    """Return how much two different names resemble each other, from 0 to 1; 0 where they differ in numbers only.
 
-    def __init__(self, offer: Offer, steps: Steps) -> None:
-        self._offer = offer
-        self._group = CandidateSet(profile_of(offer.spec), steps)
-        self._mates = 0
-
-    def meet(self, other: Offer) -> None:
-        shape = profile_of(other.spec)
-        if self._group.admits(shape):
-            self._group.join(shape)
-            self._mates += 1
-
-    def state_of(self, other: Offer) -> str:
-        if other.mates > max(self._offer.mates, self._mates):
-            return f"compatible; it wants {_count(other.mates, 'mate')}, {self._mates} of {other.mates} present"
-        wanted = self._mates + self._group.missing
-        return f"compatible; {self._mates} of {_count(wanted, 'mate')} present"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _objection(offer: Offer, other: Offer) -> str:
-    """Return why the two cannot be in one set; the empty text where they can."""
-    for chooser, chosen, words in (
-        (other, offer, ("its selector", "your labels")),
-        (offer, other, ("your selector", "its labels")),
-    ):
-        rejecting = _first_unmet(chooser.selector, chosen.labels)
-        if rejecting is not None:
-            key, text = rejecting
-            value = chosen.labels.get(key)
-            has = f"{key}={value}" if value is not None else f"(no {key})"
-            return f"{words[0]} {text} rejects {words[1].removesuffix('s')} {has}"
-    for large, wanting, whose in ((offer, other, "your"), (other, offer, "its")):
-        if wanting.mates > large.spec.mates_most:
-            allows = f"{whose} payload of {large.payload_bytes} bytes allows {_count(large.spec.mates_most, 'mate')}"
-            return f"{allows}, and {wanting.actor} wants {wanting.mates}"
-    return _roster_objection(offer, other)
-
-
-def _first_unmet(selector: Selector, labels: Labels) -> tuple[str, str] | None:
-    """Return the key and the text of the first requirement that `labels` do not meet; None where they meet all."""
-    for requirement, check in zip(selector.requirements, selector.checks, strict=True):
-        if not check_met(check, labels):
-            return requirement[0], requirement_text(requirement)
-    for bound in selector.bounds:
-        if not bound_met(bound, labels):
-            return bound[0], bound_text(bound)
-    return None
-
-
-def _roster_objection(offer: Offer, other: Offer) -> str:
-    if not offer.roster and not other.roster:
-        return ""
-    if offer.actor == other.actor:
-        return f"a roster takes one offer of each actor, and both are of {offer.actor}"
-    if offer.roster and not is_listed(offer.roster, other.actor):
-        return f"{other.actor} is not on your roster"
-    if other.roster and not is_listed(other.roster, offer.actor):
-        return f"{offer.actor} is not on its roster"
-    if offer.roster and other.roster and profile_of(offer.spec).roster_key != profile_of(other.spec).roster_key:
-        return "its roster is not the same as yours"
-    for rostered, free, whose in ((offer, other, "your"), (other, offer, "its")):
-        if rostered.roster and free.mates >= len(rostered.roster):
-            return f"{free.actor} wants {_count(free.mates, 'mate')}, more than {whose} roster has"
-    return ""
+    :raises BoundHit: the steps were not enough.
+    """
+    steps.take(2 + (len(one) + len(other)) // _CHARACTERS_PER_STEP)
+    if one.casefold() == other.casefold():
+        return 1.0
+    pairs = len(one) * len(other)
+    matcher = SequenceMatcher(None, other, one, autojunk=False)
+    if pairs > _PAIRS_MAX or matcher.real_quick_ratio() < _NEAR or matcher.quick_ratio() < _NEAR:
+        return 0.0
+    steps.take(pairs // _PAIRS_PER_STEP)
+    return 0.0 if _NUMBER.sub("", one) == _NUMBER.sub("", other) else matcher.ratio()

@@ -14,6 +14,9 @@ from typing import Any, Final
 
 __all__ = [
     "CHARGED_STEPS_MIN",
+    "DEPARTED_S",
+    "DEPARTURES_MAX",
+    "DEPARTURES_PER_EVENT_MAX",
     "EXPLAINED_OFFERS_MAX",
     "EXPLANATION_STEPS_MAX",
     "ID_CHARACTERS_MAX",
@@ -22,6 +25,9 @@ __all__ = [
     "LIMITS",
     "LINGER_NAMED_S",
     "MATES_UNBOUNDED",
+    "MOMENT_S",
+    "MOMENT_SHARE",
+    "NAMES_SAID_MAX",
     "NAME_BYTES",
     "NEAR_EVENTS_MAX",
     "NESTING_MAX",
@@ -30,7 +36,10 @@ __all__ = [
     "PAGE_BYTES_MAX",
     "PARTIES_PER_SEARCH",
     "PRESENT_OFFERS_MAX",
+    "REASONS_MAX",
+    "REASONS_STEPS_MAX",
     "REASON_CHARACTERS_MAX",
+    "RELATIONS_MAX",
     "SCANNED_OFFERS_MAX",
     "SMALL_OFFER_BYTES",
     "WORD_BYTES",
@@ -333,8 +342,35 @@ EXPLANATION_STEPS_MAX: Final = 10_000
 PRESENT_OFFERS_MAX: Final = 100
 """Offers that are examined to report which actors were present when an offer timed out."""
 
+DEPARTED_S: Final = 600
+"""Seconds for which an event remembers who left it without a sync: as long as the outcome of an offer with an id."""
+
+DEPARTURES_PER_EVENT_MAX: Final = 1_000
+"""Actors that an event remembers to have left it: more than a report can name."""
+
+DEPARTURES_MAX: Final = 2_000
+"""Actors that all events remember together: about a megabyte."""
+
+MOMENT_S: Final = 1
+"""Seconds within which members of one roster time out together, and are told the same."""
+
+MOMENT_SHARE: Final = 10
+"""Or within one part in so many of their timeout: who waits a minute may have come some seconds after the others."""
+
+NAMES_SAID_MAX: Final = 20
+"""Names that a sentence lists; of the others it says how many they are."""
+
 EXPLAINED_OFFERS_MAX: Final = 100
 """Other offers that an explanation lists: more than a person reads."""
+
+REASONS_MAX: Final = 5
+"""Reasons that the outcome of an offer that timed out lists: what a person takes in at a glance."""
+
+RELATIONS_MAX: Final = 10
+"""Other offers that are compared for them."""
+
+REASONS_STEPS_MAX: Final = 500
+"""Steps of the work for them, a fraction of a millisecond: many offers may time out together."""
 
 NEAR_EVENTS_MAX: Final = 3
 """Similar names of events that an explanation lists, in case the event was mistyped."""

@@ -31,11 +31,13 @@ is returned as it is. `apply` takes any command and returns all of its effects.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeAlias
 
 from syncnet.core.candidates import add
 from syncnet.core.commands import DEFAULT_NAMESPACE, Abort, Command, Expire, Offer, Withdraw
 from syncnet.core.counts import FEW_MEMBERS, MEMBERS_BOUNDS, SHORT_WAIT_NS, WAIT_BOUNDS_NS, Counts
+from syncnet.core.departures import Departures
 from syncnet.core.effects import (
     Aborted,
     Attached,
@@ -47,13 +49,14 @@ from syncnet.core.effects import (
     SearchExhausted,
     Synced,
     Withdrawn,
+    how_ended,
     offers_of,
 )
+from syncnet.core.explain import timed_out
 from syncnet.core.limits import EXPLANATION_STEPS_MAX, LIMITS, Limits
 from syncnet.core.matching import Search
 from syncnet.core.offer_list import OfferList
 from syncnet.core.outcomes import Outcomes, is_kept
-from syncnet.core.present import timed_out
 from syncnet.core.snapshot import NamespaceSnapshot, Snapshot
 from syncnet.core.steps import Steps
 from syncnet.core.trace import Trace, TracedSync, traced
@@ -97,6 +100,7 @@ class Machine:
         self._namespaces: dict[str, Namespace] = {}
         self._outcomes = Outcomes(limits)
         self._trace = Trace(limits)
+        self._departures = Departures()
         self.pending_total: int = 0
         self.counts: Counts = Counts()
         self._pending_by_owner: dict[str, int] = {}
@@ -175,7 +179,7 @@ class Machine:
             for name, each in self._namespaces.items()
         ]
         outcomes, trace = tuple(self._outcomes.all()), tuple(self._trace.all())
-        return Snapshot(self.limits, self._syncs_forgotten, tuple(namespaces), outcomes, trace)
+        return Snapshot(self.limits, self._syncs_forgotten, tuple(namespaces), outcomes, trace, self._departures.all())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take on a state, and the limits under which it was decided, in place of the present ones."""
@@ -185,6 +189,7 @@ class Machine:
             self._outcomes.remember(outcome, _weight_bytes(offers_of(outcome)))
         for sync in snapshot.trace:
             self._trace.add(sync)
+        self._departures.restore(snapshot.departures)
         for saved in snapshot.namespaces:
             namespace = self._namespaces[saved.namespace] = Namespace(saved.syncs)
             namespace.arrivals, namespace.exhausted = saved.arrivals, saved.exhausted
@@ -194,8 +199,7 @@ class Machine:
     def change_limits(self, limits: Limits) -> None:
         """Continue with other limits. Pending offers stay; of the past, what is above the limits is forgotten."""
         if limits != self.limits:
-            state = self.snapshot()
-            self.restore(Snapshot(limits, state.syncs_forgotten, state.namespaces, state.outcomes, state.trace))
+            self.restore(replace(self.snapshot(), limits=limits))
 
     # --- questions -----------------------------------------------------------------------------------------
 
@@ -274,6 +278,8 @@ class Machine:
         if named:
             self._outcomes.remember(synced, weight_bytes)
         self._trace.add(traced(synced))
+        if self._departures.events:
+            self._departures.came_back(newcomer.spec.namespace, synced.event, synced.members)
         return synced
 
     def _asked_again(self, namespace: Namespace | None, offer: Offer) -> Attached | Replayed | Refused | None:
@@ -363,6 +369,7 @@ class Machine:
     def _end(self, offer: Offer, outcome: Remembered) -> None:
         """Remove a pending offer, and remember its outcome."""
         self._remove(self._namespaces[offer.spec.namespace], offer)
+        self._departures.note(offer.spec, how_ended(outcome), outcome.at_ns)
         self._forget_if_blank(offer.spec.namespace)
         if is_kept(outcome):
             self._outcomes.remember(outcome, offer.weight_bytes)
@@ -398,7 +405,9 @@ class Machine:
         if offer is None:
             return []
         self.steps.begin(EXPLANATION_STEPS_MAX)
-        outcome = timed_out(self._namespaces[command.namespace].lists, offer, command.at_ns, self.steps)
+        namespace = self._namespaces[command.namespace]
+        pending = namespace.pending.values()
+        outcome = timed_out(namespace.lists, pending, offer, command.at_ns, self.steps, self._departures)
         self._end(offer, outcome)
         return [outcome]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from syncnet.core.commands import Offer
+from syncnet.core.departures import EventDepartures
 from syncnet.core.effects import Remembered
 from syncnet.core.limits import Limits
 from syncnet.core.trace import TracedSync
@@ -40,3 +41,4 @@ class Snapshot:
     namespaces: tuple[NamespaceSnapshot, ...]
     outcomes: tuple[Remembered, ...]
     trace: tuple[TracedSync, ...]
+    departures: tuple[EventDepartures, ...] = ()

@@ -141,7 +141,7 @@ class Syncnet:
         return self._runtime.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
 
     async def stats(self, namespace: str | None = None) -> dict[str, Any]:
-        """Return the pending offers: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`."""
+        """Return the pending offers: `{event: {actor: {id: {"params": {…}, "created_at": …, "missing": …}}}}`."""
         return self._runtime.stats(namespace)
 
     def actor(self, name: str) -> Actor:

@@ -9,9 +9,12 @@ import msgspec
 
 from syncnet.coordinator.waiters import Result
 from syncnet.core.effects import Aborted, Refused, TimedOut, Withdrawn
+from syncnet.core.times import rfc3339
 from syncnet.errors import (
     AbortedError,
     DrainingError,
+    GaveUp,
+    Hindrance,
     RefusedError,
     RetryableError,
     SyncnetError,
@@ -77,6 +80,9 @@ def error_of(result: Result) -> SyncnetError:
                 present=result.present,
                 missing=result.missing,
                 missing_actors=result.missing_actors,
+                gave_up=tuple([GaveUp(each.actor, each.how, rfc3339(each.at_ns)) for each in result.gave_up]),
+                never_came=result.never_came,
+                reasons=tuple([Hindrance(each.actor, each.event, each.reason) for each in result.reasons]),
             )
         case Withdrawn():
             return WithdrawnError(f"the offer of {result.offer.actor} was withdrawn")

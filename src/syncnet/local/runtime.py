@@ -144,7 +144,7 @@ class LocalRuntime:
         namespace = check_namespace(namespace or DEFAULT_NAMESPACE)
         with self.lock:
             pending = self.coordinator.machine.pending(namespace)
-        stats: dict[str, Any] = json.loads(encode_pending(pending))
+        stats: dict[str, Any] = json.loads(encode_pending(pending, pending))
         return stats
 
     def close(self) -> None:

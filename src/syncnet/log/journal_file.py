@@ -3,7 +3,7 @@
 | table    | a row is                                                                   | its number            |
 | -------- | -------------------------------------------------------------------------- | --------------------- |
 | command  | the commands of one commit; kept are those after the last snapshot          | of its first command  |
-| snapshot | some of the pending offers at the snapshot; row 0 is the head                | 1, 2, 3 …             |
+| snapshot | pending offers at the snapshot, or who left the events; row 0 is the head    | 1, 2, 3 …             |
 | outcome  | outcomes that are answered again, of the snapshot and of those before it     | of its first outcome  |
 | trace    | syncs of the trace, likewise                                               | of its first sync     |
 
@@ -29,10 +29,12 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from syncnet.core.commands import Command
+from syncnet.core.departures import EventDepartures
 from syncnet.core.effects import Remembered
 from syncnet.core.snapshot import NamespaceSnapshot, Snapshot
 from syncnet.core.trace import TracedSync
@@ -42,13 +44,16 @@ from syncnet.log.last_commit import NO_RECORDS, REMEDY, Commit, LastCommitFile, 
 from syncnet.log.records import (
     Head,
     commands_from_record,
+    departures_from_record,
     head_from_record,
+    is_of_departures,
     limits_as_dict,
     limits_from_dict,
     namespaces_from_record,
     outcomes_from_record,
     record_of_head,
     records_of_commands,
+    records_of_departures,
     records_of_namespaces,
     records_of_outcomes,
     records_of_trace,
@@ -158,12 +163,12 @@ class JournalFile:
             if not rows:
                 return None
             head = head_from_record(rows[0][0])
-            namespaces = self._namespaces(head)
+            namespaces, departures = self._world(head)
             outcomes = self._past("outcome", outcomes_from_record, head.outcomes_last, head.outcomes_kept)
             trace = self._past("trace", trace_from_record, head.trace_last, head.trace_kept)
-            snapshot = Snapshot(
-                limits_from_dict(head.limits), head.syncs_forgotten, namespaces, tuple(outcomes), tuple(trace)
-            )
+            limits = limits_from_dict(head.limits)
+            past = tuple(outcomes), tuple(trace), departures
+            snapshot = Snapshot(limits, head.syncs_forgotten, namespaces, *past)
             self.position, self.digest, self._id = head.position, head.digest or NO_RECORDS, head.journal
             self._note_saved(head, snapshot)
             return snapshot
@@ -298,14 +303,19 @@ class JournalFile:
         except (JournalError, sqlite3.Error) as error:
             raise JournalError(f"the journal {self.path} is damaged: {error}; {REMEDY}") from None
 
-    def _namespaces(self, head: Head) -> tuple[NamespaceSnapshot, ...]:
+    def _world(self, head: Head) -> tuple[tuple[NamespaceSnapshot, ...], tuple[EventDepartures, ...]]:
+        """Return what the parts of a snapshot hold."""
         namespaces: dict[str, NamespaceSnapshot] = {}
+        departures: list[EventDepartures] = []
         digest = sha256()
         rows = self._database.execute(
             "SELECT record FROM snapshot WHERE part BETWEEN ? AND ? ORDER BY part", (head.parts_first, head.parts_last)
         )
         for (record,) in rows:
             _add_to_digest(digest, record)
+            if is_of_departures(record):
+                departures += departures_from_record(record)
+                continue
             for each in namespaces_from_record(record):
                 before = namespaces.get(each.namespace)
                 pending = before.pending + each.pending if before else each.pending
@@ -314,7 +324,7 @@ class JournalFile:
                 )
         if digest.digest() != head.sha256:
             raise JournalError("its snapshot does not have the digest that it should have")
-        return tuple(namespaces.values())
+        return tuple(namespaces.values()), tuple(departures)
 
     def _past(self, table: str, decode: Callable[[bytes], list[_T]], last: int, kept: int) -> list[_T]:
         """Return the latest so many items of `outcome` or `trace`, of which the number of the last is given."""
@@ -385,7 +395,8 @@ class JournalFile:
         head, before, snapshot = saving.head, self._head, saving.snapshot
         head.parts_first, head.parts_last = before.parts_last + 1, before.parts_last
         digest = sha256()
-        for record in records_of_namespaces(zip(snapshot.namespaces, saving.asked, strict=True)):
+        pending = records_of_namespaces(zip(snapshot.namespaces, saving.asked, strict=True))
+        for record in chain(pending, records_of_departures(snapshot.departures)):
             head.parts_last += 1
             _add_to_digest(digest, record)
             yield _ADD_PART, head.parts_last, record

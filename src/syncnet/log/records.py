@@ -17,7 +17,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, OfferSpec, Withdraw
-from syncnet.core.effects import Aborted, Remembered, Synced, TimedOut, Withdrawn, offers_of
+from syncnet.core.departures import Departure, EventDepartures
+from syncnet.core.effects import Aborted, Reason, Remembered, Synced, TimedOut, Withdrawn, offers_of
 from syncnet.core.limits import MATES_UNBOUNDED, Limits
 from syncnet.core.selectors import Bound, Requirement, make_selector, not_actor
 from syncnet.core.snapshot import NamespaceSnapshot
@@ -27,19 +28,23 @@ from syncnet.errors import JournalError
 __all__ = [
     "Head",
     "commands_from_record",
+    "departures_from_record",
     "head_from_record",
+    "is_of_departures",
     "limits_as_dict",
     "limits_from_dict",
     "namespaces_from_record",
     "outcomes_from_record",
     "record_of_head",
     "records_of_commands",
+    "records_of_departures",
     "records_of_namespaces",
     "records_of_outcomes",
     "records_of_trace",
     "trace_from_record",
 ]
 
+DepartureRow: TypeAlias = tuple[str, str, int, bytes]
 Row: TypeAlias = tuple[int, bytes]
 """The number of the first item of a record, and the record."""
 
@@ -48,6 +53,7 @@ _RECORD_BYTES_MAX: Final = 1_048_576
 """Where a record ends, by the reckoning below; one item may be larger."""
 _OFFER_BYTES: Final = 512
 """What an offer counts for, without its payload. It is above what most take, to bound the time of encoding, too."""
+_DEPARTURE_BYTES: Final = 128
 _DEFAULT_SELECTOR_BYTES: Final = not_actor("").weight_bytes
 
 # --- what a record holds, as the decoder checks it ---------------------------------------------------------
@@ -112,6 +118,9 @@ class _TimedOut(msgspec.Struct, array_like=True, tag=1):
     present: tuple[str, ...]
     missing: int
     missing_actors: tuple[str, ...]
+    gave_up: tuple[DepartureRow, ...] = ()
+    never_came: tuple[str, ...] = ()
+    reasons: tuple[tuple[str, str, str], ...] = ()
 
 
 class _Aborted(msgspec.Struct, array_like=True, tag=2):
@@ -125,6 +134,12 @@ class _Withdrawn(msgspec.Struct, array_like=True, tag=3):
     at_ns: int
     offer: _Offer
     cause: Cause
+
+
+class _EventDepartures(msgspec.Struct, array_like=True):
+    namespace: str
+    event: str
+    departures: list[DepartureRow]
 
 
 class _TracedSync(msgspec.Struct, array_like=True):
@@ -178,6 +193,7 @@ _COMMANDS: Final = msgspec.msgpack.Decoder(list[_Offer | _Withdraw | _Expire | _
 _OUTCOMES: Final = msgspec.msgpack.Decoder(list[_Synced | _TimedOut | _Aborted | _Withdrawn])
 _TRACE: Final = msgspec.msgpack.Decoder(list[_TracedSync])
 _NAMESPACES: Final = msgspec.msgpack.Decoder(list[_Namespace])
+_DEPARTURES: Final = msgspec.msgpack.Decoder(list[_EventDepartures])
 _HEAD: Final = msgspec.msgpack.Decoder(Head)
 
 # --- to bytes ----------------------------------------------------------------------------------------------
@@ -223,6 +239,12 @@ def records_of_namespaces(namespaces: Iterable[tuple[NamespaceSnapshot, Sequence
             size_bytes = 0
     if part:
         yield b"N" + _encode(part)
+
+
+def records_of_departures(events: Iterable[EventDepartures]) -> Iterator[bytes]:
+    """Yield as records who left each event."""
+    for _, record in _rows(b"D", 1, map(_from_departures, events)):
+        yield record
 
 
 def record_of_head(head: Head) -> bytes:
@@ -272,7 +294,10 @@ def _from_outcome(outcome: Remembered) -> tuple[tuple[Any, ...], int]:
         return (0, outcome.at_ns, outcome.namespace, outcome.event, outcome.sync, members), size_bytes
     ended = _from_offer(outcome.offer)
     if isinstance(outcome, TimedOut):
-        return (1, outcome.at_ns, ended, outcome.present, outcome.missing, outcome.missing_actors), size_bytes
+        who = (outcome.present, outcome.missing, outcome.missing_actors)
+        reasons = [(each.actor, each.event, each.reason) for each in outcome.reasons]
+        why = (_departure_rows(outcome.gave_up), outcome.never_came, reasons)
+        return (1, outcome.at_ns, ended, *who, *why), size_bytes
     if isinstance(outcome, Aborted):
         return (2, outcome.at_ns, ended, outcome.by, outcome.reason), size_bytes
     return (3, outcome.at_ns, ended, outcome.cause.value), size_bytes
@@ -281,6 +306,15 @@ def _from_outcome(outcome: Remembered) -> tuple[tuple[Any, ...], int]:
 def _from_traced(sync: TracedSync) -> tuple[tuple[Any, ...], int]:
     item = (sync.at_ns, sync.namespace, sync.event, sync.sync, sync.members, sync.weight_bytes)
     return item, _OFFER_BYTES * len(sync.members)
+
+
+def _from_departures(of_event: EventDepartures) -> tuple[tuple[Any, ...], int]:
+    namespace, event, departures = of_event
+    return (namespace, event, _departure_rows(departures)), _OFFER_BYTES + _DEPARTURE_BYTES * len(departures)
+
+
+def _departure_rows(departures: Iterable[Departure]) -> list[DepartureRow]:
+    return [(each.actor, each.how, each.at_ns, each.roster_key) for each in departures]
 
 
 def _from_offer(offer: Offer) -> tuple[Any, ...]:
@@ -352,6 +386,22 @@ def namespaces_from_record(record: bytes) -> list[NamespaceSnapshot]:
     ]
 
 
+def departures_from_record(record: bytes) -> list[EventDepartures]:
+    """Return who left each event, of a record.
+
+    :raises JournalError: it is no such record.
+    """
+    return [
+        (each.namespace, each.event, tuple([Departure(*row) for row in each.departures]))
+        for each in _decoded(b"D", _DEPARTURES, record)
+    ]
+
+
+def is_of_departures(record: bytes) -> bool:
+    """Return whether a part of a snapshot says who left the events, not which offers are pending."""
+    return record[:1] == b"D"
+
+
 def head_from_record(record: bytes) -> Head:
     """Return the head of a snapshot.
 
@@ -392,8 +442,10 @@ def _to_outcome(outcome: _Synced | _TimedOut | _Aborted | _Withdrawn) -> Remembe
     match outcome:
         case _Synced(at_ns, namespace, event, sync, members):
             return Synced(at_ns, namespace, event, sync, tuple(map(_to_offer, members)))
-        case _TimedOut(at_ns, offer, present, missing, missing_actors):
-            return TimedOut(at_ns, _to_offer(offer), present, missing, missing_actors)
+        case _TimedOut(at_ns, offer, present, missing, missing_actors, left, never_came, reasons):
+            gave_up = tuple([Departure(*row) for row in left])
+            why = tuple([Reason(*row) for row in reasons])
+            return TimedOut(at_ns, _to_offer(offer), present, missing, missing_actors, gave_up, never_came, why)
         case _Aborted(at_ns, offer, by, reason):
             return Aborted(at_ns, _to_offer(offer), by, reason)
         case _Withdrawn(at_ns, offer, cause):

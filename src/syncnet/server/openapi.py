@@ -134,12 +134,17 @@ _SCHEMAS: Final[Mapping[str, Schema]] = {
         payloads=_map({}),
         members=_list(_ref("schemas", "Member")),
     ),
-    "PendingOffer": _object(params={"type": "object"}, created_at=_TIME),
+    "PendingOffer": {
+        **_object(params={"type": "object"}, created_at=_TIME, missing=_COUNT, missing_actors=_list(_TEXT)),
+        "required": ["params", "created_at", "missing"],
+    },
     "PendingOffers": _map(_map(_map(_ref("schemas", "PendingOffer")))),
     "TracedMember": _object(id=_TEXT, actor=_TEXT, labels=_ref("schemas", "Labels"), payload_bytes=_COUNT),
     "TracedSync": _object(sync=_COUNT, event=_TEXT, at=_TIME, members=_list(_ref("schemas", "TracedMember"))),
     "Trace": _object(namespace=_TEXT, syncs=_list(_ref("schemas", "TracedSync"))),
     "AbortResult": _object(aborted=_COUNT),
+    "Reason": _object(actor=_TEXT, event=_TEXT, reason=_TEXT),
+    "Departure": _object(actor=_TEXT, how=_TEXT, at=_TIME),
 }
 
 _HEADERS: Final[Mapping[str, tuple[str, Schema]]] = {
@@ -438,6 +443,9 @@ def _problem_schema() -> Schema:
             "present": _list(_TEXT),
             "missing": {"type": "integer", "minimum": 1},
             "missing_actors": _list(_TEXT),
+            "gave_up": _list(_ref("schemas", "Departure")),
+            "never_came": _list(_TEXT),
+            "reasons": _list(_ref("schemas", "Reason")),
             "by": _TEXT,
             "reason": _TEXT,
         },

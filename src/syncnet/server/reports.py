@@ -156,7 +156,7 @@ def _stats(offers: list[Offer], page: Page, totals: list[Header]) -> Response:
     headers = headers_of("application/json") + totals
     if end < len(offers):
         headers.append(_next(page, offers[end - 1].arrival))
-    return Response(200, headers, encode_pending(offers[start:end]))
+    return Response(200, headers, encode_pending(offers[start:end], offers))
 
 
 def _trace(syncs: list[TracedSync], page: Page, latest: int) -> Response:

@@ -34,6 +34,7 @@ from syncnet.core.effects import (
     TimedOut,
     Withdrawn,
 )
+from syncnet.core.wording import duration, listed, who_was_missing
 
 __all__ = ["LANES_MAX", "GraphLog"]
 
@@ -67,7 +68,7 @@ class GraphLog:
             case Withdrawn(_, offer, cause):
                 return self._end(offer, str(cause))
             case TimedOut(_, offer):
-                return self._end(offer, "timed out")
+                return self._end(offer, _timed_out(effect))
             case Aborted(_, offer, by, reason):
                 return self._end(offer, f"aborted{f' by {by}' if by else ''}: {reason}")
             case SearchExhausted(_, offer, event):
@@ -113,6 +114,18 @@ class GraphLog:
         if self._sharing or shared != _RUNS:
             cells = f"{cells:<{LANES_MAX}}{shared}+{self._sharing}"
         return f"{cells}{second if len(cells) == 1 else ''} {text}"
+
+
+def _timed_out(outcome: TimedOut) -> str:
+    """Return how an offer ended whose timeout has passed: after how long, and who was not there."""
+    offer = outcome.offer
+    waited_ns = outcome.at_ns - offer.at_ns if offer.timeout_ns is None else offer.timeout_ns
+    text = f"timed out after {duration(waited_ns)}"
+    if outcome.present:
+        text += f"; present: {listed(outcome.present)}"
+    elif not outcome.gave_up and not outcome.missing_actors:
+        return f"{text}; nobody came"
+    return f"{text}; {who_was_missing(outcome)}"
 
 
 def _key(offer: Offer) -> tuple[str, str]:

@@ -52,8 +52,8 @@ def document(effect: Effect) -> dict[str, object]:
             return _common(offer, offer.at_ns, "pending") | terms | {"labels": dict(offer.labels)}
         case Withdrawn(at_ns, offer, cause):
             return _common(offer, at_ns, cause)
-        case TimedOut(at_ns, offer, present, missing):
-            return _common(offer, at_ns, "timed-out") | {"present": present, "missing": missing}
+        case TimedOut(at_ns, offer):
+            return _common(offer, at_ns, "timed-out") | _who(effect)
         case SearchExhausted(at_ns, offer, event, steps):
             return _common(offer, at_ns, "missed") | {"event": event, "steps": steps}
         case Aborted(at_ns, offer, by, reason):
@@ -64,6 +64,18 @@ def document(effect: Effect) -> dict[str, object]:
             return _common(offer, offer.at_ns, "retold")
         case Refused(offer, code, reason):
             return _common(offer, offer.at_ns, "refused") | {"code": code, "reason": reason}
+
+
+def _who(outcome: TimedOut) -> dict[str, object]:
+    """Return who was there when an offer timed out, and who was not."""
+    return {
+        "present": outcome.present,
+        "missing": outcome.missing,
+        "missing_actors": outcome.missing_actors,
+        "gave_up": [{"actor": each.actor, "how": each.how, "at": rfc3339(each.at_ns)} for each in outcome.gave_up],
+        "never_came": outcome.never_came,
+        "reasons": [{"actor": each.actor, "event": each.event, "reason": each.reason} for each in outcome.reasons],
+    }
 
 
 def _common(offer: Offer, at_ns: int, happening: str) -> dict[str, object]:

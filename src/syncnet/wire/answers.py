@@ -13,10 +13,13 @@ from typing import Any, Final
 import msgspec
 import yaml
 
+from syncnet.core.candidates import add
 from syncnet.core.commands import OBJECT, Offer
-from syncnet.core.effects import Aborted, Synced, TimedOut
+from syncnet.core.departures import Departure
+from syncnet.core.effects import Aborted, Reason, Synced, TimedOut
 from syncnet.core.times import rfc3339
 from syncnet.core.trace import TracedSync
+from syncnet.core.wording import listed, who_was_missing
 from syncnet.errors import PROBLEMS
 from syncnet.wire.payloads import json_of
 
@@ -26,10 +29,12 @@ __all__ = [
     "aborted_detail",
     "aborted_problem",
     "as_yaml",
+    "departures",
     "encode_pending",
     "encode_problem",
     "encode_sync",
     "encode_trace",
+    "reasons",
     "timed_out_detail",
     "timed_out_problem",
     "waited_s",
@@ -83,12 +88,12 @@ def waited_s(outcome: TimedOut) -> float:
 
 
 def timed_out_detail(outcome: TimedOut) -> str:
-    """Return in a sentence how long an offer waited, for what, which actors were present, and what was missing."""
+    """Return in a sentence how long an offer waited, for what, who was present, who gave up, and who never came."""
     offer = outcome.offer
-    missing = ", ".join(outcome.missing_actors) or str(outcome.missing)
     return (
         f"{offer.actor} waited {waited_s(outcome):g} s for {' or '.join(offer.events)}; "
-        f"present: {', '.join(outcome.present) or 'nobody'}; missing: {missing}"
+        f"present: {listed(outcome.present) or 'nobody'}; {who_was_missing(outcome)}"
+        f"{''.join([f'; {each.reason}' for each in outcome.reasons])}"
     )
 
 
@@ -98,10 +103,23 @@ def timed_out_problem(outcome: TimedOut) -> bytes:
         "waited_s": waited_s(outcome),
         "present": outcome.present,
         "missing": outcome.missing,
+        "gave_up": departures(outcome.gave_up),
+        "never_came": outcome.never_came,
+        "reasons": reasons(outcome.reasons),
     }
     if outcome.missing_actors:
         members["missing_actors"] = outcome.missing_actors
     return encode_problem("timed-out", timed_out_detail(outcome), **members)
+
+
+def departures(left: Iterable[Departure]) -> list[dict[str, str]]:
+    """Return who left, how and when, as JSON has it."""
+    return [{"actor": each.actor, "how": each.how, "at": rfc3339(each.at_ns)} for each in left]
+
+
+def reasons(given: Iterable[Reason]) -> list[dict[str, str]]:
+    """Return reasons, as JSON has them."""
+    return [{"actor": each.actor, "event": each.event, "reason": each.reason} for each in given]
 
 
 def aborted_detail(outcome: Aborted) -> str:
@@ -136,16 +154,35 @@ def encode_trace(namespace: str, entries: Iterable[TracedSync]) -> bytes:
     )
 
 
-def encode_pending(offers: Iterable[Offer]) -> bytes:
-    """Return the answer of `/stats`: `{event: {actor: {id: {"params": {…}, "created_at": …}}}}`.
+def encode_pending(offers: Iterable[Offer], pending: Iterable[Offer]) -> bytes:
+    """Return the answer of `/stats`: `{event: {actor: {id: {"params": {…}, "created_at": …, "missing": …}}}}`.
 
-    A choice appears once, under the first of its events; its `params` name all of them.
+    A choice appears once, under the first of its events; its `params` name all of them. `pending` are all offers of the
+    namespace, which say who is missing.
     """
+    actors: dict[str, dict[str, int]] = {}
+    for offer in pending:
+        for event in offer.events:
+            add(actors.setdefault(event, {}), offer.actor, 1)
     stats: dict[str, dict[str, dict[str, msgspec.Raw]]] = {}
     for offer in offers:
-        entry = msgspec.Raw(msgspec.json.encode({"params": _params(offer), "created_at": rfc3339(offer.at_ns)}))
-        stats.setdefault(offer.events[0], {}).setdefault(offer.actor, {})[offer.id] = entry
+        entry = {"params": _params(offer), "created_at": rfc3339(offer.at_ns), **_missing(offer, actors)}
+        by_actor = stats.setdefault(offer.events[0], {}).setdefault(offer.actor, {})
+        by_actor[offer.id] = msgspec.Raw(msgspec.json.encode(entry))
     return _line(stats)
+
+
+def _missing(offer: Offer, actors: dict[str, dict[str, int]]) -> dict[str, object]:
+    """Return how many more members an offer needs at least, and with a roster who they are, by names alone."""
+    if offer.roster:
+        absent = [
+            actor
+            for actor in offer.roster
+            if actor != offer.actor and not any(actor in actors[event] for event in offer.events)
+        ]
+        return {"missing": max(1, len(absent)), "missing_actors": absent}
+    others = max(sum(actors[event].values()) for event in offer.events) - 1
+    return {"missing": max(1, offer.mates - others)}
 
 
 def _params(offer: Offer) -> dict[str, object]:
