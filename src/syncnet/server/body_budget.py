@@ -24,7 +24,7 @@ class BodyBudget:
         self._bytes_max = bytes_max
         self._lock = threading.Lock()
         self._reserved: dict[str, int] = {}
-        self.bytes_total = 0
+        self.bytes_total: int = 0
 
     def reserve(self, client: str, body_bytes: int) -> int:
         """Reserve so many bytes for a body of a client; return what to release later.
