@@ -340,11 +340,11 @@ def test_all_channels_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
 def test_more_readers_get_smaller_shares_in_longer_intervals() -> None:
     async def run(feed: Feed, coordinator: Coordinator, clock: Clock) -> None:
         feed.join("default")
-        assert (feed.interval_s, feed.chunk_bytes_max) == (0.02, 65_536)
+        assert (feed.interval_s, feed.chunk_bytes_max) == (0.02, CHUNK_BYTES_MAX)
         for _ in range(999):
             feed.join("default")
         assert feed.interval_s == 0.25
-        assert feed.chunk_bytes_max * 1_000 <= 33_554_432 * 0.25
+        assert feed.chunk_bytes_max * 1_000 <= 16_777_216 * 0.25
 
     with_feed(run)
 

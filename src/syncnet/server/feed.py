@@ -59,11 +59,12 @@ _HEAVY_BYTES: Final = 16_384  # an effect with more (of payloads) is encoded at 
 _QUEUED_MAX: Final = 50_000  # more than come in an interval
 _LISTED_MAX: Final = 1_000  # pending offers at the start of a stream
 
-CHUNK_BYTES_MAX: Final = 65_536
-"""What a reader gets at once; a single happening may be larger."""
+CHUNK_BYTES_MAX: Final = 16_384
+"""What a reader gets in one interval; a single happening may be larger. So a lone reader gets some 4,000 happenings in
+a second for as long as that lasts, and what is kept absorbs bursts: to encode more would slow the offers down."""
 
 _CHUNK_BYTES_MIN: Final = 2_048
-_SENT_BYTES_PER_S: Final = 33_554_432
+_SENT_BYTES_PER_S: Final = 16_777_216
 _INTERVAL_S_MIN: Final = 0.02
 _INTERVAL_S_MAX: Final = 0.25
 _READERS_PER_S: Final = 4_000
