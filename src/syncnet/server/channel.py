@@ -79,9 +79,13 @@ class Happening:
     def __init__(self, effect: Effect) -> None:
         self._effect: Effect | None = effect
         self._encoded: tuple[str, bytes] | None = None
-        self.weight_bytes = _weight_bytes(effect)
-        if self.weight_bytes > _HEAVY_BYTES:
-            self.weight_bytes = len(self.encoded()[1])
+        if isinstance(effect, Synced):
+            weight_bytes = 0
+            for member in effect.members:
+                weight_bytes += member.weight_bytes
+        else:
+            weight_bytes = effect.offer.weight_bytes
+        self.weight_bytes = weight_bytes if weight_bytes <= _HEAVY_BYTES else len(self.encoded()[1])
 
     def encoded(self) -> tuple[str, bytes]:
         """Return its kind and its JSON object."""
@@ -131,7 +135,7 @@ class Channel:
         self.kept_bytes = 0
         self._chunks: dict[tuple[Position, str, int], tuple[bytes, Position]] = {}
         self._opening: tuple[Position, list[tuple[str, bytes]]] | None = None
-        self._news: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -149,6 +153,7 @@ class Channel:
 
     def add(self, happening: Happening) -> None:
         """Add one happening, and forget what is above the bounds."""
+        self.is_due = True
         self._latest += 1
         self.kept.append(happening)
         self.kept_bytes += happening.weight_bytes
@@ -164,6 +169,7 @@ class Channel:
         self.kept.clear()
         self.kept_bytes = 0
         self._opening = None
+        self.is_due = True
         self._begin()
 
     def missed(self, position: Position) -> int | None:
@@ -246,22 +252,18 @@ class Channel:
 
     def news(self) -> asyncio.Future[None]:
         """Return what ends when there is something to read, or to look after."""
-        if self._news is None or self._news.done():
-            self._news = asyncio.get_running_loop().create_future()
-        return self._news
+        news = asyncio.get_running_loop().create_future()
+        self._waiting.append(news)
+        return news
 
     def notify(self) -> None:
         """Wake the readers."""
         self.is_due = False
         self._chunks.clear()
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
-
-
-def _weight_bytes(effect: Effect) -> int:
-    if not isinstance(effect, Synced):
-        return effect.offer.weight_bytes
-    return sum([member.weight_bytes for member in effect.members])
+        waiting, self._waiting = self._waiting, []
+        for news in waiting:
+            if not news.done():
+                news.set_result(None)
 
 
 def _listed(offers: list[Offer]) -> Iterator[Offer]:

@@ -150,7 +150,7 @@ class Feed:
             if not self._is_awake:
                 self._is_awake = True
                 self._wake()
-        await asyncio.shield(channel.news())
+        await channel.news()
 
     def drain(self) -> None:
         """Give what has happened to the channels."""
@@ -161,15 +161,16 @@ class Feed:
         if lost:
             for channel in self._channels.values():
                 channel.begin_anew()
-                channel.is_due = True
         everything = self._channels.get(ANY_NAMESPACE)
+        find = self._channels.get
         for effect in queue:
-            channels = [self._channels.get(_namespace(effect)), everything]
-            if any(channels):
+            own = find(effect.namespace if isinstance(effect, Synced) else effect.offer.spec.namespace)
+            if own is not None or everything is not None:
                 happening = Happening(effect)
-                for channel in filter(None, channels):
-                    channel.add(happening)
-                    channel.is_due = True
+                if own is not None:
+                    own.add(happening)
+                if everything is not None:
+                    everything.add(happening)
         self._stay_within_bounds()
 
     def beat(self) -> None:
@@ -221,7 +222,3 @@ class Feed:
             for _ in range((len(largest.kept) + 1) // 2):
                 largest.forget_oldest()
             kept_bytes += largest.kept_bytes
-
-
-def _namespace(effect: Effect) -> str:
-    return effect.namespace if isinstance(effect, Synced) else effect.offer.spec.namespace
