@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from syncnet.server.feed import KEPT_MAX
+from syncnet.server.channel import KEPT_MAX
 from tests.end_to_end.live import SSE, Reader
 from tests.end_to_end.running import ANY_WORK, Server, curls, running, until
 from tests.end_to_end.test_asgi import uvicorn

@@ -12,9 +12,11 @@ import pytest
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Pending, Synced
+from syncnet.server import channel as channel_module
 from syncnet.server import feed as feed_module
 from syncnet.server.access import ANY_NAMESPACE
-from syncnet.server.feed import CHUNK_BYTES_MAX, FRAMINGS, Channel, Feed, Happening, Position, parse_position
+from syncnet.server.channel import CHUNK_BYTES_MAX, FRAMINGS, Channel, Happening, Position, parse_position
+from syncnet.server.feed import Feed
 from syncnet.view import json_log
 from tests.coordinator.fakes import Client
 from tests.core.offers import offer
@@ -66,7 +68,7 @@ def test_a_reader_resumes_after_its_position() -> None:
 
 
 def test_what_is_no_longer_kept_is_told_as_a_gap_and_the_latest_follow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_module, "KEPT_MAX", 10)
+    monkeypatch.setattr(channel_module, "KEPT_MAX", 10)
     channel = channel_with(100)
     epoch = channel.latest.epoch
     assert channel.missed(Position(epoch, 90)) == 0
@@ -79,7 +81,7 @@ def test_what_is_no_longer_kept_is_told_as_a_gap_and_the_latest_follow(monkeypat
 def test_a_gap_leaves_out_what_does_not_fit_so_that_a_slow_reader_sees_the_latest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(feed_module, "KEPT_MAX", 10)
+    monkeypatch.setattr(channel_module, "KEPT_MAX", 10)
     channel = channel_with(100)
     data, position = channel.read(Position(channel.latest.epoch, 20), "jsonl", 1_000)
     gap, *others = objects(data)
@@ -104,7 +106,7 @@ def test_every_channel_has_an_epoch_of_its_own() -> None:
 
 
 def test_the_bytes_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_module, "_KEPT_BYTES_MAX", 5_000)
+    monkeypatch.setattr(channel_module, "_KEPT_BYTES_MAX", 5_000)
     channel = channel_with(1_000)
     assert 0 < len(channel.kept) < 30
     assert channel.kept_bytes <= 5_000
@@ -127,7 +129,7 @@ def test_a_happening_is_encoded_once_for_all_readers_and_never_without_one(monke
         encoded.append(effect)
         return document(effect)
 
-    monkeypatch.setattr(feed_module, "document", counted)
+    monkeypatch.setattr(channel_module, "document", counted)
     channel = channel_with(10)
     assert encoded == []
     for _ in range(50):
@@ -340,11 +342,11 @@ def test_all_channels_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
 def test_more_readers_get_smaller_shares_in_longer_intervals() -> None:
     async def run(feed: Feed, coordinator: Coordinator, clock: Clock) -> None:
         feed.join("default")
-        assert (feed.interval_s, feed.chunk_bytes_max) == (0.02, 65_536)
+        assert (feed.interval_s, feed.chunk_bytes_max) == (0.02, CHUNK_BYTES_MAX)
         for _ in range(999):
             feed.join("default")
         assert feed.interval_s == 0.25
-        assert feed.chunk_bytes_max * 1_000 <= 33_554_432 * 0.25
+        assert feed.chunk_bytes_max * 1_000 <= 16_777_216 * 0.25
 
     with_feed(run)
 

@@ -16,7 +16,7 @@ import msgspec
 
 from syncnet.core.limits import Limits
 from syncnet.errors import PROBLEMS
-from syncnet.server.feed import FRAMINGS
+from syncnet.server.channel import FRAMINGS
 from syncnet.server.page import PAGE_PATHS
 from syncnet.wire.answers import MEDIA_TYPES, PROBLEM_MEDIA_TYPE
 from syncnet.wire.parameter_table import PARAMETERS, TRACE_OUTPUTS, Schema

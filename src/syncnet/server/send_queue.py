@@ -82,6 +82,7 @@ class SendQueue:
 
     def __init__(self, client: str, server: str) -> None:
         self._socket = _open_connections.duplicate(normalized(connection(client, server)))
+        self._unsent = ctypes.c_int(0)
         self._sent_s = 0.0
 
     @property
@@ -111,9 +112,9 @@ class SendQueue:
         `fcntl.ioctl` would release the GIL, and then wait for it: among a thousand readers that takes half of the
         server's time. The call itself takes a microsecond and never blocks.
         """
-        unsent = ctypes.c_int(0)
-        _ioctl(connected.fileno(), termios.TIOCOUTQ, ctypes.byref(unsent))
-        return unsent.value
+        self._unsent.value = 0
+        _ioctl(connected.fileno(), termios.TIOCOUTQ, ctypes.byref(self._unsent))
+        return self._unsent.value
 
 
 def _ports_of(file: int) -> tuple[int, int] | None:

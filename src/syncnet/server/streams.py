@@ -19,7 +19,8 @@ from syncnet.core.labels import shown
 from syncnet.core.limits import Limits
 from syncnet.errors import BusyError, DrainingError, ParameterError
 from syncnet.server.background import Background
-from syncnet.server.feed import FRAMINGS, QUIET_S_MAX, Channel, Feed, Position, parse_position
+from syncnet.server.channel import FRAMINGS, Channel, Position, parse_position
+from syncnet.server.feed import QUIET_S_MAX, Feed
 from syncnet.server.request import Request
 from syncnet.server.responses import Header, Response, headers_of
 from syncnet.wire.parameters import Watch

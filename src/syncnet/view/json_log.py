@@ -69,6 +69,7 @@ def document(effect: Effect) -> dict[str, object]:
 def _who(outcome: TimedOut) -> dict[str, object]:
     """Return who was there when an offer timed out, and who was not."""
     return {
+        "waited_s": max(0, outcome.at_ns - outcome.offer.at_ns) / 1e9,
         "present": outcome.present,
         "missing": outcome.missing,
         "missing_actors": outcome.missing_actors,

@@ -7,9 +7,11 @@ for the views of this package, which draw names.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from syncnet.core.commands import NO_PAYLOAD, Cause, Offer, OfferSpec
+from syncnet.core.departures import Departure
 from syncnet.core.effects import Aborted, Effect, Pending, SearchExhausted, Synced, TimedOut, Withdrawn
 from syncnet.core.selectors import parse_selector
 
@@ -26,7 +28,7 @@ def effect_of(described: Mapping[str, Any]) -> Effect | None:
     """
     try:
         return _effect_of(described)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"expected an object of the live trace, but: {error!r}") from None
 
 
@@ -43,12 +45,30 @@ def _effect_of(described: Mapping[str, Any]) -> Effect | None:
         case "pending":
             return Pending(offer)
         case "timed-out":
-            return TimedOut(0, offer, tuple(described["present"]), described["missing"], ())
+            return _timed_out(offer, described)
         case "aborted":
             return Aborted(0, offer, described["by"], described["reason"])
         case "missed":
             return SearchExhausted(0, offer, described["event"], described["steps"])
     return Withdrawn(0, offer, _CAUSES[happening])
+
+
+def _timed_out(offer: Offer, described: Mapping[str, Any]) -> TimedOut:
+    at_ns = _at_ns(described["at"])
+    offer.at_ns = at_ns - round(described["waited_s"] * 1e9)
+    return TimedOut(
+        at_ns,
+        offer,
+        tuple(described["present"]),
+        described["missing"],
+        tuple(described["missing_actors"]),
+        tuple([Departure(each["actor"], each["how"], _at_ns(each["at"])) for each in described["gave_up"]]),
+        tuple(described["never_came"]),
+    )
+
+
+def _at_ns(at: str) -> int:
+    return round(datetime.fromisoformat(at).timestamp() * 1e9)
 
 
 def _offer(namespace: str, events: tuple[str, ...], described: Mapping[str, Any]) -> Offer:

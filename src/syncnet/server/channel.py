@@ -1,0 +1,293 @@
+"""The happenings of one namespace, numbered, kept for a while, and encoded once.
+
+A channel numbers its happenings 1, 2, 3 … and keeps the latest. A position is the number of the latest happening that
+a reader knows, and the epoch of the channel: a random word, because the numbers begin anew with each channel.
+
+Laws
+
+1. A happening is encoded when the first reader gets it, once. What nobody gets is never encoded.
+2. What is kept is bounded. A reader that wants more than is kept is told how much it missed.
+
+This module does not know HTTP and does no I/O. It is used on the event loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final, NamedTuple
+
+import msgspec
+
+from syncnet.core.commands import Offer
+from syncnet.core.effects import Effect, Pending, Synced
+from syncnet.core.limits import PAGE_BYTES_MAX
+from syncnet.view.json_log import document
+
+__all__ = ["CHUNK_BYTES_MAX", "FRAMINGS", "KEPT_MAX", "Channel", "Framing", "Happening", "Position", "parse_position"]
+
+KEPT_MAX: Final = 10_000
+"""Happenings that a channel keeps."""
+
+_KEPT_BYTES_MAX: Final = 8_388_608
+
+_HEAVY_BYTES: Final = 16_384  # an effect with more (of payloads) is encoded at once, which releases it
+
+_LISTED_MAX: Final = 1_000  # pending offers at the start of a stream
+
+CHUNK_BYTES_MAX: Final = 16_384
+"""What a reader gets in one interval; a single happening may be larger. So a lone reader gets some 4,000 happenings in
+a second for as long as that lasts, and what is kept absorbs bursts: to encode more would slow the offers down."""
+
+_EPOCH_BYTES: Final = 4
+
+_POSITION: Final = re.compile(r"([0-9a-f]{8})\.([0-9]{1,19})")
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Position(NamedTuple):
+    """What a reader knows: the happenings up to `number` of the channel with this epoch."""
+
+    epoch: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.number}"
+
+
+def parse_position(text: str) -> Position:
+    """Return the position that `str` of it gave.
+
+    :raises ValueError: it is none.
+    """
+    match = _POSITION.fullmatch(text)
+    if match is None:
+        raise ValueError("expected a position such as 3f9a0c12.1042")
+    return Position(match[1], int(match[2]))
+
+
+class Happening:
+    """One happening, encoded when that is first needed: `name` is its kind, `body` its JSON object."""
+
+    __slots__ = ("_effect", "_encoded", "weight_bytes")
+
+    def __init__(self, effect: Effect) -> None:
+        self._effect: Effect | None = effect
+        self._encoded: tuple[str, bytes] | None = None
+        if isinstance(effect, Synced):
+            weight_bytes = 0
+            for member in effect.members:
+                weight_bytes += member.weight_bytes
+        else:
+            weight_bytes = effect.offer.weight_bytes
+        self.weight_bytes = weight_bytes if weight_bytes <= _HEAVY_BYTES else len(self.encoded()[1])
+
+    def encoded(self) -> tuple[str, bytes]:
+        """Return its kind and its JSON object."""
+        if self._encoded is None:
+            assert self._effect is not None  # noqa: S101 - one of the two is always there
+            self._encoded = _encoded(document(self._effect))
+            self._effect = None
+        return self._encoded
+
+
+class Framing(NamedTuple):
+    """How a happening is written; `frame` gets the position (empty: the reader cannot resume here), kind and JSON."""
+
+    media_type: str
+    start: bytes
+    heartbeat: bytes
+    frame: Callable[[str, str, bytes], bytes]
+
+
+def _as_sse(position: str, name: str, body: bytes) -> bytes:
+    id = f"id: {position}\n" if position else ""
+    return f"{id}event: {name}\ndata: ".encode() + _as_jsonl(position, name, body) + b"\n"
+
+
+def _as_jsonl(position: str, _: str, body: bytes) -> bytes:
+    return (f'{{"position":"{position}",'.encode() + body[1:] if position else body) + b"\n"
+
+
+FRAMINGS: Final = {
+    "sse": Framing("text/event-stream", b"retry: 2000\n\n", b":\n\n", _as_sse),
+    "jsonl": Framing("application/jsonl", b"", b"\n", _as_jsonl),
+}
+"""The formats of a stream; the JSON objects are the same in both. A quiet `jsonl` stream gets empty lines."""
+
+
+class Channel:
+    """The happenings of one namespace, or of all (`ANY_NAMESPACE`)."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace: Final = namespace
+        self.readers = 0
+        self.left_s = 0.0
+        """When its last reader left."""
+        self.is_due = False
+        """Its readers are to be woken at the end of the interval."""
+        self.kept: deque[Happening] = deque()
+        self.kept_bytes = 0
+        self._chunks: dict[tuple[Position, str, int], tuple[bytes, Position]] = {}
+        self._opening: tuple[Position, list[tuple[str, bytes]]] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._epoch = secrets.token_hex(_EPOCH_BYTES)
+        self._latest = 0
+
+    @property
+    def latest(self) -> Position:
+        """The position of a reader that knows all happenings."""
+        return Position(self._epoch, self._latest)
+
+    @property
+    def _oldest(self) -> int:
+        return self._latest - len(self.kept) + 1
+
+    def add(self, happening: Happening) -> None:
+        """Add one happening, and forget what is above the bounds."""
+        self.is_due = True
+        self._latest += 1
+        self.kept.append(happening)
+        self.kept_bytes += happening.weight_bytes
+        while len(self.kept) > KEPT_MAX or self.kept_bytes > _KEPT_BYTES_MAX:
+            self.forget_oldest()
+
+    def forget_oldest(self) -> None:
+        """Forget one happening."""
+        self.kept_bytes -= self.kept.popleft().weight_bytes
+
+    def begin_anew(self) -> None:
+        """Forget all, because some happenings were lost, and nobody knows how many."""
+        self.kept.clear()
+        self.kept_bytes = 0
+        self._opening = None
+        self.is_due = True
+        self._begin()
+
+    def missed(self, position: Position) -> int | None:
+        """Return how many happenings after `position` are no longer kept; None: it is no position of this channel."""
+        if position.epoch != self._epoch or position.number > self._latest:
+            return None
+        return max(0, self._oldest - 1 - position.number)
+
+    def read(self, position: Position, output: str, bytes_max: int) -> tuple[bytes, Position]:
+        """Return what comes after a position, at most `bytes_max` (but at least one happening), and the new position.
+
+        Where some of it is no longer kept, a gap says how many happenings were missed, and the latest follow.
+        """
+        if position == self.latest:
+            return b"", position
+        key = position, output, bytes_max
+        if key not in self._chunks:
+            self._chunks[key] = self._read(position, output, bytes_max)
+        return self._chunks[key]
+
+    def _read(self, position: Position, output: str, bytes_max: int) -> tuple[bytes, Position]:
+        missed = self.missed(position)
+        if missed == 0:
+            return self._read_kept(position.number, output, bytes_max)
+        frame = FRAMINGS[output].frame
+        first, size = self._latest, 0
+        for happening in reversed(self.kept):
+            size += len(frame(f"{self._epoch}.{first}", *happening.encoded()))
+            if size > bytes_max and first < self._latest:
+                break
+            first -= 1
+        if missed is not None:
+            missed = first - position.number
+        data, after = self._read_kept(first, output, bytes_max)
+        return self.gap(missed, output, Position(self._epoch, first)) + data, after
+
+    def _read_kept(self, number: int, output: str, bytes_max: int) -> tuple[bytes, Position]:
+        frame = FRAMINGS[output].frame
+        parts: list[bytes] = []
+        size = 0
+        for happening in islice(self.kept, number + 1 - self._oldest, None):
+            part = frame(f"{self._epoch}.{number + 1}", *happening.encoded())
+            size += len(part)
+            if parts and size > bytes_max:
+                break
+            parts.append(part)
+            number += 1
+        return b"".join(parts), Position(self._epoch, number)
+
+    def gap(self, missed: int | None, output: str, position: Position | None = None) -> bytes:
+        """Return what tells a reader how many happenings it missed; None: nobody knows."""
+        encoded = _encoded({"happening": "gap", "namespace": self.namespace, "missed": missed})
+        return FRAMINGS[output].frame(str(position or ""), *encoded)
+
+    def opening(self, output: str) -> tuple[list[bytes], Position] | None:
+        """Return what a new reader gets first, in pieces, and its position; None where it must be made anew.
+
+        An opening is used again for readers that come a little later: they then get what has happened since.
+        """
+        if self._opening is None:
+            return None
+        position, encoded = self._opening
+        if self.missed(position) or self._latest - position.number > _LISTED_MAX:
+            return None
+        frame = FRAMINGS[output].frame
+        last = len(encoded) - 1
+        frames = [frame(str(position) if number == last else "", *each) for number, each in enumerate(encoded)]
+        return list(_pieces(frames)), position
+
+    def open(self, offers: list[Offer]) -> None:
+        """Make an opening: what is pending at present, the oldest first.
+
+        Only its last happening has a position, so that a reader whose connection is lost meanwhile starts again.
+        """
+        listed = [_encoded(document(Pending(offer))) for offer in _listed(offers)]
+        opening = {"happening": "open", "namespace": self.namespace, "pending": len(offers), "listed": len(listed)}
+        self._opening = self.latest, [_encoded(opening), *listed]
+
+    # --- waiting -------------------------------------------------------------------------------------------
+
+    def news(self) -> asyncio.Future[None]:
+        """Return what ends when there is something to read, or to look after."""
+        news = asyncio.get_running_loop().create_future()
+        self._waiting.append(news)
+        return news
+
+    def notify(self) -> None:
+        """Wake the readers."""
+        self.is_due = False
+        self._chunks.clear()
+        waiting, self._waiting = self._waiting, []
+        for news in waiting:
+            if not news.done():
+                news.set_result(None)
+
+
+def _listed(offers: list[Offer]) -> Iterator[Offer]:
+    """Yield the first offers, so many that they are not too large, but at least one."""
+    weight_bytes = 0
+    for number, offer in enumerate(islice(offers, _LISTED_MAX)):
+        weight_bytes += offer.spec.weight_bytes
+        if number and weight_bytes > PAGE_BYTES_MAX:
+            return
+        yield offer
+
+
+def _encoded(described: dict[str, object]) -> tuple[str, bytes]:
+    return str(described["happening"]), _encode(described)
+
+
+def _pieces(frames: list[bytes]) -> Iterator[bytes]:
+    """Join frames to pieces of at most `CHUNK_BYTES_MAX`, unless a single one is larger."""
+    piece: list[bytes] = []
+    size = 0
+    for frame in frames:
+        if piece and size + len(frame) > CHUNK_BYTES_MAX:
+            yield b"".join(piece)
+            piece, size = [], 0
+        piece.append(frame)
+        size += len(frame)
+    yield b"".join(piece)
