@@ -49,7 +49,7 @@ More parameters, added to the URL with &:
 
 To require tokens: syncnet token --help, and --token-file in syncnet serve --help
 
-To list the pending offers: curl localhost:8000/stats
+To list the pending offers: syncnet stats. To watch what happens: syncnet watch
 """
 
 
@@ -65,6 +65,8 @@ _SUBCOMMANDS: Final = {
     "serve": "syncnet.cli.serve",
     "stats": "syncnet.cli.stats",
     "token": "syncnet.cli.token",
+    "trace": "syncnet.cli.trace",
+    "watch": "syncnet.cli.watch",
 }
 """Subcommands, and the modules that have a click command of the same name."""
 

@@ -15,6 +15,7 @@ import click
 
 from syncnet.cli.durations import DURATION
 from syncnet.cli.exit_statuses import ExitStatus
+from syncnet.client.requests import Target
 from syncnet.client.threads.client import Client
 from syncnet.errors import (
     AbortedError,
@@ -34,6 +35,7 @@ __all__ = [
     "formatted",
     "identity_options",
     "make_client",
+    "make_target",
     "namespace_option",
 ]
 
@@ -106,6 +108,17 @@ def make_client(options: dict[str, Any], **more: Any) -> Client:
         verify=not options.pop("insecure"),
         reconnect_s=options.pop("reconnect"),
         **more,
+    )
+
+
+def make_target(options: dict[str, Any]) -> Target:
+    """Take the options of `identity_options` and the URL out of `options`, and return the server that they name."""
+    return Target(
+        options.pop("url"),
+        token=options.pop("token"),
+        ca=options.pop("ca"),
+        cert=options.pop("cert"),
+        verify=not options.pop("insecure"),
     )
 
 

@@ -219,10 +219,11 @@ class Channel:
         missed = self.missed(position)
         if missed == 0:
             return self._read_kept(position.number, output, bytes_max)
+        frame = FRAMINGS[output].frame
         first, size = self._latest, 0
         for happening in reversed(self.kept):
-            size += len(happening.encoded()[1])
-            if size > bytes_max:
+            size += len(frame(f"{self._epoch}.{first}", *happening.encoded()))
+            if size > bytes_max and first < self._latest:
                 break
             first -= 1
         if missed is not None:
@@ -351,7 +352,9 @@ class Feed:
                 self._coordinator.add_observer(self._observer)
             loop.call_later(BEAT_S, self._beat, loop)
         self.drain()  # what happened before is not for a channel that begins now
-        channel = self._channels.setdefault(namespace, Channel(namespace))
+        channel = self._channels.get(namespace)
+        if channel is None:
+            channel = self._channels[namespace] = Channel(namespace)
         channel.readers += 1
         self.readers += 1
         return channel

@@ -7,9 +7,11 @@ works on Linux only, and finds the socket of a connection among the open files o
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
-import sys
+import termios
+import threading
 import time
 from typing import Final
 
@@ -24,12 +26,62 @@ _FILES: Final = "/proc/self/fd"
 _INTERVAL_S: Final = 0.25
 """How often something may be sent where the send queue cannot be read."""
 
+_ioctl: Final = ctypes.PyDLL(None).ioctl
+_ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)
+
+
+class _OpenConnections:
+    """The connections among the open files of this process. To look through them takes a while where there are many.
+
+    So a look serves all that ask meanwhile: a thousand readers that come at once need a few looks.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._files: dict[tuple[int, int], list[int]] = {}  # by the ports of both ends
+
+    def duplicate(self, wanted: str) -> socket.socket | None:
+        """Return a duplicate of the socket of a connection, named as by `connection`; None where it is not found."""
+        client, _, port = wanted.rpartition(">")
+        ports = int(client.rpartition(":")[2]), int(port)
+        with self._lock:
+            found = self._find(ports, wanted)
+            if found is None:
+                self._look()
+                found = self._find(ports, wanted)
+            return found
+
+    def _find(self, ports: tuple[int, int], wanted: str) -> socket.socket | None:
+        for file in self._files.get(ports, ()):
+            try:
+                duplicate = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, os.dup(file))
+            except OSError:  # it was closed, and perhaps another file has its number now
+                continue
+            if _name_of(duplicate) == wanted:
+                return duplicate
+            duplicate.close()
+        return None
+
+    def _look(self) -> None:
+        self._files.clear()
+        try:
+            names = os.listdir(_FILES)
+        except OSError:
+            return
+        for file in map(int, names):
+            ports = _ports_of(file)
+            if ports is not None:
+                self._files.setdefault(ports, []).append(file)
+
+
+_open_connections: Final = _OpenConnections()
+
 
 class SendQueue:
     """The send queue of the connection from `client` to `server` (`host:port`); `close` releases it."""
 
     def __init__(self, client: str, server: str) -> None:
-        self._socket = _duplicate(normalized(connection(client, server)))
+        self._socket = _open_connections.duplicate(normalized(connection(client, server)))
         self._sent_s = 0.0
 
     @property
@@ -54,48 +106,41 @@ class SendQueue:
             self._socket = None
 
     def _unsent_bytes(self, connected: socket.socket) -> int:
-        import fcntl
-        import termios
+        """Ask the kernel; 0 of a connection that was closed, which its reader will learn.
 
-        try:
-            answer = fcntl.ioctl(connected, termios.TIOCOUTQ, b"\0\0\0\0")
-        except OSError:  # the connection was closed, which its reader will learn
-            return 0
-        return int.from_bytes(answer, sys.byteorder)
-
-
-def _duplicate(wanted: str) -> socket.socket | None:
-    """Return a duplicate of the socket of a connection, named as by `connection`; None where it cannot be found."""
-    try:
-        files = [int(name) for name in os.listdir(_FILES)]
-    except OSError:
-        return None
-    for file in sorted(files, reverse=True):
-        if _name_of(file) != wanted:
-            continue
-        try:
-            duplicate = socket.socket(fileno=os.dup(file))
-        except OSError:  # closed meanwhile, and so is the connection
-            return None
-        if _name_of(duplicate.fileno()) == wanted:  # else the number was given to another file
-            return duplicate
-        duplicate.close()
-    return None
+        `fcntl.ioctl` would release the GIL, and then wait for it: among a thousand readers that takes half of the
+        server's time. The call itself takes a microsecond and never blocks.
+        """
+        unsent = ctypes.c_int(0)
+        _ioctl(connected.fileno(), termios.TIOCOUTQ, ctypes.byref(unsent))
+        return unsent.value
 
 
-def _name_of(file: int) -> str:
-    """Return the name of the connection of an open file; empty where it is none."""
+def _ports_of(file: int) -> tuple[int, int] | None:
+    """Return the ports of both ends of an open file; None where it is no connection."""
     try:
         other = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, file)
     except OSError:
-        return ""
+        return None
     try:
-        peer, own = other.getpeername(), other.getsockname()
+        peer = other.getpeername()
+        return (peer[1], other.getsockname()[1]) if _is_address(peer) else None
     except OSError:
-        return ""
+        return None
     finally:
         other.detach()  # it is not ours to close
-    if not isinstance(peer, tuple) or not isinstance(peer[0], str):  # not of TCP
+
+
+def _name_of(connected: socket.socket) -> str:
+    """Return the name of a connection; empty where it is none."""
+    try:
+        peer, own = connected.getpeername(), connected.getsockname()
+        host = f"[{peer[0]}]" if _is_address(peer) and ":" in peer[0] else peer[0]
+        return normalized(f"{host}:{peer[1]}>{own[1]}")
+    except (OSError, ValueError):
         return ""
-    host = f"[{peer[0]}]" if ":" in peer[0] else peer[0]
-    return normalized(f"{host}:{peer[1]}>{own[1]}")
+
+
+def _is_address(address: object) -> bool:
+    """Return whether an address is one of IP: host and port, perhaps more."""
+    return isinstance(address, tuple) and isinstance(address[0], str)
