@@ -18,8 +18,8 @@ export class Details {
       closed();
     };
     byId("details-close").addEventListener("click", close);
-    this.#panel.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") close();
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && !this.#panel.hidden) close();
     });
   }
 
