@@ -17,6 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from syncnet.server.build import build
+from syncnet.server.page import FILES
 from tests.end_to_end.running import running
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,8 @@ def test_a_wheel_is_pure_python_unless_asked_otherwise(tmp_path: Path) -> None:
     built = wheel(ROOT, tmp_path)
     assert built.name.endswith("-py3-none-any.whl")
     assert "syncnet/server/handler.py" in names(built)
-    assert [name for name in names(built) if not name.endswith((".py", ".typed")) and ".dist-info/" not in name] == []
+    others = [name for name in names(built) if not name.endswith((".py", ".typed")) and ".dist-info/" not in name]
+    assert sorted(others) == sorted(f"syncnet/page/{name}" for name in FILES)
 
 
 @pytest.mark.skipif(EXPECTED != "compiled", reason="needs a compiler; `make test-compiled` runs it")
@@ -100,6 +102,7 @@ anyio.run(meet, sys.argv[1])
 def test_the_clients_work_without_the_server(tmp_path: Path) -> None:
     """The wheel is unpacked into an environment that has the distributions which it requires, and no others."""
     built = wheel(ROOT / "packages" / "client", tmp_path / "wheels")
+    assert not any(name.startswith(("syncnet/page/", "syncnet/server/")) for name in names(built))
     venv.create(tmp_path / "venv", symlinks=True)
     (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
     with zipfile.ZipFile(built) as archive:

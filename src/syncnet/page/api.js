@@ -44,15 +44,24 @@ export async function problemOf(response) {
 }
 
 /** Return the response to a GET and its JSON; raise ProblemError if there is none. */
-export async function getJson(path, query, timeoutMs = TIMEOUT_MS) {
+export async function getJson(path, query) {
   let response;
   try {
-    response = await send(path, query, { signal: AbortSignal.timeout(timeoutMs) });
+    const headers = { accept: "application/json" };
+    response = await send(path, query, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch (error) {
     throw new ProblemError(0, `the server does not answer (${error.name})`);
   }
   if (!response.ok) throw await problemOf(response);
   return { response, document: await response.json() };
+}
+
+let described; // the paths of /openapi.json
+
+/** Return whether the server has a path: one that it does not have would be an error in the console. */
+export async function hasPath(path) {
+  described ??= getJson("openapi.json", {}).then(({ document }) => document.paths, () => ({}));
+  return Object.hasOwn(await described, path);
 }
 
 /** Return pending offers of a namespace from `/stats`, as {id, params, created_at}, and whether these are all. */

@@ -1,6 +1,6 @@
 // The details of one offer or one sync: what /stats, /explain and /trace know of it.
 
-import { getJson, pendingOffers } from "./api.js";
+import { ProblemError, getJson, hasPath, pendingOffers } from "./api.js";
 import { byId, count, duration, element, memberName, setText, timeOfDay } from "./dom.js";
 import { lacks } from "./waiting.js";
 
@@ -18,8 +18,8 @@ export class Details {
       closed();
     };
     byId("details-close").addEventListener("click", close);
-    this.#panel.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") close();
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && !this.#panel.hidden) close();
     });
   }
 
@@ -147,26 +147,27 @@ async function paramsOf({ namespace, id }) {
   return offers.find((offer) => offer.id === id)?.params;
 }
 
-/** Return the reasons of `/explain` as elements. */
+/** Return what `/explain` says of an offer, as elements. */
 async function explanation({ namespace, id }) {
+  if (!(await hasPath("/explain"))) throw new ProblemError(404, "this server explains nothing");
   const { document } = await getJson("explain", { namespace, id });
-  return reasonsOf(document);
-}
-
-/** Return the reasons in a document of `/explain` as elements. */
-function reasonsOf(document) {
-  const parts = [];
-  if (document.summary) parts.push(element("p", {}, document.summary));
-  const items = (document.relations ?? []).map(({ event, other, compatible, reason }) => {
-    const name = element("span", { class: "event" }, `${other?.actor ?? "?"}:${event}`);
-    return element("li", { class: compatible ? "fits" : "fits-not" }, name, ` ${reason}`);
+  const { summary, reasons, others, others_left_out: leftOut, near_events: near, other_namespaces: elsewhere } =
+    document.offers[0];
+  const items = others.map(({ actor, event, fits, reason }) => {
+    const name = element("span", { class: "event" }, `${actor}:${event}`);
+    return element("li", { class: fits ? "fits" : "fits-not" }, name, ` ${reason}`);
   });
-  if (items.length) parts.push(element("ul", { class: "reasons" }, ...items));
-  if (document.left_out) parts.push(element("p", { class: "quiet" }, `and ${count(document.left_out, "more offer")}`));
-  const near = document.near_events ?? [];
-  if (near.length) parts.push(element("p", {}, `Offers are pending for similar events: ${near.join(", ")}`));
-  if (!parts.length) parts.push(element("p", {}, "No other offer of this event is pending."));
-  return parts;
+  const hints = [
+    ...near.map(({ event, waiting }) => `${event} has ${waiting} waiting; did you mean that?`),
+    ...elsewhere.map((each) => `${each.event} has ${each.waiting} waiting in the namespace ${each.namespace}.`),
+  ];
+  if (!items.length) hints.unshift(...reasons.map(({ reason }) => reason));
+  if (leftOut) hints.push(`${count(leftOut, "more offer")} not examined`);
+  return [
+    element("p", {}, summary),
+    element("ul", { class: "reasons" }, ...items),
+    ...hints.map((text) => element("p", { class: "quiet" }, text)),
+  ];
 }
 
 function fallback(error, offer, model) {

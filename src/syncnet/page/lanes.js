@@ -31,7 +31,7 @@ export class Lanes {
     }
     const after = this.open();
     return {
-      through: [...before].filter(([key]) => after.has(key) && !nodes.has(key)).map(([, x]) => x),
+      through: [...new Set([...before].filter(([key]) => after.has(key) && !nodes.has(key)).map(([, x]) => x))],
       nodes: [...nodes.values()].map((node) => ({ ...node, isOpen: after.has(node.key) })),
     };
   }

@@ -10,6 +10,7 @@ const DRAWN_MAX = 12;
 const WAITING_MAX = 2_000; // above that a draw begins anew, from the history
 const ROW_PX = 28;
 const MIDDLE = ROW_PX / 2;
+const LETTER_PX = 8; // of a name; where one does not fit into its column, all are written upright
 
 /** Draws the happenings of a model that `matches` accepts; `select` is called with one that was chosen. */
 export class Picture {
@@ -20,12 +21,12 @@ export class Picture {
   #columnPx = COLUMNS_PX[0];
   #lanes = new Lanes(ROWS_MAX, this.#columnPx);
   #waiting = [];
-  #isBehind = false;
+  #dropped = 0; // happenings for which there was no room among those that wait to be drawn
   #isScheduled = false;
   #drawnAt = 0;
   #drawnNames = "";
   #selected = "";
-  leftOutTotal = 0;
+  #leftOutTotal = 0;
   isPaused = false;
 
   constructor(model, matches, select) {
@@ -47,7 +48,7 @@ export class Picture {
     for (const happening of happenings) {
       if (!this.matches(happening)) continue;
       if (this.#waiting.length < WAITING_MAX) this.#waiting.push(happening);
-      else this.#isBehind = true;
+      else this.#dropped += 1;
     }
     this.#schedule();
   }
@@ -57,7 +58,7 @@ export class Picture {
     const matching = this.model.history.filter(this.matches);
     const shown = matching.slice(-ROWS_MAX);
     this.#waiting = [];
-    this.#isBehind = false;
+    this.#dropped = 0;
     this.#lanes = new Lanes(ROWS_MAX, this.#columnPx);
     this.#rows.replaceChildren();
     for (const offer of this.#openBefore(shown)) this.#lanes.start(offer);
@@ -97,7 +98,7 @@ export class Picture {
   }
 
   #schedule() {
-    if (this.#isScheduled || !(this.#waiting.length || this.#isBehind)) return;
+    if (this.#isScheduled || !this.#waiting.length) return;
     this.#isScheduled = true;
     const wait = Math.max(0, this.#drawnAt + DRAW_MS - performance.now());
     setTimeout(() => requestAnimationFrame(() => this.#draw()), wait);
@@ -108,8 +109,8 @@ export class Picture {
     this.#drawnAt = performance.now();
     if (this.isPaused) return;
     const isAtEnd = this.#isAtEnd();
-    if (this.#isBehind) {
-      this.leftOutTotal += Math.max(0, this.#waiting.length - ROWS_MAX);
+    if (this.#dropped) {
+      this.#leftOutTotal += this.#dropped + this.#waiting.length - ROWS_MAX;
       this.rebuild();
       return;
     }
@@ -117,8 +118,8 @@ export class Picture {
     this.#waiting = [];
     const leftOut = waiting.length > DRAWN_MAX ? waiting.splice(0, waiting.length - DRAWN_MAX + 1) : [];
     if (leftOut.length) {
-      this.leftOutTotal += leftOut.length;
-      const text = `${count(leftOut.length, "more happening")}, not drawn`;
+      this.#leftOutTotal += leftOut.length;
+      const text = `${leftOut.length} more, not drawn`;
       this.#add({ kind: "thinned", at: leftOut.at(-1).at, text }, leftOut);
     }
     for (const happening of waiting) this.#add(happening, [happening]);
@@ -146,8 +147,9 @@ export class Picture {
       return;
     }
     const open = this.#lanes.open();
-    const lines = [...open.values()].map((x) => `M${x} 0V8`).join("");
-    const ends = [...open].map(([key, x]) => end(key, x));
+    const oldest = new Map([...open].reverse().map(([key, x]) => [x, key])); // of those that share a lane
+    const lines = [...oldest.keys()].map((x) => `M${x} 0V8`).join("");
+    const ends = [...oldest].map(([x, key]) => end(key, x));
     this.#ends.replaceChildren(drawn("path", { class: "line", d: lines }), ...ends);
     this.#scroller.style.setProperty("--lanes", `${Math.max(this.#lanes.width, this.#columnPx)}px`);
     this.#scroller.style.setProperty("--column", `${this.#columnPx}px`);
@@ -155,7 +157,8 @@ export class Picture {
     if (!this.#rows.querySelector("button[tabindex='0']")) {
       this.#rows.querySelector("li:last-child button")?.setAttribute("tabindex", "0");
     }
-    setText(byId("left-out"), this.leftOutTotal ? `Thinned: ${count(this.leftOutTotal, "happening")} not drawn.` : "");
+    const leftOut = this.#leftOutTotal;
+    setText(byId("left-out"), leftOut ? `Thinned: ${count(leftOut, "happening")} not drawn.` : "");
     if (isAtEnd) this.#scrollDown();
     else this.#scrolled();
   }
@@ -168,9 +171,10 @@ export class Picture {
 
   #drawNames() {
     const names = this.#lanes.columns.map(({ actor }) => actor);
-    const text = names.join("\n");
+    const text = [this.#columnPx, ...names].join("\n");
     if (text === this.#drawnNames) return;
     this.#drawnNames = text;
+    this.#names.classList.toggle("upright", names.some((name) => name.length * LETTER_PX > this.#columnPx));
     this.#names.replaceChildren(...names.map((name) => element("li", { title: name }, name)));
   }
 
