@@ -50,6 +50,8 @@ More parameters, added to the URL with &:
 To require tokens: syncnet token --help, and --token-file in syncnet serve --help
 
 To list the pending offers: curl localhost:8000/stats
+
+To learn why they wait: syncnet why
 """
 
 
@@ -65,6 +67,7 @@ _SUBCOMMANDS: Final = {
     "serve": "syncnet.cli.serve",
     "stats": "syncnet.cli.stats",
     "token": "syncnet.cli.token",
+    "why": "syncnet.cli.why",
 }
 """Subcommands, and the modules that have a click command of the same name."""
 

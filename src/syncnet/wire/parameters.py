@@ -22,19 +22,23 @@ from syncnet.core.selectors import Selector, parse_selector
 from syncnet.core.validation import check_id, check_namespace, check_payload, make_abort, make_spec
 from syncnet.errors import ParameterError, SelectorError
 from syncnet.wire.bodies import Texts, Values
-from syncnet.wire.parameter_table import OUTPUTS, PAGE_LIMIT, PARAMETERS
+from syncnet.wire.parameter_table import EXPLAIN_OUTPUTS, OUTPUTS, PAGE_LIMIT, PARAMETERS
 
 __all__ = [
     "ABORT_PARAMETERS",
+    "EXPLAIN_PARAMETERS",
+    "NAMESPACES_PARAMETERS",
     "OFFER_PARAMETERS",
     "PAGE_PARAMETERS",
     "WITHDRAWAL_PARAMETERS",
     "Asked",
     "Page",
+    "WhichOffers",
     "did_you_mean",
     "read_abort",
     "read_offer",
     "read_page",
+    "read_which_offers",
     "read_withdrawal",
 ]
 
@@ -42,6 +46,8 @@ OFFER_PARAMETERS: Final = (
     *("event", "actor", "mates", "expect", "labels", "selector", "payload"),
     *("timeout", "id", "linger", "namespace", "output"),
 )
+EXPLAIN_PARAMETERS: Final = ("namespace", "actor", "event", "id", "after", "limit", "output")
+NAMESPACES_PARAMETERS: Final = ("after", "limit")
 ABORT_PARAMETERS: Final = ("event", "actor", "id", "reason", "by", "namespace")
 WITHDRAWAL_PARAMETERS: Final = ("id", "namespace")
 PAGE_PARAMETERS: Final = ("namespace", "after", "limit")
@@ -62,6 +68,19 @@ class Page(NamedTuple):
     namespace: str
     after: int
     items_max: int
+
+
+class WhichOffers(NamedTuple):
+    """Which offers a request to `/explain` is about: of an actor, of an event, of an id; empty where any will do.
+
+    `output` is `json`, `text`, or empty: as `Accept` says.
+    """
+
+    page: Page
+    actor: str
+    event: str
+    id: str
+    output: str
 
 
 def read_offer(query: Texts, body: Texts | Values, *, owner: str = "", limits: Limits = LIMITS) -> Asked:
@@ -122,12 +141,30 @@ def read_withdrawal(query: Texts) -> tuple[str, str]:
     return check_namespace(values.get("namespace", DEFAULT_NAMESPACE)), check_id(values["id"])
 
 
-def read_page(query: Texts) -> Page:
+def read_page(query: Texts, known: Iterable[str] = PAGE_PARAMETERS) -> Page:
     """Return which page of `/stats` or `/trace` a request wants: the first 1,000 items, unless it says otherwise.
 
     :raises ParameterError: a parameter is invalid.
     """
-    values = _from_texts(query, PAGE_PARAMETERS)
+    return _page(_from_texts(query, known))
+
+
+def read_which_offers(query: Texts) -> WhichOffers:
+    """Return which offers a request to `/explain` is about.
+
+    :raises ParameterError: a parameter is invalid.
+    """
+    values = _from_texts(query, EXPLAIN_PARAMETERS)
+    events, output = values.get("event", ()), values.get("output", "")
+    if len(events) > 1:
+        raise ParameterError("event", f"expected one event, got {len(events)}")
+    if output not in ("", *EXPLAIN_OUTPUTS):
+        raise ParameterError("output", f"expected json or text, got {shown(output)}")
+    event = events[0] if events else ""
+    return WhichOffers(_page(values), values.get("actor", ""), event, values.get("id", ""), output)
+
+
+def _page(values: Values) -> Page:
     items_max = values.get("limit", PAGE_LIMIT)
     if not 1 <= items_max <= PAGE_LIMIT:
         raise ParameterError("limit", f"expected a whole number from 1 to {PAGE_LIMIT}, got {items_max}")
