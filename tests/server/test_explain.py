@@ -96,6 +96,22 @@ def test_an_event_for_which_nothing_waits_has_its_near_misses(server: Server) ->
     assert document["other_namespaces"] == [{"namespace": "ci-2", "event": "shok", "waiting": 1}]
 
 
+def test_actors_that_wait_for_each_other_are_named(server: Server) -> None:
+    server.ask("event=coin&actor=VM&expect=CUST", "event=choc&actor=CUST&selector=actor=VM", "event=tea&actor=X")
+    document, _ = page(server, "/explain", "")
+    (circle,) = document["circles"]
+    assert circle == {
+        "is_certain": True,
+        "summary": "stuck together: VM waits for CUST on coin, CUST waits for VM on choc",
+        "waits": [
+            {"actor": "VM", "other": "CUST", "events": ["coin"]},
+            {"actor": "CUST", "other": "VM", "events": ["choc"]},
+        ],
+    }
+    assert text(server, "output=text")[2].splitlines()[-1] == circle["summary"]
+    assert page(server, "/explain", "actor=X")[0]["circles"] == []
+
+
 def test_an_id_that_is_not_pending_is_not_found(server: Server) -> None:
     status, _, body = text(server, "id=none")
     assert (status, json.loads(body)["type"]) == (404, "urn:syncnet:problem:unknown-id")

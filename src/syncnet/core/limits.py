@@ -14,6 +14,7 @@ from typing import Any, Final
 
 __all__ = [
     "CHARGED_STEPS_MIN",
+    "CIRCLES_MAX",
     "DEPARTED_S",
     "DEPARTURES_MAX",
     "DEPARTURES_PER_EVENT_MAX",
@@ -357,6 +358,9 @@ REASONS_STEPS_MAX: Final = 500
 
 EXPLAINED_STEPS_MAX: Final = 50_000
 """Steps of one page of `/explain`: what a client may take in a second, as `client_steps_per_s` says by default."""
+
+CIRCLES_MAX: Final = 10
+"""Circles of actors that wait for each other that are reported at once."""
 
 ELSEWHERE_LOOKUPS_MAX: Final = 10_000
 """Events times namespaces that are looked up for offers in other namespaces: about a millisecond."""

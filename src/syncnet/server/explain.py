@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from syncnet.coordinator.coordinator import Coordinator
+from syncnet.core.circles import circles
 from syncnet.core.commands import Offer
 from syncnet.core.departures import Departures
 from syncnet.core.explain import explain, lists_of, near_events
@@ -22,7 +23,7 @@ from syncnet.server.access import Caller
 from syncnet.server.background import Background
 from syncnet.server.request import Request
 from syncnet.server.responses import Response, headers_of, problem
-from syncnet.wire.explanations import explanation_document, is_meant, text_of
+from syncnet.wire.explanations import circle_document, explanation_document, is_meant, text_of
 from syncnet.wire.parameters import NAMESPACES_PARAMETERS, WhichOffers, read_page, read_which_offers
 
 __all__ = ["Explanations"]
@@ -115,6 +116,7 @@ class _Making:
             made_bytes += len(_encode(explained))
             document["offers"].append(explained)
             made += 1
+        document["circles"] = self._circles({each["actor"] for each in document["offers"]})
         if which.event and not page.after and which.event not in lists:
             self._note_similar(document, lists, which.event)
         headers = headers_of(_TEXT if is_text else "application/json")
@@ -130,6 +132,13 @@ class _Making:
         document = explanation_document(explanation, self._now_ns)
         document["other_namespaces"] = [] if explanation.relations else self._elsewhere(list(offer.events))
         return document
+
+    def _circles(self, actors: set[str]) -> list[dict[str, Any]]:
+        """Return the circles in which one of these actors waits."""
+        steps = Steps(EXPLANATION_STEPS_MAX)
+        found = circles(self._pending, steps)
+        self.steps_used += steps.used
+        return [circle_document(each) for each in found if any(link.actor in actors for link in each.links)]
 
     def _note_similar(self, document: dict[str, Any], lists: dict[str, OfferList], event: str) -> None:
         """Add where else offers are pending, for an event for which there is none."""

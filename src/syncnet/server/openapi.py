@@ -133,14 +133,20 @@ _SCHEMAS: Final[Mapping[str, Schema]] = {
         is_whole={"type": "boolean"},
         other_namespaces=_list(_ref("schemas", "OtherNamespace")),
     ),
+    "Circle": _object(
+        is_certain={"type": "boolean"},
+        summary=_TEXT,
+        waits=_list(_object(actor=_TEXT, other=_TEXT, events=_list(_TEXT))),
+    ),
     "Explanations": {
         **_object(
             namespace=_TEXT,
             offers=_list(_ref("schemas", "Explanation")),
+            circles=_list(_ref("schemas", "Circle")),
             near_events=_list(_ref("schemas", "NearEvent")),
             other_namespaces=_list(_ref("schemas", "OtherNamespace")),
         ),
-        "required": ["namespace", "offers"],
+        "required": ["namespace", "offers", "circles"],
     },
     "Namespaces": _object(namespaces=_list(_object(namespace=_TEXT, pending=_COUNT, syncs=_COUNT))),
     "Reason": _object(actor=_TEXT, event=_TEXT, reason=_TEXT),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from syncnet.core.circles import Circle
 from syncnet.core.commands import Offer
 from syncnet.core.departures import Departure
 from syncnet.core.explain import Explanation
@@ -12,7 +13,7 @@ from syncnet.core.times import rfc3339
 from syncnet.core.wording import counted, duration, listed
 from syncnet.wire.answers import departures, reasons
 
-__all__ = ["explanation_document", "is_meant", "text_of"]
+__all__ = ["circle_document", "explanation_document", "is_meant", "text_of"]
 
 _LINES_MAX = 20
 """Lines of reasons for one offer in a text; the JSON has all."""
@@ -81,6 +82,15 @@ def _gave_up(left: Departure, now_ns: int) -> str:
     return f"{left.actor} gave up {duration(now_ns - left.at_ns)} ago ({left.how.replace('-', ' ')})"
 
 
+def circle_document(circle: Circle) -> dict[str, Any]:
+    """Return what `/explain` says of actors that wait for each other."""
+    return {
+        "is_certain": circle.is_certain,
+        "summary": circle.text(),
+        "waits": [{"actor": each.actor, "other": each.other, "events": each.events} for each in circle.links],
+    }
+
+
 def text_of(document: Mapping[str, Any]) -> str:
     """Return the answer of `/explain` as text: a sentence for each offer, and its reasons below."""
     lines = []
@@ -92,6 +102,7 @@ def text_of(document: Mapping[str, Any]) -> str:
         lines += [f"  {_elsewhere(each)}" for each in offer.get("other_namespaces", ())]
         if offer["others_left_out"]:
             lines.append(f"  {counted(offer['others_left_out'], 'more offer')} not examined")
+    lines += [each["summary"] for each in document.get("circles", ())]
     if not lines:
         lines.append(f"no such offer is pending in the namespace {document['namespace']}")
     for each in document.get("near_events", ()):
