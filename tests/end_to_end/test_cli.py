@@ -177,6 +177,23 @@ def test_stats_and_abort(shell: Shell, server: Server) -> None:
     assert finished(process) == (5, "", "Error: the offer was aborted by me: it is late\n")
 
 
+def test_why_says_why_offers_wait(shell: Shell, server: Server) -> None:
+    assert shell.run("why", "--namespace", shell.namespace) == (
+        *(0, f"no such offer is pending in the namespace {shell.namespace}\n", ""),
+    )
+    process = shell.event("start", "--actor", "db", "--expect", "db,app", "--id", "why-1")
+    server.until_pending(1, shell.namespace)
+    status, out, err = shell.run("why", "db", "--namespace", shell.namespace)
+    assert (status, err) == (0, "")
+    assert out.startswith("db waits for 1 other on start since ")
+    assert out.endswith(": nobody is here; app never came\n")
+    documents = shell.run("why", "--event", "start", "--namespace", shell.namespace, "--output", "json")
+    assert json.loads(documents[1])["offers"][0]["never_came"] == ["app"]
+    assert shell.run("why", "--id", "none", "--namespace", shell.namespace)[0] == 3
+    server.client.delete("/event", params={"id": "why-1", "namespace": shell.namespace}).raise_for_status()
+    finished(process)
+
+
 def test_the_default_actor_has_the_process_id(shell: Shell) -> None:
     process = shell.event("coin", "--mates", "0")
     _, out, _ = finished(process)

@@ -344,3 +344,15 @@ def test_a_runtime_can_be_used_by_threads_alone() -> None:
         until(lambda: blocking.stats(), lambda: "VM does not wait")
         assert blocking.sync("coin", actor="CUST").number == 1
         waiting.join(30)
+
+
+async def test_explain_says_why_offers_are_pending() -> None:
+    async with Syncnet() as net:
+        net.send("start", actor="db", expect="app,worker")
+        net.send("start", actor="app", expect="db,worker")
+        net.send("other", actor="x")
+        explained = await net.explain(actor="db")
+        assert explained == net.blocking.explain(actor="db") | {"offers": explained["offers"]}
+        (offer,) = explained["offers"]
+        assert (offer["present"], offer["never_came"]) == (("app",), ("worker",))
+        assert len((await net.explain(event="start"))["offers"]) == 2

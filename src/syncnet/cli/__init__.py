@@ -49,7 +49,9 @@ More parameters, added to the URL with &:
 
 To require tokens: syncnet token --help, and --token-file in syncnet serve --help
 
-To list the pending offers: syncnet stats. To watch what happens: syncnet watch
+To list the pending offers: syncnet stats. To learn why they wait: syncnet why
+
+To watch what happens: syncnet watch
 """
 
 
@@ -67,6 +69,7 @@ _SUBCOMMANDS: Final = {
     "token": "syncnet.cli.token",
     "trace": "syncnet.cli.trace",
     "watch": "syncnet.cli.watch",
+    "why": "syncnet.cli.why",
 }
 """Subcommands, and the modules that have a click command of the same name."""
 

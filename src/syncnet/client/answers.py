@@ -29,7 +29,16 @@ from syncnet.errors import (
 )
 from syncnet.wire.results import Happened, Member, Sync
 
-__all__ = ["Answer", "check_offer", "failure_of", "read_document", "read_pending", "read_sync", "read_total"]
+__all__ = [
+    "Answer",
+    "check_offer",
+    "failure_of",
+    "read_document",
+    "read_explained",
+    "read_pending",
+    "read_sync",
+    "read_total",
+]
 
 _TYPE_PREFIX: Final = "urn:syncnet:problem:"
 _RETRY_STATUSES: Final = (429, 502, 503, 504)
@@ -164,6 +173,19 @@ def read_pending(answer: Answer, pending: dict[str, Any]) -> None:
                 pending.setdefault(event, {}).setdefault(actor, {}).update(offers)
     except (AttributeError, TypeError, ValueError):
         raise _not_from_syncnet(answer) from None
+
+
+def read_explained(answer: Answer, explained: dict[str, Any]) -> None:
+    """Add a page of explanations to those of the pages before.
+
+    :raises SyncnetError: the answer has another status than 200, or is no such page.
+    """
+    document = read_document(answer)
+    offers = document.get("offers")
+    if not isinstance(offers, list):
+        raise _not_from_syncnet(answer)
+    before = explained.get("offers", [])
+    explained |= {**document, **explained, "offers": before + offers}
 
 
 def read_total(answer: Answer, name: str) -> int:

@@ -26,6 +26,7 @@ __all__ = [
     "Request",
     "Target",
     "make_abort",
+    "make_explain",
     "make_id",
     "make_offer",
     "make_stats",
@@ -181,6 +182,12 @@ def make_abort(**options: str | None) -> Request:
 def make_stats(namespace: str | None) -> Request:
     """Return the request for the first page of the pending offers of a namespace."""
     return Request("GET", "/stats" + (_query({"namespace": namespace}) if namespace else ""), b"")
+
+
+def make_explain(actor: str | None, event: str | None, id: str | None, namespace: str | None) -> Request:
+    """Return the request for the first page of explanations."""
+    given = {"actor": actor, "event": event, "id": id, "namespace": namespace, "output": "json"}
+    return Request("GET", "/explain" + _query({name: text for name, text in given.items() if text}), b"")
 
 
 def next_page(page: Request, link: str) -> Request | None:

@@ -31,7 +31,7 @@ from syncnet.core.present import Standing, first_steps, may_be_mate, standing
 from syncnet.core.steps import BoundHit, Steps
 from syncnet.core.wording import counted, listed
 
-__all__ = ["Explanation", "NearEvent", "Relation", "explain", "lists_of", "near", "timed_out"]
+__all__ = ["Explanation", "NearEvent", "Relation", "explain", "lists_of", "near", "near_events", "timed_out"]
 
 _EVENTS_PER_STEP: Final = 8
 """Events of another offer that are looked at for one step."""
@@ -264,6 +264,22 @@ class _Work:
                 said = f"{actor} waits for {events}, not for {' or '.join(self._offer.events)}"
                 self.others.append(Reason(actor, offers[0].events[0], said))
         return True
+
+
+def near_events(asked: str, lists: dict[str, OfferList], steps: Steps) -> list[NearEvent]:
+    """Return the events whose names resemble one for which nothing is pending."""
+    ratios: dict[str, float] = {}
+    try:
+        for event in lists:
+            ratios[event] = near(asked, event, steps)
+    except BoundHit:
+        pass
+    return _nearest(ratios, lists)
+
+
+def _nearest(ratios: dict[str, float], lists: dict[str, OfferList]) -> list[NearEvent]:
+    nearest = sorted([event for event in ratios if ratios[event] >= _NEAR], key=lambda event: -ratios[event])
+    return [NearEvent(event, len(lists[event].offers)) for event in nearest[:NEAR_EVENTS_MAX]]
 
 
 def near(one: str, other: str, steps: Steps) -> float:

@@ -14,10 +14,13 @@ from typing import Any, Final
 
 __all__ = [
     "CHARGED_STEPS_MIN",
+    "CIRCLES_MAX",
     "DEPARTED_S",
     "DEPARTURES_MAX",
     "DEPARTURES_PER_EVENT_MAX",
+    "ELSEWHERE_LOOKUPS_MAX",
     "EXPLAINED_OFFERS_MAX",
+    "EXPLAINED_STEPS_MAX",
     "EXPLANATION_STEPS_MAX",
     "ID_CHARACTERS_MAX",
     "LABEL_NAME_CHARACTERS_MAX",
@@ -371,6 +374,15 @@ RELATIONS_MAX: Final = 10
 
 REASONS_STEPS_MAX: Final = 500
 """Steps of the work for them, a fraction of a millisecond: many offers may time out together."""
+
+EXPLAINED_STEPS_MAX: Final = 50_000
+"""Steps of one page of `/explain`: what a client may take in a second, as `client_steps_per_s` says by default."""
+
+CIRCLES_MAX: Final = 10
+"""Circles of actors that wait for each other that are reported at once."""
+
+ELSEWHERE_LOOKUPS_MAX: Final = 10_000
+"""Events times namespaces that are looked up for offers in other namespaces: about a millisecond."""
 
 NEAR_EVENTS_MAX: Final = 3
 """Similar names of events that an explanation lists, in case the event was mistyped."""

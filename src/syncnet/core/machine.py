@@ -32,6 +32,7 @@ is returned as it is. `apply` takes any command and returns all of its effects.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import TypeAlias
 
 from syncnet.core.candidates import add
@@ -53,7 +54,7 @@ from syncnet.core.effects import (
     offers_of,
 )
 from syncnet.core.explain import timed_out
-from syncnet.core.limits import EXPLANATION_STEPS_MAX, LIMITS, Limits
+from syncnet.core.limits import ELSEWHERE_LOOKUPS_MAX, EXPLANATION_STEPS_MAX, LIMITS, Limits
 from syncnet.core.matching import Search
 from syncnet.core.offer_list import OfferList
 from syncnet.core.outcomes import Outcomes, is_kept
@@ -244,6 +245,31 @@ class Machine:
     def trace(self, namespace: str, after: int, syncs_max: int) -> list[TracedSync]:
         """Return the syncs of a namespace with numbers above `after`, by number: a page of at most so many."""
         return self._trace.of(namespace, after, syncs_max)
+
+    def departures(self, namespace: str) -> Departures:
+        """Return a copy of what is remembered of who left the events of a namespace."""
+        copy = Departures()
+        copy.restore(tuple([each for each in self._departures.all() if each[0] == namespace]))
+        return copy
+
+    def namespaces(self, after: int, namespaces_max: int) -> list[tuple[str, int, int]]:
+        """Return names, pending offers and syncs of so many namespaces at most, without the first `after` of them."""
+        page = islice(self._namespaces.items(), after, after + namespaces_max)
+        return [(name, len(each.pending), each.syncs) for name, each in page]
+
+    def waiting_elsewhere(self, namespace: str, events: list[str]) -> list[tuple[str, str, int]]:
+        """Return other namespaces where offers of these events are pending, the event, and how many they are.
+
+        Only so many namespaces and events are looked at as `ELSEWHERE_LOOKUPS_MAX` allows.
+        """
+        looked_at = islice(self._namespaces.items(), ELSEWHERE_LOOKUPS_MAX // max(1, len(events)))
+        return [
+            (name, event, len(each.lists[event].offers))
+            for name, each in looked_at
+            if name != namespace
+            for event in events
+            if event in each.lists
+        ]
 
     # --- inside: offers ------------------------------------------------------------------------------------
 

@@ -140,6 +140,17 @@ class Syncnet:
         """
         return self._runtime.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
 
+    async def explain(
+        self,
+        *,
+        actor: str | None = None,
+        event: str | None = None,
+        id: str | None = None,
+        namespace: str | None = None,
+    ) -> dict[str, Any]:
+        """Return why offers are pending, of an actor, of an event, of an id, or all: `{"offers": [{"summary": …}]}`."""
+        return self._runtime.explain(actor or "", event or "", id or "", namespace)
+
     async def stats(self, namespace: str | None = None) -> dict[str, Any]:
         """Return the pending offers: `{event: {actor: {id: {"params": {…}, "created_at": …, "missing": …}}}}`."""
         return self._runtime.stats(namespace)
@@ -211,6 +222,17 @@ class Blocking:
     ) -> int:
         """End every pending offer of an event, of an actor, or of an id; see `Syncnet.abort`."""
         return self._runtime.abort(event=event, actor=actor, id=id, reason=reason, by=by, namespace=namespace)
+
+    def explain(
+        self,
+        *,
+        actor: str | None = None,
+        event: str | None = None,
+        id: str | None = None,
+        namespace: str | None = None,
+    ) -> dict[str, Any]:
+        """Return why offers are pending; see `Syncnet.explain`."""
+        return self._runtime.explain(actor or "", event or "", id or "", namespace)
 
     def stats(self, namespace: str | None = None) -> dict[str, Any]:
         """Return the pending offers; see `Syncnet.stats`."""

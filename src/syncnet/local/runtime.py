@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from syncnet.coordinator.coordinator import Coordinator
+from syncnet.core.circles import circles
 from syncnet.core.commands import DEFAULT_NAMESPACE, OBJECT, OfferSpec
 from syncnet.core.commands import Offer as CoreOffer
 from syncnet.core.effects import Remembered, Withdrawn
-from syncnet.core.limits import Limits
+from syncnet.core.explain import explain, lists_of
+from syncnet.core.limits import EXPLANATION_STEPS_MAX, Limits
 from syncnet.core.machine import Machine
+from syncnet.core.steps import Steps
 from syncnet.core.validation import check_namespace, make_abort
 from syncnet.errors import ClosedError, DrainingError, RetryableError
 from syncnet.local.offers import Offer, Wake
@@ -27,6 +30,7 @@ from syncnet.local.results import SharedParts, error_of
 from syncnet.wire.answers import encode_pending
 from syncnet.wire.api import OfferOptions
 from syncnet.wire.bodies import Texts
+from syncnet.wire.explanations import circle_document, explanation_document, is_meant
 from syncnet.wire.parameter_table import PARAMETERS
 from syncnet.wire.parameters import read_offer
 
@@ -146,6 +150,24 @@ class LocalRuntime:
             pending = self.coordinator.machine.pending(namespace)
         stats: dict[str, Any] = json.loads(encode_pending(pending, pending))
         return stats
+
+    def explain(self, actor: str, event: str, id: str, namespace: str | None) -> dict[str, Any]:
+        """Return why offers of a namespace are pending, in the form of `GET /explain`."""
+        self._check_open()
+        namespace = check_namespace(namespace or DEFAULT_NAMESPACE)
+        with self.lock:
+            machine, now_ns = self.coordinator.machine, self.coordinator.now_ns()
+            pending, departures = machine.pending(namespace), machine.departures(namespace)
+        lists = lists_of(pending)
+        explained = [
+            explanation_document(
+                explain(lists, pending, offer, now_ns, Steps(EXPLANATION_STEPS_MAX), departures), now_ns
+            )
+            for offer in pending
+            if is_meant(offer, actor, event, id)
+        ]
+        found = [circle_document(each) for each in circles(pending, Steps(EXPLANATION_STEPS_MAX))]
+        return {"namespace": namespace, "offers": explained, "circles": found}
 
     def close(self) -> None:
         """End all waits with `UnavailableError`, and accept no more calls."""

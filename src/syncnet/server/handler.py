@@ -23,6 +23,7 @@ from syncnet.errors import PROBLEMS, DrainingError, GoneError, RetryableError
 from syncnet.server.access import Access, Caller
 from syncnet.server.background import Background
 from syncnet.server.body_budget import BodyBudget
+from syncnet.server.explain import Explanations
 from syncnet.server.page import PAGE_PATHS, Page
 from syncnet.server.reports import Reports
 from syncnet.server.request import BODY_HEADERS, Request
@@ -87,10 +88,13 @@ class Handler:
         self._limits = limits
         self._url_bytes_max = limits.url_bytes_max
         self.yaml_answer_bytes_max: int = limits.yaml_answer_bytes_max
+        explanations = Explanations(coordinator, self.background, limits)
         self._reports = reports = Reports(coordinator, self.background, limits)
         self._routes: dict[str, _Route] = {
             "/event": _Route("sync", {"GET": self._get_event, "POST": self._read_body, "DELETE": self._withdraw}),
             "/abort": _Route("admin", {"POST": self._read_body}),
+            "/explain": _Route("observe", {"GET": explanations.explain, "HEAD": explanations.explain}),
+            "/namespaces": _Route("observe", {"GET": explanations.namespaces, "HEAD": explanations.namespaces}),
             "/stats": _Route("observe", {"GET": reports.stats, "HEAD": reports.stats}),
             "/trace": _Route("observe", {"GET": reports.trace, "HEAD": reports.trace}),
             "/metrics": _Route("observe", {"GET": reports.metrics, "HEAD": reports.metrics}),

@@ -19,9 +19,11 @@ from syncnet.errors import PROBLEMS
 from syncnet.server.channel import FRAMINGS
 from syncnet.server.page import PAGE_PATHS
 from syncnet.wire.answers import MEDIA_TYPES, PROBLEM_MEDIA_TYPE
-from syncnet.wire.parameter_table import PARAMETERS, TRACE_OUTPUTS, Schema
+from syncnet.wire.parameter_table import EXPLAIN_OUTPUT, PARAMETERS, TRACE_OUTPUTS, Schema
 from syncnet.wire.parameters import (
     ABORT_PARAMETERS,
+    EXPLAIN_PARAMETERS,
+    NAMESPACES_PARAMETERS,
     OFFER_PARAMETERS,
     PAGE_PARAMETERS,
     WITHDRAWAL_PARAMETERS,
@@ -33,6 +35,7 @@ _ANY: Final = ("bad-parameter", "bad-body", "too-large", "url-too-long", "intern
 _BODY: Final = ("slow-body", "length-required", "unknown-content-type")
 _COMMAND: Final = ("journal", "draining")
 _OFFER: Final = (*_ANY, *_COMMAND, "timed-out", "id-reused", "replaced", "withdrawn", "aborted", "quota", "full")
+_EXPLAIN_OUTPUT: Final = "explainOutput"  # among the components, where `output` is that of an offer
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -143,6 +146,45 @@ _SCHEMAS: Final[Mapping[str, Schema]] = {
     "TracedSync": _object(sync=_COUNT, event=_TEXT, at=_TIME, members=_list(_ref("schemas", "TracedMember"))),
     "Trace": _object(namespace=_TEXT, syncs=_list(_ref("schemas", "TracedSync"))),
     "AbortResult": _object(aborted=_COUNT),
+    "NearEvent": _object(event=_TEXT, waiting=_COUNT),
+    "OtherNamespace": _object(namespace=_TEXT, event=_TEXT, waiting=_COUNT),
+    "OtherOffer": _object(id=_TEXT, actor=_TEXT, event=_TEXT, fits={"type": "boolean"}, reason=_TEXT),
+    "Explanation": _object(
+        id=_TEXT,
+        actor=_TEXT,
+        events=_list(_TEXT),
+        created_at=_TIME,
+        waited_s={"type": "number", "minimum": 0},
+        summary=_TEXT,
+        mates=_COUNT,
+        present=_list(_TEXT),
+        missing=_COUNT,
+        missing_actors=_list(_TEXT),
+        gave_up=_list(_ref("schemas", "Departure")),
+        never_came=_list(_TEXT),
+        reasons=_list(_ref("schemas", "Reason")),
+        others=_list(_ref("schemas", "OtherOffer")),
+        others_left_out=_COUNT,
+        near_events=_list(_ref("schemas", "NearEvent")),
+        is_whole={"type": "boolean"},
+        other_namespaces=_list(_ref("schemas", "OtherNamespace")),
+    ),
+    "Circle": _object(
+        is_certain={"type": "boolean"},
+        summary=_TEXT,
+        waits=_list(_object(actor=_TEXT, other=_TEXT, events=_list(_TEXT))),
+    ),
+    "Explanations": {
+        **_object(
+            namespace=_TEXT,
+            offers=_list(_ref("schemas", "Explanation")),
+            circles=_list(_ref("schemas", "Circle")),
+            near_events=_list(_ref("schemas", "NearEvent")),
+            other_namespaces=_list(_ref("schemas", "OtherNamespace")),
+        ),
+        "required": ["namespace", "offers", "circles"],
+    },
+    "Namespaces": _object(namespaces=_list(_object(namespace=_TEXT, pending=_COUNT, syncs=_COUNT))),
     "Reason": _object(actor=_TEXT, event=_TEXT, reason=_TEXT),
     "Departure": _object(actor=_TEXT, how=_TEXT, at=_TIME),
 }
@@ -203,6 +245,15 @@ _TRACE: Final = _Success(
     streams=tuple(framing.media_type for framing in FRAMINGS.values()),
     headers=("Link",),
 )
+_EXPLAINED: Final = _Success(
+    "Explanations",
+    200,
+    "Why the offers are pending, by arrival. As text, a sentence for each and its reasons.",
+    "Explanations",
+    ("application/json", "text/plain"),
+    ("Link",),
+)
+_NAMESPACES: Final = _Success("Namespaces", 200, "The namespaces.", "Namespaces", headers=("Link",))
 _OK: Final = _Success("Ok", 200, "Yes.", _TEXT, ("text/plain",))
 _METRICS: Final = _Success(
     "Metrics",
@@ -269,6 +320,16 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
         _OK,
         ("busy", "journal", "draining"),
     ),
+    ("/explain", "GET"): _Operation(
+        "explain",
+        "Say why offers are pending: all, or those of an actor, of an event, or of an id.",
+        _EXPLAINED,
+        (*_ANY, "unknown-id"),
+        query=(*[name for name in EXPLAIN_PARAMETERS if name != "output"], _EXPLAIN_OUTPUT),
+    ),
+    ("/namespaces", "GET"): _Operation(
+        "namespaces", "List the namespaces that the caller may see.", _NAMESPACES, _ANY, query=NAMESPACES_PARAMETERS
+    ),
     ("/openapi.json", "GET"): _Operation("openapi", "This document.", _DOCUMENT),
 }
 
@@ -288,9 +349,9 @@ class _Components:
         self.responses: dict[str, dict[str, Any]] = {}
 
     def add_query_parameter(self, name: str, required: bool) -> dict[str, str]:
-        parameter = PARAMETERS[name]
+        parameter = EXPLAIN_OUTPUT if name == _EXPLAIN_OUTPUT else PARAMETERS[name]
         described: dict[str, Any] = {
-            "name": name,
+            "name": parameter.name,
             "in": "query",
             "description": parameter.description,
             "required": required,

@@ -186,6 +186,16 @@ class Net(Protocol):
         :raises ParameterError: a parameter is invalid, or not exactly one of the three is given.
         """
 
+    def explain(
+        self,
+        *,
+        actor: str | None = None,
+        event: str | None = None,
+        id: str | None = None,
+        namespace: str | None = None,
+    ) -> Coroutine[Any, Any, dict[str, Any]]:
+        """Return why offers are pending, of an actor, of an event, of an id, or all: what `GET /explain` says."""
+
     def stats(self, namespace: str | None = None) -> Coroutine[Any, Any, dict[str, Any]]:
         """Return the pending offers: `{event: {actor: {id: {"params": {…}, "created_at": RFC 3339}}}}`."""
 

@@ -22,7 +22,16 @@ from syncnet.core.limits import ID_CHARACTERS_MAX, LABEL_NAME_CHARACTERS_MAX, RE
 from syncnet.errors import ParameterError
 from syncnet.wire.durations import parse_duration_s
 
-__all__ = ["OUTPUTS", "PAGE_LIMIT", "PARAMETERS", "TRACE_OUTPUTS", "Parameter", "Schema"]
+__all__ = [
+    "EXPLAIN_OUTPUT",
+    "EXPLAIN_OUTPUTS",
+    "OUTPUTS",
+    "PAGE_LIMIT",
+    "PARAMETERS",
+    "TRACE_OUTPUTS",
+    "Parameter",
+    "Schema",
+]
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -30,6 +39,7 @@ OUTPUTS: Final = ("json", "yaml")
 TRACE_OUTPUTS: Final = ("json", "sse", "jsonl")
 """Of `/trace`: a page, or live as server-sent events or as lines of JSON."""
 
+EXPLAIN_OUTPUTS: Final = ("json", "text")
 PAGE_LIMIT: Final = 1_000
 """The maximum number of items in one response of `/stats` or `/trace`."""
 
@@ -318,5 +328,10 @@ _ROWS: Final = (
         _always({"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT, "default": PAGE_LIMIT}),
     ),
 )
+
+EXPLAIN_OUTPUT: Final = _alike(
+    "output", "The format of the response; the default depends on `Accept`.", _always({"enum": list(EXPLAIN_OUTPUTS)})
+)
+"""`output` of `/explain`, which is written as text for people."""
 
 PARAMETERS: Final = MappingProxyType({row.name: row for row in _ROWS})

@@ -23,11 +23,13 @@ from syncnet.core.validation import bound_mates, check_id, check_namespace, chec
 from syncnet.errors import ParameterError, SelectorError
 from syncnet.wire.bodies import Texts, Values
 from syncnet.wire.negotiation import preferred_trace_output
-from syncnet.wire.parameter_table import OUTPUTS, PAGE_LIMIT, PARAMETERS, TRACE_OUTPUTS
+from syncnet.wire.parameter_table import EXPLAIN_OUTPUTS, OUTPUTS, PAGE_LIMIT, PARAMETERS, TRACE_OUTPUTS
 
 __all__ = [
     "ABORT_PARAMETERS",
     "ALL_NAMESPACES",
+    "EXPLAIN_PARAMETERS",
+    "NAMESPACES_PARAMETERS",
     "OFFER_PARAMETERS",
     "PAGE_PARAMETERS",
     "TRACE_PARAMETERS",
@@ -36,12 +38,14 @@ __all__ = [
     "Asked",
     "Page",
     "Watch",
+    "WhichOffers",
     "did_you_mean",
     "read_abort",
     "read_offer",
     "read_page",
     "read_trace_output",
     "read_watch",
+    "read_which_offers",
     "read_withdrawal",
 ]
 
@@ -49,6 +53,8 @@ OFFER_PARAMETERS: Final = (
     *("event", "actor", "mates", "expect", "labels", "selector", "payload"),
     *("timeout", "id", "linger", "namespace", "output"),
 )
+EXPLAIN_PARAMETERS: Final = ("namespace", "actor", "event", "id", "after", "limit", "output")
+NAMESPACES_PARAMETERS: Final = ("after", "limit")
 ABORT_PARAMETERS: Final = ("event", "actor", "id", "reason", "by", "namespace")
 WITHDRAWAL_PARAMETERS: Final = ("id", "namespace")
 PAGE_PARAMETERS: Final = ("namespace", "after", "limit")
@@ -83,6 +89,19 @@ class Watch(NamedTuple):
 
     namespace: str
     after: tuple[str, str] | None
+
+
+class WhichOffers(NamedTuple):
+    """Which offers a request to `/explain` is about: of an actor, of an event, of an id; empty where any will do.
+
+    `output` is `json`, `text`, or empty: as `Accept` says.
+    """
+
+    page: Page
+    actor: str
+    event: str
+    id: str
+    output: str
 
 
 def read_offer(query: Texts, body: Texts | Values, *, owner: str = "", limits: Limits = LIMITS) -> Asked:
@@ -179,7 +198,25 @@ def read_page(query: Texts, known: Iterable[str] = PAGE_PARAMETERS) -> Page:
 
     :raises ParameterError: a parameter is invalid.
     """
-    values = _from_texts(query, known)
+    return _page(_from_texts(query, known))
+
+
+def read_which_offers(query: Texts) -> WhichOffers:
+    """Return which offers a request to `/explain` is about.
+
+    :raises ParameterError: a parameter is invalid.
+    """
+    values = _from_texts(query, EXPLAIN_PARAMETERS)
+    events, output = values.get("event", ()), values.get("output", "")
+    if len(events) > 1:
+        raise ParameterError("event", f"expected one event, got {len(events)}")
+    if output not in ("", *EXPLAIN_OUTPUTS):
+        raise ParameterError("output", f"expected json or text, got {shown(output)}")
+    event = events[0] if events else ""
+    return WhichOffers(_page(values), values.get("actor", ""), event, values.get("id", ""), output)
+
+
+def _page(values: Values) -> Page:
     items_max = values.get("limit", PAGE_LIMIT)
     if not 1 <= items_max <= PAGE_LIMIT:
         raise ParameterError("limit", f"expected a whole number from 1 to {PAGE_LIMIT}, got {items_max}")

@@ -9,13 +9,14 @@ from typing import Any, Self, Unpack
 from syncnet.client.aio.calls import AsyncCallers, RetryCallback
 from syncnet.client.aio.net import spawn
 from syncnet.client.aio.offers import AsyncOffer
-from syncnet.client.answers import failure_of, read_pending, read_total
+from syncnet.client.answers import failure_of, read_explained, read_pending, read_total
 from syncnet.client.requests import (
     CertificateFiles,
     FilePath,
     Request,
     Target,
     make_abort,
+    make_explain,
     make_stats,
     make_withdrawal,
     next_page,
@@ -261,6 +262,30 @@ class AsyncClient:
             read_pending(answer, pending)
             page = next_page(page, answer.headers.get("link", ""))
         return pending
+
+    async def explain(
+        self,
+        *,
+        actor: str | None = None,
+        event: str | None = None,
+        id: str | None = None,
+        namespace: str | None = None,
+    ) -> dict[str, Any]:
+        """Return why offers are pending, of an actor, of an event, of an id, or all: what `GET /explain` says as JSON.
+
+        The server answers in pages; all of them are read.
+
+        :raises RefusedError: the token does not allow it, or no offer of the id is pending.
+        :raises UnavailableError: no server answered in time.
+        :raises ClosedError: the client is closed.
+        """
+        explained: dict[str, Any] = {}
+        page: Request | None = make_explain(actor, event, id, namespace)
+        while page is not None:
+            answer = await self._callers.here().command(page)
+            read_explained(answer, explained)
+            page = next_page(page, answer.headers.get("link", ""))
+        return explained
 
 
 class AsyncActor:

@@ -1,0 +1,180 @@
+"""The requests that ask why offers wait: `/explain`, and the namespaces in which they may.
+
+The pending offers are copied under the coordinator's lock, and explained in a thread. What never changes of an offer is
+all that an explanation reads. A client is charged for the steps.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+
+from syncnet.coordinator.coordinator import Coordinator
+from syncnet.core.circles import circles
+from syncnet.core.commands import Offer
+from syncnet.core.departures import Departures
+from syncnet.core.explain import explain, lists_of, near_events
+from syncnet.core.limits import EXPLAINED_STEPS_MAX, EXPLANATION_STEPS_MAX, NEAR_EVENTS_MAX, PAGE_BYTES_MAX, Limits
+from syncnet.core.offer_list import OfferList
+from syncnet.core.steps import Steps
+from syncnet.server.access import Caller
+from syncnet.server.background import Background
+from syncnet.server.request import Request
+from syncnet.server.responses import Response, headers_of, problem
+from syncnet.wire.explanations import circle_document, explanation_document, is_meant, text_of
+from syncnet.wire.parameters import NAMESPACES_PARAMETERS, WhichOffers, read_page, read_which_offers
+
+__all__ = ["Explanations"]
+
+_COPIED_PER_STEP: Final = 20
+_TEXT: Final = "text/plain; charset=utf-8"
+_TEXT_TYPES: Final = ("text/plain", "text/html", "text/*")
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Explanations:
+    """Answers why the offers of one coordinator wait."""
+
+    def __init__(self, coordinator: Coordinator, background: Background, limits: Limits) -> None:
+        self._coordinator = coordinator
+        self._background = background
+        self._limits = limits
+
+    def explain(self, request: Request) -> None:
+        """Answer with a page of explanations of the pending offers of a namespace."""
+        which = read_which_offers(request.parameters(self._limits))
+        request.caller.require("observe", which.page.namespace)
+        with self._coordinator.lock:
+            machine = self._coordinator.machine
+            pending = machine.pending(which.page.namespace)
+            departures = machine.departures(which.page.namespace)
+        request.charge(len(pending) // _COPIED_PER_STEP)
+        making = _Making(self._coordinator, request.caller, which, pending, departures)
+        is_text = which.output == "text" or (not which.output and _wants_text(request.accept))
+        self._background.in_thread("reports", request, _answer, making.response, is_text)
+
+    def namespaces(self, request: Request) -> None:
+        """Answer with a page of the namespaces that the caller may see."""
+        page = read_page(request.parameters(self._limits), NAMESPACES_PARAMETERS)
+        with self._coordinator.lock:
+            rows = self._coordinator.machine.namespaces(page.after, page.items_max + 1)
+        request.charge(len(rows))
+        caller = request.caller
+        seen = [
+            {"namespace": name, "pending": pending, "syncs": syncs}
+            for name, pending, syncs in rows[: page.items_max]
+            if caller.may("observe", name)
+        ]
+        headers = headers_of("application/json")
+        if len(rows) > page.items_max:
+            after = page.after + page.items_max
+            headers.append(("link", f'<?after={after}&limit={page.items_max}>; rel="next"'))
+        request.answer(Response(200, headers, _encode({"namespaces": seen}) + b"\n"))
+
+
+class _Making:
+    """The making of one page, in a thread."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        caller: Caller,
+        which: WhichOffers,
+        pending: list[Offer],
+        departures: Departures,
+    ) -> None:
+        self._coordinator = coordinator
+        self._caller = caller
+        self._which = which
+        self._pending = pending
+        self._departures = departures
+        self._now_ns = coordinator.now_ns()
+        self.steps_used = 0
+
+    def response(self, is_text: bool) -> tuple[Response, int]:
+        """Return the page, and the steps that it took."""
+        which = self._which
+        page = which.page
+        lists = lists_of(self._pending)
+        meant = [
+            offer
+            for offer in self._pending
+            if offer.arrival > page.after and is_meant(offer, which.actor, which.event, which.id)
+        ]
+        if which.id and not meant:
+            detail = f"no offer {which.id} is pending in the namespace {page.namespace}"
+            return problem("unknown-id", detail), 0
+        document: dict[str, Any] = {"namespace": page.namespace, "offers": []}
+        made_bytes = made = 0
+        for offer in meant[: page.items_max]:
+            if self.steps_used >= EXPLAINED_STEPS_MAX or made_bytes > PAGE_BYTES_MAX:
+                break
+            explained = self._explained(lists, offer)
+            made_bytes += len(_encode(explained))
+            document["offers"].append(explained)
+            made += 1
+        document["circles"] = self._circles({each["actor"] for each in document["offers"]})
+        if which.event and not page.after and which.event not in lists:
+            self._note_similar(document, lists, which.event)
+        headers = headers_of(_TEXT if is_text else "application/json")
+        if made < len(meant):
+            headers.append(("link", f'<?{_query(which, meant[made - 1].arrival)}>; rel="next"'))
+        body = text_of(document).encode() if is_text else _encode(document) + b"\n"
+        return Response(200, headers, body), self.steps_used
+
+    def _explained(self, lists: dict[str, OfferList], offer: Offer) -> dict[str, Any]:
+        steps = Steps(EXPLANATION_STEPS_MAX)
+        explanation = explain(lists, self._pending, offer, self._now_ns, steps, self._departures)
+        self.steps_used += steps.used
+        document = explanation_document(explanation, self._now_ns)
+        document["other_namespaces"] = [] if explanation.relations else self._elsewhere(list(offer.events))
+        return document
+
+    def _circles(self, actors: set[str]) -> list[dict[str, Any]]:
+        """Return the circles in which one of these actors waits."""
+        steps = Steps(EXPLANATION_STEPS_MAX)
+        found = circles(self._pending, steps)
+        self.steps_used += steps.used
+        return [circle_document(each) for each in found if any(link.actor in actors for link in each.links)]
+
+    def _note_similar(self, document: dict[str, Any], lists: dict[str, OfferList], event: str) -> None:
+        """Add where else offers are pending, for an event for which there is none."""
+        steps = Steps(EXPLANATION_STEPS_MAX)
+        near = near_events(event, lists, steps)
+        self.steps_used += steps.used
+        document["near_events"] = [{"event": each.event, "waiting": each.waiting} for each in near]
+        document["other_namespaces"] = self._elsewhere([event])
+
+    def _elsewhere(self, events: list[str]) -> list[dict[str, Any]]:
+        """Return where else offers of these events are pending, of the namespaces that the caller may see."""
+        with self._coordinator.lock:
+            found = self._coordinator.machine.waiting_elsewhere(self._which.page.namespace, events)
+        self.steps_used += len(found)
+        seen = [
+            {"namespace": namespace, "event": event, "waiting": waiting}
+            for namespace, event, waiting in found
+            if self._caller.may("observe", namespace)
+        ]
+        return seen[:NEAR_EVENTS_MAX]
+
+
+def _answer(request: Request, made: tuple[Response, int]) -> None:
+    response, steps = made
+    request.charge(steps)
+    request.answer(response)
+
+
+def _query(which: WhichOffers, after: int) -> str:
+    """Return the query of the next page."""
+    page = which.page
+    given = {"namespace": page.namespace, "actor": which.actor, "event": which.event, "output": which.output}
+    return urlencode({**{name: text for name, text in given.items() if text}, "after": after, "limit": page.items_max})
+
+
+def _wants_text(accept: str) -> bool:
+    """Return whether an `Accept` header prefers text for people: a browser's does, `*/*` does not."""
+    accepted = [part.partition(";")[0].strip() for part in accept.lower().split(",")]
+    return "application/json" not in accepted and any(each in _TEXT_TYPES for each in accepted)

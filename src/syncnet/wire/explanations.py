@@ -1,0 +1,115 @@
+"""Explanations as documents, and the documents as text for people: the answer of `/explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from syncnet.core.circles import Circle
+from syncnet.core.commands import Offer
+from syncnet.core.departures import Departure
+from syncnet.core.explain import Explanation
+from syncnet.core.times import rfc3339
+from syncnet.core.wording import counted, duration, listed
+from syncnet.wire.answers import departures, reasons
+
+__all__ = ["circle_document", "explanation_document", "is_meant", "text_of"]
+
+_LINES_MAX = 20
+"""Lines of reasons for one offer in a text; the JSON has all."""
+
+
+def is_meant(offer: Offer, actor: str, event: str, id: str) -> bool:
+    """Return whether an offer is of an actor, of an event and of an id; each may be empty."""
+    return (not actor or offer.actor == actor) and (not event or event in offer.events) and (not id or offer.id == id)
+
+
+def explanation_document(explanation: Explanation, now_ns: int) -> dict[str, Any]:
+    """Return what `/explain` says of one offer."""
+    offer, of = explanation.offer, explanation.standing
+    return {
+        "id": offer.id,
+        "actor": offer.actor,
+        "events": offer.events,
+        "created_at": rfc3339(offer.at_ns),
+        "waited_s": round(max(0, now_ns - offer.at_ns) / 1e9, 3),
+        "summary": _summary(explanation, now_ns),
+        "mates": offer.mates,
+        "present": of.present,
+        "missing": of.missing,
+        "missing_actors": of.missing_actors,
+        "gave_up": departures(of.gave_up),
+        "never_came": of.never_came,
+        "reasons": reasons(explanation.reasons()),
+        "others": [
+            {
+                "id": each.other.id,
+                "actor": each.other.actor,
+                "event": each.event,
+                "fits": each.compatible,
+                "reason": each.reason,
+            }
+            for each in explanation.relations
+        ],
+        "others_left_out": explanation.left_out,
+        "near_events": [{"event": each.event, "waiting": each.waiting} for each in explanation.near_events],
+        "is_whole": explanation.is_whole,
+    }
+
+
+def _summary(explanation: Explanation, now_ns: int) -> str:
+    """Return in a sentence for whom an offer waits, who is here, who is not, and why."""
+    offer, of = explanation.offer, explanation.standing
+    parts = [_here(of.present)]
+    if of.never_came:
+        parts.append(f"{listed(of.never_came)} never came")
+    parts += [_gave_up(each, now_ns) for each in of.gave_up[:_LINES_MAX]]
+    accounted = {*of.never_came, *[each.actor for each in of.gave_up]}
+    others = [actor for actor in of.missing_actors if actor not in accounted]
+    if others:
+        parts.append(f"{listed(others)} {'does' if len(others) == 1 else 'do'} not fit")
+    elif not of.missing_actors:
+        parts.append(f"{of.missing} more {'is' if of.missing == 1 else 'are'} needed")
+    waits = f"{offer.actor} waits for {counted(offer.mates, 'other')} on {' or '.join(offer.events)}"
+    return f"{waits} since {duration(now_ns - offer.at_ns)}: {'; '.join(parts)}"
+
+
+def _here(present: tuple[str, ...]) -> str:
+    return f"{listed(present) or 'nobody'} {'are' if len(present) > 1 else 'is'} here"
+
+
+def _gave_up(left: Departure, now_ns: int) -> str:
+    return f"{left.actor} gave up {duration(now_ns - left.at_ns)} ago ({left.how.replace('-', ' ')})"
+
+
+def circle_document(circle: Circle) -> dict[str, Any]:
+    """Return what `/explain` says of actors that wait for each other."""
+    return {
+        "is_certain": circle.is_certain,
+        "summary": circle.text(),
+        "waits": [{"actor": each.actor, "other": each.other, "events": each.events} for each in circle.links],
+    }
+
+
+def text_of(document: Mapping[str, Any]) -> str:
+    """Return the answer of `/explain` as text: a sentence for each offer, and its reasons below."""
+    lines = []
+    for offer in document["offers"]:
+        lines.append(offer["summary"])
+        lines += [f"  {each['reason']}" for each in offer["reasons"][:_LINES_MAX]]
+        if len(offer["reasons"]) > _LINES_MAX:
+            lines.append(f"  and {len(offer['reasons']) - _LINES_MAX} more reasons")
+        lines += [f"  {_elsewhere(each)}" for each in offer.get("other_namespaces", ())]
+        if offer["others_left_out"]:
+            lines.append(f"  {counted(offer['others_left_out'], 'more offer')} not examined")
+    lines += [each["summary"] for each in document.get("circles", ())]
+    if not lines:
+        lines.append(f"no such offer is pending in the namespace {document['namespace']}")
+    for each in document.get("near_events", ()):
+        lines.append(f"{each['event']} has {each['waiting']} waiting; did you mean that?")
+    lines += [_elsewhere(each) for each in document.get("other_namespaces", ())]
+    return "".join([f"{line}\n" for line in lines])
+
+
+def _elsewhere(each: Mapping[str, Any]) -> str:
+    return f"{each['event']} has {each['waiting']} waiting in the namespace {each['namespace']}; did you mean that?"
