@@ -231,6 +231,7 @@ def test_a_connection_that_is_lost_loses_nothing(page: Page, lossy: list[str], s
     page.on("request", note)
     with contextlib.closing(Proxy(server.port)) as proxy:
         page.goto(f"http://127.0.0.1:{proxy.port}/")
+        expect(page.locator("#state")).to_have_text("live")
         solo(server, "before")
         until_row(page, "before #1")
         assert proxy.cut()
