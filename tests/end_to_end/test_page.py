@@ -26,7 +26,7 @@ HOSTILE = '<img src=x onerror="document.title=1">'
 FAULTS = ("serious", "critical")
 BURST = 3_000
 BURST_CLIENTS = 8
-WHY_BLOCKED = {True: "your selector level=gold rejects its label", False: "1 other here, but no set that fits"}
+WHY_BLOCKED = {True: "p1 wants level=gold, and p2 has level=tin", False: "1 other here, but no set that fits"}
 """By whether the server has `/explain`."""
 PHONE: ViewportSize = {"width": 360, "height": 740}
 
