@@ -26,7 +26,7 @@ HOSTILE = '<img src=x onerror="document.title=1">'
 FAULTS = ("serious", "critical")
 BURST = 3_000
 BURST_CLIENTS = 8
-WHY_BLOCKED = {True: "your selector level=gold rejects its label", False: "1 other here, but no set that fits"}
+WHY_BLOCKED = {True: "p1 wants level=gold, and p2 has level=tin", False: "1 other here, but no set that fits"}
 """By whether the server has `/explain`."""
 PHONE: ViewportSize = {"width": 360, "height": 740}
 
@@ -231,6 +231,7 @@ def test_a_connection_that_is_lost_loses_nothing(page: Page, lossy: list[str], s
     page.on("request", note)
     with contextlib.closing(Proxy(server.port)) as proxy:
         page.goto(f"http://127.0.0.1:{proxy.port}/")
+        expect(page.locator("#state")).to_have_text("live")
         solo(server, "before")
         until_row(page, "before #1")
         assert proxy.cut()

@@ -147,7 +147,7 @@ async function paramsOf({ namespace, id }) {
   return offers.find((offer) => offer.id === id)?.params;
 }
 
-/** Return what `/explain` says of an offer, as elements. */
+/** Return what `/explain` says of an offer, as elements; its texts are ready for people. */
 async function explanation({ namespace, id }) {
   if (!(await hasPath("/explain"))) throw new ProblemError(404, "this server explains nothing");
   const { document } = await getJson("explain", { namespace, id });
