@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from syncnet.core.limits import Limits
 from syncnet.server.rsgi import RequestCounts
+from tests.end_to_end.live import SSE, Reader
 from tests.end_to_end.running import Server, curls, running, until
 
 REQUEST_LIMITS = {
@@ -296,6 +298,22 @@ def test_a_connection_is_closed_after_its_last_request() -> None:
         assert responses.count(b"\r\nconnection: close\r\n") == 1
         with httpx.Client(base_url=server.url) as client:
             assert [client.get("/healthz").status_code for _ in range(10)] == [200] * 10
+
+
+def test_too_many_readers_are_refused() -> None:
+    with running(*options({"readers-max": 2})) as server, ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(Reader(server.port, SSE)).next()
+        refused = server.client.get("/trace", headers=SSE)
+        assert (refused.status_code, refused.json()["type"]) == (503, "urn:syncnet:problem:busy")
+        assert refused.headers["retry-after"] == "1"
+        stack.close()
+        until(lambda: can_read(server), lambda: "the readers that disconnected are still counted")
+
+
+def can_read(server: Server) -> bool:
+    with Reader(server.port, SSE) as reader:
+        return reader.status == 200
 
 
 def test_every_limit_is_tested_in_this_file() -> None:

@@ -253,22 +253,6 @@ def test_bad_requests_are_told_why(
     assert problem.json()["detail"].startswith(f"{parameter}: {detail}")
 
 
-def test_too_many_readers_are_refused() -> None:
-    with running("--limit", "readers-max=2", "--log-format", "none") as server, ExitStack() as stack:
-        for _ in range(2):
-            stack.enter_context(Reader(server.port, SSE)).next()
-        refused = server.client.get("/trace", headers=SSE)
-        assert (refused.status_code, refused.json()["type"]) == (503, "urn:syncnet:problem:busy")
-        assert refused.headers["retry-after"] == "1"
-        stack.close()
-        until(lambda: can_read(server), lambda: "the readers that disconnected are still counted")
-
-
-def can_read(server: Server) -> bool:
-    with Reader(server.port, SSE) as reader:
-        return reader.status == 200
-
-
 def test_a_reader_that_disconnects_is_freed(quiet_server: Server) -> None:
     with Reader(quiet_server.port, SSE) as reader:  # it opens what the server keeps, such as its threads
         reader.next()
