@@ -17,6 +17,14 @@ import msgspec
 from syncnet.core.limits import Limits
 from syncnet.errors import PROBLEMS
 from syncnet.server.channel import FRAMINGS
+from syncnet.server.openapi_schemas import (
+    HEADERS,
+    POSITION,
+    SCHEMAS,
+    TEXT,
+    list_of,
+    ref,
+)
 from syncnet.server.page import PAGE_PATHS
 from syncnet.wire.answers import MEDIA_TYPES, PROBLEM_MEDIA_TYPE
 from syncnet.wire.parameter_table import EXPLAIN_OUTPUT, PARAMETERS, TRACE_OUTPUTS, Schema
@@ -77,34 +85,12 @@ class _Operation(NamedTuple):
 _ORIGIN: Final = ("bad-host", "cross-site", "unknown-host")
 _TOKEN: Final = ("unauthorized", "forbidden")
 
-_TEXT: Final[Schema] = {"type": "string"}
-_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
-_POSITION: Final[Schema] = {"type": "string", "pattern": r"^[0-9a-f]{8}\.[0-9]{1,19}$"}
-_TIME: Final[Schema] = {"type": "string", "format": "date-time"}
-
-
-def _ref(kind: str, name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/{kind}/{name}"}
-
-
-def _object(**properties: Schema) -> Schema:
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-
-
-def _list(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
-
-
-def _map(values: Schema) -> Schema:
-    return {"type": "object", "additionalProperties": values}
-
-
 _OWN_PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
     "traceAfter": {
         "name": "after",
         "in": "query",
         "description": "A page: only syncs with numbers above this one. A stream: resume after this position.",
-        "schema": {"anyOf": [{"type": "integer", "minimum": 0, "default": 0}, _POSITION]},
+        "schema": {"anyOf": [{"type": "integer", "minimum": 0, "default": 0}, POSITION]},
     },
     "traceOutput": {
         "name": "output",
@@ -123,85 +109,10 @@ _OWN_PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
         "name": "Last-Event-ID",
         "in": "header",
         "description": "A stream: resume after this position. Newer than `after`.",
-        "schema": _POSITION,
+        "schema": POSITION,
     },
 }
 """Parameters of `/trace`, by the name of their component."""
-
-_SCHEMAS: Final[Mapping[str, Schema]] = {
-    "Labels": _map(_TEXT),
-    "Member": _object(id=_TEXT, actor=_TEXT, labels=_ref("schemas", "Labels"), payload={}),
-    "Sync": _object(
-        event=_TEXT,
-        sync={"type": "integer", "minimum": 1},
-        payloads=_map({}),
-        members=_list(_ref("schemas", "Member")),
-    ),
-    "PendingOffer": {
-        **_object(params={"type": "object"}, created_at=_TIME, missing=_COUNT, missing_actors=_list(_TEXT)),
-        "required": ["params", "created_at", "missing"],
-    },
-    "PendingOffers": _map(_map(_map(_ref("schemas", "PendingOffer")))),
-    "TracedMember": _object(id=_TEXT, actor=_TEXT, labels=_ref("schemas", "Labels"), payload_bytes=_COUNT),
-    "TracedSync": _object(sync=_COUNT, event=_TEXT, at=_TIME, members=_list(_ref("schemas", "TracedMember"))),
-    "Trace": _object(namespace=_TEXT, syncs=_list(_ref("schemas", "TracedSync"))),
-    "AbortResult": _object(aborted=_COUNT),
-    "NearEvent": _object(event=_TEXT, waiting=_COUNT),
-    "OtherNamespace": _object(namespace=_TEXT, event=_TEXT, waiting=_COUNT),
-    "OtherOffer": _object(id=_TEXT, actor=_TEXT, event=_TEXT, fits={"type": "boolean"}, reason=_TEXT),
-    "Explanation": _object(
-        id=_TEXT,
-        actor=_TEXT,
-        events=_list(_TEXT),
-        created_at=_TIME,
-        waited_s={"type": "number", "minimum": 0},
-        summary=_TEXT,
-        mates=_COUNT,
-        present=_list(_TEXT),
-        missing=_COUNT,
-        missing_actors=_list(_TEXT),
-        gave_up=_list(_ref("schemas", "Departure")),
-        never_came=_list(_TEXT),
-        reasons=_list(_ref("schemas", "Reason")),
-        others=_list(_ref("schemas", "OtherOffer")),
-        others_left_out=_COUNT,
-        near_events=_list(_ref("schemas", "NearEvent")),
-        is_whole={"type": "boolean"},
-        other_namespaces=_list(_ref("schemas", "OtherNamespace")),
-    ),
-    "Circle": _object(
-        is_certain={"type": "boolean"},
-        summary=_TEXT,
-        waits=_list(_object(actor=_TEXT, other=_TEXT, events=_list(_TEXT))),
-    ),
-    "Explanations": {
-        **_object(
-            namespace=_TEXT,
-            offers=_list(_ref("schemas", "Explanation")),
-            circles=_list(_ref("schemas", "Circle")),
-            near_events=_list(_ref("schemas", "NearEvent")),
-            other_namespaces=_list(_ref("schemas", "OtherNamespace")),
-        ),
-        "required": ["namespace", "offers", "circles"],
-    },
-    "Namespaces": _object(namespaces=_list(_object(namespace=_TEXT, pending=_COUNT, syncs=_COUNT))),
-    "Reason": _object(actor=_TEXT, event=_TEXT, reason=_TEXT),
-    "Departure": _object(actor=_TEXT, how=_TEXT, at=_TIME),
-}
-
-_HEADERS: Final[Mapping[str, tuple[str, Schema]]] = {
-    "Syncnet-Id": ("The id of the caller's own offer.", _TEXT),
-    "Syncnet-Rank": ("The caller's position among the members, 0 for the first to arrive.", _COUNT),
-    "Syncnet-Pending": ("The number of pending offers in the namespace.", _COUNT),
-    "Syncnet-Syncs": ("The number of syncs of the namespace so far.", _COUNT),
-    "Syncnet-Misses": ("The number of searches that reached their limit of steps.", _COUNT),
-    "Link": ('The next page, as rel="next" (RFC 8288); absent on the last.', _TEXT),
-    "RateLimit": ("What is left of the client's share of work, and when there will be more.", _TEXT),
-    "RateLimit-Policy": ("How much work a client may cause, in which time.", _TEXT),
-    "Retry-After": ("Seconds to wait before a retry.", _COUNT),
-    "WWW-Authenticate": ("How to send a token.", _TEXT),
-    "Allow": ("The methods of the path.", _TEXT),
-}
 
 _PROBLEM_RESPONSES: Final[Mapping[tuple[str, ...], str]] = {
     ("bad-parameter", "bad-host"): "BadRequest",
@@ -254,12 +165,12 @@ _EXPLAINED: Final = _Success(
     ("Link",),
 )
 _NAMESPACES: Final = _Success("Namespaces", 200, "The namespaces.", "Namespaces", headers=("Link",))
-_OK: Final = _Success("Ok", 200, "Yes.", _TEXT, ("text/plain",))
+_OK: Final = _Success("Ok", 200, "Yes.", TEXT, ("text/plain",))
 _METRICS: Final = _Success(
     "Metrics",
     200,
     "The metrics, in Prometheus' text format or in OpenMetrics.",
-    _TEXT,
+    TEXT,
     ("text/plain", "application/openmetrics-text"),
 )
 _DOCUMENT: Final = _Success("OpenAPIDocument", 200, "The OpenAPI document.", {"type": "object"})
@@ -344,7 +255,7 @@ class _Components:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.schemas: dict[str, Schema] = {**_SCHEMAS, "Problem": _problem_schema()}
+        self.schemas: dict[str, Schema] = {**SCHEMAS, "Problem": _problem_schema()}
         self.parameters: dict[str, dict[str, Any]] = {}
         self.responses: dict[str, dict[str, Any]] = {}
 
@@ -360,11 +271,11 @@ class _Components:
             described |= {"style": "form", "explode": True}
         component = f"required{name.title()}" if required and name in _SOMETIMES_OPTIONAL else name
         self.parameters[component] = {**described, "schema": parameter.text_schema(self._limits)}
-        return _ref("parameters", component)
+        return ref("parameters", component)
 
     def add_own_parameter(self, component: str) -> dict[str, str]:
         self.parameters[component] = {"required": False, **_OWN_PARAMETERS[component]}
-        return _ref("parameters", component)
+        return ref("parameters", component)
 
     def add_body_schemas(self, operation: _Operation) -> dict[str, dict[str, str]]:
         """Add the schemas of a body; return the reference for each media type."""
@@ -375,41 +286,41 @@ class _Components:
             for name, schema in properties.items():
                 properties[name] = {"description": PARAMETERS[name].description, **schema}
             self.schemas[component] = _body_schema(properties, operation)
-        value_ref = _ref("schemas", operation.body_schema)
-        return {"application/json": value_ref, "application/yaml": value_ref, _FORM: _ref("schemas", form)}
+        value_ref = ref("schemas", operation.body_schema)
+        return {"application/json": value_ref, "application/yaml": value_ref, _FORM: ref("schemas", form)}
 
     def add_success(self, success: _Success) -> dict[str, str]:
         response: dict[str, Any] = {"description": success.description}
         if success.schema is not None:
-            schema = _ref("schemas", success.schema) if isinstance(success.schema, str) else success.schema
+            schema = ref("schemas", success.schema) if isinstance(success.schema, str) else success.schema
             response["content"] = {media_type: {"schema": schema} for media_type in success.media_types}
-            response["content"] |= {media_type: {"schema": _TEXT} for media_type in success.streams}
+            response["content"] |= {media_type: {"schema": TEXT} for media_type in success.streams}
         if success.headers:
-            response["headers"] = {name: _ref("headers", name) for name in success.headers}
+            response["headers"] = {name: ref("headers", name) for name in success.headers}
         self.responses[success.name] = response
-        return _ref("responses", success.name)
+        return ref("responses", success.name)
 
     def add_problem(self, status: int, codes: tuple[str, ...]) -> dict[str, str]:
         response: dict[str, Any] = {
             "description": "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in codes),
-            "content": {PROBLEM_MEDIA_TYPE: {"schema": _ref("schemas", "Problem")}},
+            "content": {PROBLEM_MEDIA_TYPE: {"schema": ref("schemas", "Problem")}},
         }
         if status in (429, 503):
-            response["headers"] = {"Retry-After": _ref("headers", "Retry-After")}
+            response["headers"] = {"Retry-After": ref("headers", "Retry-After")}
         elif status == 401:
-            response["headers"] = {"WWW-Authenticate": _ref("headers", "WWW-Authenticate")}
+            response["headers"] = {"WWW-Authenticate": ref("headers", "WWW-Authenticate")}
         elif _OUTCOMES.issuperset(codes):
-            response["headers"] = {"Syncnet-Id": _ref("headers", "Syncnet-Id")}
+            response["headers"] = {"Syncnet-Id": ref("headers", "Syncnet-Id")}
         name = _PROBLEM_RESPONSES[codes] if len(codes) > 1 else codes[0].title().replace("-", "")
         self.responses[name] = response
-        return _ref("responses", name)
+        return ref("responses", name)
 
     def as_object(self) -> dict[str, Any]:
         return {
             "schemas": self.schemas,
             "parameters": self.parameters,
             "responses": self.responses,
-            "headers": {name: {"description": text, "schema": schema} for name, (text, schema) in _HEADERS.items()},
+            "headers": {name: {"description": text, "schema": schema} for name, (text, schema) in HEADERS.items()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         }
 
@@ -498,16 +409,16 @@ def _problem_schema() -> Schema:
             "type": {"enum": [f"urn:syncnet:problem:{code}" for code in PROBLEMS]},
             "title": {"enum": sorted({problem.title for problem in PROBLEMS.values()})},
             "status": {"enum": sorted({problem.status for problem in PROBLEMS.values()})},
-            "detail": _TEXT,
+            "detail": TEXT,
             "parameter": {"type": "string", "description": "The name of the invalid parameter."},
             "waited_s": {"type": "number", "minimum": 0},
-            "present": _list(_TEXT),
+            "present": list_of(TEXT),
             "missing": {"type": "integer", "minimum": 1},
-            "missing_actors": _list(_TEXT),
-            "gave_up": _list(_ref("schemas", "Departure")),
-            "never_came": _list(_TEXT),
-            "reasons": _list(_ref("schemas", "Reason")),
-            "by": _TEXT,
-            "reason": _TEXT,
+            "missing_actors": list_of(TEXT),
+            "gave_up": list_of(ref("schemas", "Departure")),
+            "never_came": list_of(TEXT),
+            "reasons": list_of(ref("schemas", "Reason")),
+            "by": TEXT,
+            "reason": TEXT,
         },
     }
