@@ -7,9 +7,10 @@ const LANES = [0, 1, -1, 2, -2, 3, -3]; // sevenths of a column from its middle;
 
 /** The columns of a picture. A column that was not used in the last `rowsMax` rows is given to another actor. */
 export class Lanes {
-  columns = []; // {actor, lanes: [key], usedAt: row}
+  columns = []; // {actor, offers: how many are open in each lane, usedAt: row, isShared}
   #columnOf = new Map(); // actor → its column; actors that find none free share the last
-  #laneOf = new Map(); // key of a pending offer → {column, lane, actor}
+  #placeOf = new Map(); // key of a pending offer → {column, lane}, oldest first
+  #openAt = new Map(); // x → how many offers are open there; never 0
   #row = 0;
 
   constructor(rowsMax, columnPx) {
@@ -20,19 +21,19 @@ export class Lanes {
   /** Begin a row: take the happenings of it, and return what it shows, all as x in px. */
   row(happenings) {
     this.#row += 1;
-    const before = this.open();
+    const before = new Set(this.#openAt.keys());
     const nodes = new Map(); // key → {x, key, kind}
     for (const { kind, offers } of happenings) {
       for (const { key, actor } of offers) {
-        const x = this.#place(key, actor);
-        nodes.set(key, { x, key, kind, wasOpen: before.has(key) });
+        nodes.set(key, { x: this.#place(key, actor), key, kind });
         if (kind === "synced" || kind === "ended") this.#release(key);
       }
     }
-    const after = this.open();
+    const after = this.#openAt;
+    const at = new Set([...nodes.values()].map(({ x }) => x));
     return {
-      through: [...new Set([...before].filter(([key]) => after.has(key) && !nodes.has(key)).map(([, x]) => x))],
-      nodes: [...nodes.values()].map((node) => ({ ...node, isOpen: after.has(node.key) })),
+      through: [...before].filter((x) => after.has(x) && !at.has(x)),
+      nodes: [...nodes.values()].map((node) => ({ ...node, wasOpen: before.has(node.x), isOpen: after.has(node.x) })),
     };
   }
 
@@ -41,45 +42,49 @@ export class Lanes {
     this.#place(key, actor);
   }
 
+  /** The open ends: the key of the oldest pending offer of each lane, by x. */
+  ends() {
+    const ends = new Map();
+    for (const [key, place] of this.#placeOf) {
+      const x = this.#x(place);
+      if (!ends.has(x)) ends.set(x, key);
+      if (ends.size === this.#openAt.size) break;
+    }
+    return ends;
+  }
+
   get width() {
     return this.columns.length * this.columnPx;
   }
 
-  /** The lanes of the pending offers: x by key. */
-  open() {
-    const open = new Map();
-    for (const [key, place] of this.#laneOf) open.set(key, this.#x(place));
-    return open;
-  }
-
   #place(key, actor) {
-    let place = this.#laneOf.get(key);
+    let place = this.#placeOf.get(key);
     if (!place) {
       const column = this.#column(actor);
-      const { lanes } = this.columns[column];
-      const free = lanes.indexOf(undefined);
-      const lane = free < 0 ? lanes.length : free;
-      lanes[lane] = key;
-      place = { column, lane, actor };
-      this.#laneOf.set(key, place);
+      const { offers } = this.columns[column];
+      const free = offers.indexOf(0);
+      place = { column, lane: free < 0 ? offers.length - 1 : free };
+      offers[place.lane] += 1;
+      this.#placeOf.set(key, place);
+      this.#openAt.set(this.#x(place), offers[place.lane]);
     }
     this.columns[place.column].usedAt = this.#row;
     return this.#x(place);
   }
 
   #release(key) {
-    const { column, lane } = this.#laneOf.get(key);
-    const { lanes } = this.columns[column];
-    lanes[lane] = undefined;
-    while (lanes.length && lanes.at(-1) === undefined) lanes.pop();
-    this.#laneOf.delete(key);
+    const place = this.#placeOf.get(key);
+    const { offers } = this.columns[place.column];
+    offers[place.lane] -= 1;
+    this.#placeOf.delete(key);
+    if (offers[place.lane]) this.#openAt.set(this.#x(place), offers[place.lane]);
+    else this.#openAt.delete(this.#x(place));
   }
 
   #column(actor) {
     const known = this.#columnOf.get(actor);
     if (known !== undefined) return known;
-    const isFree = ({ lanes, usedAt, isShared }) => !isShared && !lanes.length && this.#row - usedAt > this.rowsMax;
-    let column = this.columns.findIndex(isFree);
+    let column = this.columns.findIndex((each) => this.#isFree(each));
     if (column >= 0) {
       this.#columnOf.delete(this.columns[column].actor);
     } else if (this.columns.length < COLUMNS_MAX) {
@@ -91,13 +96,16 @@ export class Lanes {
       last.isShared = true;
       return COLUMNS_MAX - 1;
     }
-    this.columns[column] = { actor, lanes: [], usedAt: this.#row, isShared: false };
+    this.columns[column] = { actor, offers: LANES.map(() => 0), usedAt: this.#row, isShared: false };
     this.#columnOf.set(actor, column);
     return column;
   }
 
+  #isFree({ offers, usedAt, isShared }) {
+    return !isShared && this.#row - usedAt > this.rowsMax && offers.every((open) => open === 0);
+  }
+
   #x({ column, lane }) {
-    const sevenths = LANES[Math.min(lane, LANES.length - 1)];
-    return Math.round((column + 0.5 + sevenths / 7) * this.columnPx);
+    return Math.round((column + 0.5 + LANES[lane] / 7) * this.columnPx);
   }
 }

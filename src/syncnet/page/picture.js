@@ -146,10 +146,9 @@ export class Picture {
       this.rebuild();
       return;
     }
-    const open = this.#lanes.open();
-    const oldest = new Map([...open].reverse().map(([key, x]) => [x, key])); // of those that share a lane
-    const lines = [...oldest.keys()].map((x) => `M${x} 0V8`).join("");
-    const ends = [...oldest].map(([x, key]) => end(key, x));
+    const open = this.#lanes.ends();
+    const lines = [...open.keys()].map((x) => `M${x} 0V8`).join("");
+    const ends = [...open].map(([x, key]) => end(key, x));
     this.#ends.replaceChildren(drawn("path", { class: "line", d: lines }), ...ends);
     this.#scroller.style.setProperty("--lanes", `${Math.max(this.#lanes.width, this.#columnPx)}px`);
     this.#scroller.style.setProperty("--column", `${this.#columnPx}px`);
