@@ -12,6 +12,7 @@ from typing import Final
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.server.access import Access
+from syncnet.server.circle_watch import CircleWatch
 from syncnet.server.embedding import Granian
 from syncnet.server.rsgi import RSGIApp
 from syncnet.server.tls import TLS
@@ -58,9 +59,11 @@ async def serve(
     for _turn in range(_LOOP_TURNS_TO_START):
         await asyncio.sleep(0)
     stopping = asyncio.create_task(stop.wait())
+    watching = asyncio.create_task(CircleWatch(coordinator).run())
     on_ready()
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    watching.cancel()
     for signum in _SIGNALS:
         loop.remove_signal_handler(signum)  # a second Ctrl-C ends the process at once
     if serving.done():
