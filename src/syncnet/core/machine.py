@@ -49,12 +49,13 @@ from syncnet.core.effects import (
     Replayed,
     SearchExhausted,
     Synced,
+    TimedOut,
     Withdrawn,
     how_ended,
     offers_of,
 )
 from syncnet.core.explain import timed_out
-from syncnet.core.limits import ELSEWHERE_LOOKUPS_MAX, EXPLANATION_STEPS_MAX, LIMITS, Limits
+from syncnet.core.limits import ELSEWHERE_LOOKUPS_MAX, EXPLANATION_STEPS_MAX, LIMITS, WORD_BYTES, Limits
 from syncnet.core.matching import Search
 from syncnet.core.offer_list import OfferList
 from syncnet.core.outcomes import Outcomes, is_kept
@@ -187,7 +188,7 @@ class Machine:
         self._reset(snapshot.limits)
         self._syncs_forgotten = snapshot.syncs_forgotten
         for outcome in snapshot.outcomes:
-            self._outcomes.remember(outcome, _weight_bytes(offers_of(outcome)))
+            self._outcomes.remember(outcome, _weight_bytes(outcome))
         for sync in snapshot.trace:
             self._trace.add(sync)
         self._departures.restore(snapshot.departures)
@@ -398,7 +399,7 @@ class Machine:
         self._departures.note(offer.spec, how_ended(outcome), outcome.at_ns)
         self._forget_if_blank(offer.spec.namespace)
         if is_kept(outcome):
-            self._outcomes.remember(outcome, offer.weight_bytes)
+            self._outcomes.remember(outcome, _weight_bytes(outcome))
 
     def _pending_of(self, namespace: str, event: str, actor: str) -> list[Offer]:
         """Return the pending offers of an event or of an actor, the other of which is empty, by arrival."""
@@ -449,5 +450,10 @@ class Machine:
         return aborted
 
 
-def _weight_bytes(offers: tuple[Offer, ...]) -> int:
-    return sum([offer.weight_bytes for offer in offers])
+def _weight_bytes(outcome: Remembered) -> int:
+    """Return what an outcome weighs: its offers, and what a timeout says in addition."""
+    weight_bytes = sum([offer.weight_bytes for offer in offers_of(outcome)])
+    if isinstance(outcome, TimedOut):
+        weight_bytes += WORD_BYTES * len(outcome.gave_up)
+        weight_bytes += sum([WORD_BYTES + len(each.reason) for each in outcome.reasons])
+    return weight_bytes

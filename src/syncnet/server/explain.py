@@ -28,7 +28,7 @@ from syncnet.wire.parameters import NAMESPACES_PARAMETERS, WhichOffers, read_pag
 
 __all__ = ["Explanations"]
 
-_COPIED_PER_STEP: Final = 20
+_COPIED_PER_STEP: Final = 2
 _TEXT: Final = "text/plain; charset=utf-8"
 _TEXT_TYPES: Final = ("text/plain", "text/html", "text/*")
 
