@@ -77,7 +77,8 @@ class Handler:
         self._access = Access() if access is None else access
         self._limits = limits
         self._url_bytes_max = limits.url_bytes_max
-        self._reports = reports = Reports(coordinator, self.background, limits)
+        self._reports: Reports = Reports(coordinator, self.background, limits)
+        reports = self._reports
         self._routes: dict[str, _Route] = {
             "/event": _Route("sync", {"GET": self._get_event, "POST": self._read_body, "DELETE": self._withdraw}),
             "/abort": _Route("admin", {"POST": self._read_body}),
