@@ -85,7 +85,7 @@ class Happening:
                 weight_bytes += member.weight_bytes
         else:
             weight_bytes = effect.offer.weight_bytes
-        self.weight_bytes = weight_bytes if weight_bytes <= _HEAVY_BYTES else len(self.encoded()[1])
+        self.weight_bytes: int = weight_bytes if weight_bytes <= _HEAVY_BYTES else len(self.encoded()[1])
 
     def encoded(self) -> tuple[str, bytes]:
         """Return its kind and its JSON object."""
@@ -125,14 +125,14 @@ class Channel:
     """The happenings of one namespace, or of all (`ANY_NAMESPACE`)."""
 
     def __init__(self, namespace: str) -> None:
-        self.namespace: Final = namespace
-        self.readers = 0
-        self.left_s = 0.0
+        self.namespace: Final[str] = namespace
+        self.readers: int = 0
+        self.left_s: float = 0.0
         """When its last reader left."""
-        self.is_due = False
+        self.is_due: bool = False
         """Its readers are to be woken at the end of the interval."""
         self.kept: deque[Happening] = deque()
-        self.kept_bytes = 0
+        self.kept_bytes: int = 0
         self._chunks: dict[tuple[Position, str, int], tuple[bytes, Position]] = {}
         self._opening: tuple[Position, list[tuple[str, bytes]]] | None = None
         self._waiting: list[asyncio.Future[None]] = []

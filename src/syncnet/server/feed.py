@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from syncnet.coordinator.coordinator import Coordinator
+from syncnet.coordinator.coordinator import Coordinator, Observer
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Effect, Synced
 from syncnet.server.access import ANY_NAMESPACE
@@ -65,9 +65,9 @@ class Feed:
         self._taken = 0
         self._is_awake = False
         self._flushed_s = 0.0
-        self._observer = self._observe  # one object, so that it can be removed
-        self.readers = 0
-        self.is_closed = False
+        self._observer: Observer = self._observe  # one object, so that it can be removed
+        self.readers: int = 0
+        self.is_closed: bool = False
 
     # --- under the coordinator's lock ----------------------------------------------------------------------
 

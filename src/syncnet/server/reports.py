@@ -41,7 +41,7 @@ class Reports:
         self._coordinator = coordinator
         self._background = background
         self._limits = limits
-        self._streams = Streams(coordinator, background, limits)
+        self._streams: Streams = Streams(coordinator, background, limits)
         self._openapi_documents: dict[str, bytes] = {}
 
     def stats(self, request: Request) -> None:

@@ -85,7 +85,7 @@ class Streams:
     """The streams of one coordinator; at most `readers_max` of `limits` at once."""
 
     def __init__(self, coordinator: Coordinator, background: Background, limits: Limits) -> None:
-        self._feed = Feed(coordinator, background.call)
+        self._feed: Feed = Feed(coordinator, background.call)
         self._coordinator = coordinator
         self._readers_max = limits.readers_max
         self._readers = 0
