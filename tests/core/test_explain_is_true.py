@@ -71,7 +71,8 @@ def remedied(one: Offer, other: Offer, said: str) -> tuple[Offer, Offer]:
         if names and match["requirement"] in re.split(r",(?![^(]*\))", str(chooser.selector)):
             key = match["has"].removeprefix("no ").partition("=")[0]
             value = chosen.labels.get(key)
-            assert match["has"] == (f"no {key}" if value is None else f"{key}={value}")
+            if match["has"] != (f"no {key}" if value is None else f"{key}={value}"):
+                continue  # where both are of one actor, it is about the other selector
             fixed = without(chooser, match["requirement"])
             return (fixed, chosen) if chooser is one else (chosen, fixed)
     raise AssertionError(f"{said} is about no selector of the two")
