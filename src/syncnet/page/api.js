@@ -56,14 +56,6 @@ export async function getJson(path, query) {
   return { response, document: await response.json() };
 }
 
-let described; // the paths of /openapi.json
-
-/** Return whether the server has a path: one that it does not have would be an error in the console. */
-export async function hasPath(path) {
-  described ??= getJson("openapi.json", {}).then(({ document }) => document.paths, () => ({}));
-  return Object.hasOwn(await described, path);
-}
-
 /** Return pending offers of a namespace from `/stats`, as {id, params, created_at}, and whether these are all. */
 export async function pendingOffers(namespace) {
   const offers = [];

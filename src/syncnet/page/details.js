@@ -1,6 +1,6 @@
 // The details of one offer or one sync: what /stats, /explain and /trace know of it.
 
-import { ProblemError, getJson, hasPath, pendingOffers } from "./api.js";
+import { getJson, pendingOffers } from "./api.js";
 import { byId, count, duration, element, memberName, setText, timeOfDay } from "./dom.js";
 import { lacks } from "./waiting.js";
 
@@ -149,7 +149,6 @@ async function paramsOf({ namespace, id }) {
 
 /** Return what `/explain` says of an offer, as elements; its texts are ready for people. */
 async function explanation({ namespace, id }) {
-  if (!(await hasPath("/explain"))) throw new ProblemError(404, "this server explains nothing");
   const { document } = await getJson("explain", { namespace, id });
   const { summary, reasons, others, others_left_out: leftOut, near_events: near, other_namespaces: elsewhere } =
     document.offers[0];

@@ -1,6 +1,6 @@
 // The live page: joins the feed to the model, and the model to what is shown.
 
-import { getJson, hasPath, pendingOffers, setToken } from "./api.js";
+import { getJson, pendingOffers, setToken } from "./api.js";
 import { drawCharts } from "./charts.js";
 import { Details } from "./details.js";
 import { byId, count, element, setText } from "./dom.js";
@@ -161,7 +161,6 @@ class Page {
 
   async #listNamespaces() {
     try {
-      if (!(await hasPath("/namespaces"))) return;
       const { document } = await getJson("namespaces", {});
       const names = document.namespaces.map((each) => each.namespace);
       byId("namespaces").replaceChildren(...names.map((value) => element("option", { value })));
