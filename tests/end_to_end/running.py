@@ -73,6 +73,12 @@ class Server:
     def until_stdout(self, text: str) -> None:
         until(lambda: self.stdout == text, lambda: f"on the terminal:\n{self.stdout}\nnot:\n{text}")
 
+    def until_stdout_matches(self, pattern: str) -> None:
+        until(
+            lambda: re.fullmatch(pattern, self.stdout),
+            lambda: f"on the terminal:\n{self.stdout}\nwhich does not match:\n{pattern}",
+        )
+
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """Stop the server with a signal; return its exit status."""
         if self.process.poll() is None:

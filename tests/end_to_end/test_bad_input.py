@@ -97,7 +97,7 @@ def test_an_unsupported_method_is_refused(server: Server, method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "hint"), [("/events", 'did you mean "/event"?'), ("/x", "expected one of /event"), ("/", "one of")]
+    ("path", "hint"), [("/events", 'did you mean "/event"?'), ("/x", "expected one of /event"), ("/ui/", "one of")]
 )
 def test_an_unknown_path_is_404_with_a_hint(server: Server, path: str, hint: str) -> None:
     assert hint in problem(server.client.get(path), 404)["detail"]

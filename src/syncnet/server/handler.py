@@ -169,7 +169,8 @@ class Handler:
     def _no_route(self, request: Request) -> Response:
         route = self._routes.get(request.path)
         if route is None:
-            return problem("unknown-path", f"no {request.path} here; {did_you_mean(request.path, self._routes)}")
+            known = [path for path in self._routes if path not in PAGE_PATHS]
+            return problem("unknown-path", f"no {request.path} here; {did_you_mean(request.path, known)}")
         allowed = ", ".join(route.methods)
         detail = f"{request.path} takes {allowed}, got {request.method}"
         return problem("method-not-allowed", detail, headers=[("allow", allowed)])
