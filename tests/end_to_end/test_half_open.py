@@ -81,7 +81,10 @@ def test_g6_the_offer_of_a_client_behind_a_cut_link_is_withdrawn(server: Server,
         response = server.client.get("/event?event=coin&actor=CUST&timeout=0")
         assert response.status_code == 410, "no later offer syncs with it"
         assert curl.poll() is None
-    server.until_stdout("┌─ GHOST:coin\n┴  GHOST:coin disconnected\n\n┌─ CUST:coin\n┴  CUST:coin timed out\n\n")
+    server.until_stdout_matches(
+        "┌─ GHOST:coin\n┴  GHOST:coin disconnected\n\n┌─ CUST:coin\n"
+        r"┴  CUST:coin timed out after 0 s; gave up: GHOST \(disconnected [0-9.]+ s ago\); missing: 1\n\n"
+    )
 
 
 def test_g6_the_offer_of_a_silent_client_behind_an_intact_link_stays_pending(
