@@ -66,6 +66,10 @@ _LOG_FORMATS: Final[dict[str, Callable[[], Callable[[Effect], list[str]]] | None
 }
 
 
+_SWITCH_S: Final = 0.001
+"""How long a thread that does long work may keep the others waiting. Offers are handled in a thread of their own."""
+
+
 class _AddressType(click.ParamType[Address]):
     name = "address"
 
@@ -126,6 +130,8 @@ def serve(
     started = f"{syncnet.__version__} serves on {_url(listener, security.scheme)}"
     for line in security.warnings(listener):
         _say(line)
+
+    sys.setswitchinterval(_SWITCH_S)
 
     async def run() -> int:
         hand_over = asyncio.get_running_loop().call_soon_threadsafe

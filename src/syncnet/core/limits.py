@@ -240,7 +240,7 @@ class Limits:
         "rate-limited",
     )
     client_steps_max: int = _limit(
-        200_000,
+        100_000,
         "Steps that one client may take at once, after a time in which it took none.",
         1_000_000_000,
         "rate-limited",

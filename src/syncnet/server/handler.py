@@ -190,6 +190,8 @@ class Handler:
             self._offer(request, asked)
 
     def _post_event(self, request: Request, body: bytes) -> None:
+        if self.shares.debtors and self._refused_to_debtor(request):  # by what came while the body did
+            return
         if (
             not request.query
             and len(body) <= _INLINE_BYTES_MAX

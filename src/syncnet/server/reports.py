@@ -29,6 +29,7 @@ from syncnet.wire.parameters import TRACE_PARAMETERS, Page, read_page, read_trac
 __all__ = ["Reports"]
 
 _COPIED_PER_STEP: Final = 100
+_BYTES_PER_STEP: Final = 40  # of a report
 _METRICS_STEPS: Final = 500
 _LAG_S_MAX: Final = 5.0  # a disk that takes longer for a commit is not fit for offers
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -52,13 +53,12 @@ class Reports:
             machine = self._coordinator.machine
             pending, syncs, exhausted = machine.totals(page.namespace)
             offers = machine.pending(page.namespace)
-        request.charge(len(offers) // _COPIED_PER_STEP + min(len(offers), page.items_max))
         totals = [
             ("syncnet-pending", str(pending)),
             ("syncnet-syncs", str(syncs)),
             ("syncnet-misses", str(exhausted)),
         ]
-        self._background.in_thread("reports", request, Request.answer, _stats, offers, page, totals)
+        self._background.in_thread("reports", request, _answer, _stats, offers, page, totals)
 
     def trace(self, request: Request) -> None:
         """Answer with a page of the syncs of a namespace, or with a stream of what happens in it."""
@@ -76,8 +76,7 @@ class Reports:
             machine = self._coordinator.machine
             _, latest, _ = machine.totals(page.namespace)
             syncs = machine.trace(page.namespace, page.after, page.items_max)
-        request.charge(sum(len(sync.members) for sync in syncs))
-        self._background.in_thread("reports", request, Request.answer, _trace, syncs, page, latest)
+        self._background.in_thread("reports", request, _answer, _trace, syncs, page, latest)
 
     def end_streams(self) -> None:
         """End all streams, each after its last whole happening."""
@@ -143,6 +142,12 @@ def _verbose(checks: dict[str, SyncnetError | None]) -> Response:
     is_ready = not any(checks.values())
     text = "\n".join([*lines, f"readyz check {'passed' if is_ready else 'failed'}", ""])
     return Response(200 if is_ready else 503, headers_of(_TEXT), text.encode())
+
+
+def _answer(request: Request, response: Response) -> None:
+    """Answer with a report, and charge it to the client by its size."""
+    request.charge(len(response.body) // _BYTES_PER_STEP)
+    request.answer(response)
 
 
 def _stats(offers: list[Offer], page: Page, totals: list[Header]) -> Response:
