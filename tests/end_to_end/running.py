@@ -65,6 +65,9 @@ class Server:
 
     def pending(self, namespace: str = "default") -> int:
         response = self.client.get("/stats", params={"namespace": namespace, "limit": 1})
+        while response.status_code == 429:  # so many are pending that to ask all the time is too much work
+            time.sleep(float(response.headers["retry-after"]))
+            response = self.client.get("/stats", params={"namespace": namespace, "limit": 1})
         return int(response.headers["syncnet-pending"])
 
     def until_pending(self, offers: int, namespace: str = "default") -> None:

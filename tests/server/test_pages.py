@@ -4,11 +4,12 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from syncnet.core.limits import PAGE_BYTES_MAX
+from syncnet.core.limits import LIMITS, PAGE_BYTES_MAX
 from tests.server.fakes import Exchange, Server
 
 NEXT = re.compile(r'<\?(?P<query>[^>]*)>; rel="next"')
@@ -16,7 +17,7 @@ NEXT = re.compile(r'<\?(?P<query>[^>]*)>; rel="next"')
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with closing(Server()) as server:
+    with closing(Server(limits=replace(LIMITS, client_steps_max=1_000_000_000))) as server:
         yield server
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import Offer
@@ -30,6 +30,7 @@ __all__ = ["Reports"]
 
 _COPIED_PER_STEP: Final = 100
 _BYTES_PER_STEP: Final = 40  # of a report
+_EVENTS_PER_STEP: Final = 4  # of the pending offers, which say who is missing
 _METRICS_STEPS: Final = 500
 _LAG_S_MAX: Final = 5.0  # a disk that takes longer for a commit is not fit for offers
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -144,13 +145,20 @@ def _verbose(checks: dict[str, SyncnetError | None]) -> Response:
     return Response(200 if is_ready else 503, headers_of(_TEXT), text.encode())
 
 
-def _answer(request: Request, response: Response) -> None:
-    """Answer with a report, and charge it to the client by its size."""
-    request.charge(len(response.body) // _BYTES_PER_STEP)
-    request.answer(response)
+class _Report(NamedTuple):
+    """A report, and the steps that it took apart from those for its size."""
+
+    response: Response
+    steps: int
 
 
-def _stats(offers: list[Offer], page: Page, totals: list[Header]) -> Response:
+def _answer(request: Request, report: _Report) -> None:
+    """Answer with a report, and charge it to the client."""
+    request.charge(report.steps + len(report.response.body) // _BYTES_PER_STEP)
+    request.answer(report.response)
+
+
+def _stats(offers: list[Offer], page: Page, totals: list[Header]) -> _Report:
     start = bisect_right(offers, page.after, key=_arrival)
     weight_bytes, end = 0, start
     for offer in islice(offers, start, start + page.items_max):
@@ -161,14 +169,15 @@ def _stats(offers: list[Offer], page: Page, totals: list[Header]) -> Response:
     headers = headers_of("application/json") + totals
     if end < len(offers):
         headers.append(_next(page, offers[end - 1].arrival))
-    return Response(200, headers, encode_pending(offers[start:end], offers))
+    response = Response(200, headers, encode_pending(offers[start:end], offers))
+    return _Report(response, sum(len(offer.events) for offer in offers) // _EVENTS_PER_STEP)
 
 
-def _trace(syncs: list[TracedSync], page: Page, latest: int) -> Response:
+def _trace(syncs: list[TracedSync], page: Page, latest: int) -> _Report:
     headers = headers_of("application/json")
     if syncs and syncs[-1].sync < latest:
         headers.append(_next(page, syncs[-1].sync))
-    return Response(200, headers, encode_trace(page.namespace, syncs))
+    return _Report(Response(200, headers, encode_trace(page.namespace, syncs)), 0)
 
 
 def _next(page: Page, after: int) -> Header:

@@ -7,7 +7,7 @@ document (RFC 9457); its code, status and title come from the table in `errors.p
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -154,16 +154,17 @@ def encode_trace(namespace: str, entries: Iterable[TracedSync]) -> bytes:
     )
 
 
-def encode_pending(offers: Iterable[Offer], pending: Iterable[Offer]) -> bytes:
+def encode_pending(offers: Sequence[Offer], pending: Iterable[Offer]) -> bytes:
     """Return the answer of `/stats`: `{event: {actor: {id: {"params": {…}, "created_at": …, "missing": …}}}}`.
 
     A choice appears once, under the first of its events; its `params` name all of them. `pending` are all offers of the
     namespace, which say who is missing.
     """
-    actors: dict[str, dict[str, int]] = {}
+    actors: dict[str, dict[str, int]] = {event: {} for offer in offers for event in offer.events}
     for offer in pending:
         for event in offer.events:
-            add(actors.setdefault(event, {}), offer.actor, 1)
+            if event in actors:
+                add(actors[event], offer.actor, 1)
     stats: dict[str, dict[str, dict[str, msgspec.Raw]]] = {}
     for offer in offers:
         entry = {"params": _params(offer), "created_at": rfc3339(offer.at_ns), **_missing(offer, actors)}
