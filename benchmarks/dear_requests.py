@@ -94,7 +94,7 @@ def _report(_: int) -> bytes:
 
 
 def _yaml(number: int) -> bytes:
-    body = f"event: e{number}\nactor: A\nmates: 0\npayload: [" + ",".join(["{a: b}"] * 8_000) + "]\n"
+    body = f"event: e{number}\nactor: A\nmates: 0\npayload: [" + ",".join(["{a: b}"] * 2_200) + "]\n"
     return post("/event?namespace=dear", body.encode(), "application/yaml")
 
 
