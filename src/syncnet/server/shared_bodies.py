@@ -19,6 +19,7 @@ from typing import Final
 __all__ = ["SharedBodies"]
 
 _OPENED_WITHIN_S: Final = 5.0  # granian opens a file some milliseconds after it was named
+_READERS_MIN: Final = 4  # for fewer, copies take less time than a file
 _SPARE_FILES: Final = 64
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 
@@ -37,7 +38,7 @@ class SharedBodies:
         with self._lock:
             if body is not self._body:
                 self._body, self._path = body, None
-                if readers > 1 and _can_open(readers):
+                if readers >= _READERS_MIN and _can_open(readers):
                     with contextlib.suppress(AttributeError, OSError, RuntimeError):
                         self._path = self._put(body)
             return self._path
