@@ -13,7 +13,6 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from syncnet.core.candidates import add
 from syncnet.core.commands import OBJECT, Offer
 from syncnet.core.departures import Departure
 from syncnet.core.effects import Aborted, Reason, Synced, TimedOut
@@ -160,21 +159,26 @@ def encode_pending(offers: Sequence[Offer], pending: Iterable[Offer]) -> bytes:
     A choice appears once, under the first of its events; its `params` name all of them. `pending` are all offers of the
     namespace, which say who is missing.
     """
-    actors: dict[str, dict[str, int]] = {event: {} for offer in offers for event in offer.events}
+    actors: dict[str, set[str]] = {event: set() for offer in offers for event in offer.events}
+    waiting = dict.fromkeys(actors, 0)
     for offer in pending:
         for event in offer.events:
             if event in actors:
-                add(actors[event], offer.actor, 1)
+                actors[event].add(offer.actor)
+                waiting[event] += 1
     stats: dict[str, dict[str, dict[str, msgspec.Raw]]] = {}
     for offer in offers:
-        entry = {"params": _params(offer), "created_at": rfc3339(offer.at_ns), **_missing(offer, actors)}
+        entry = {"params": _params(offer), "created_at": rfc3339(offer.at_ns), **_missing(offer, actors, waiting)}
         by_actor = stats.setdefault(offer.events[0], {}).setdefault(offer.actor, {})
         by_actor[offer.id] = msgspec.Raw(msgspec.json.encode(entry))
     return _line(stats)
 
 
-def _missing(offer: Offer, actors: dict[str, dict[str, int]]) -> dict[str, object]:
-    """Return how many more members an offer needs at least, and with a roster who they are, by names alone."""
+def _missing(offer: Offer, actors: dict[str, set[str]], waiting: dict[str, int]) -> dict[str, object]:
+    """Return how many more members an offer needs at least, and with a roster who they are, by names alone.
+
+    `actors` and `waiting` have the actors and the number of the pending offers of each event.
+    """
     if offer.roster:
         absent = [
             actor
@@ -182,7 +186,7 @@ def _missing(offer: Offer, actors: dict[str, dict[str, int]]) -> dict[str, objec
             if actor != offer.actor and not any(actor in actors[event] for event in offer.events)
         ]
         return {"missing": max(1, len(absent)), "missing_actors": absent}
-    others = max(sum(actors[event].values()) for event in offer.events) - 1
+    others = max(waiting[event] for event in offer.events) - 1
     return {"missing": max(1, offer.mates - others)}
 
 
