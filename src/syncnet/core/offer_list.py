@@ -1,12 +1,15 @@
-"""The pending offers of one event: all of them by arrival, and an index of them while there are many."""
+"""The pending offers of one event: all of them by arrival, and an index of them while there are many; and pages."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
+
 from syncnet.core.commands import Offer
 from syncnet.core.index import Index
-from syncnet.core.limits import SCANNED_OFFERS_MAX, SMALL_OFFER_BYTES
+from syncnet.core.limits import PAGE_BYTES_MAX, SCANNED_OFFERS_MAX, SMALL_OFFER_BYTES
 
-__all__ = ["OfferList"]
+__all__ = ["OfferList", "first_offers"]
 
 
 class OfferList:
@@ -43,3 +46,15 @@ class OfferList:
             self.index.remove(offer)
             if len(offers) == SCANNED_OFFERS_MAX:
                 self.offers = dict(offers.items())  # after many removals a dict is slow to iterate
+
+
+def first_offers(offers: Iterable[Offer], offers_max: int) -> list[Offer]:
+    """Return the first offers, at most so many, and not more than fit in a page, but at least one."""
+    first: list[Offer] = []
+    weight_bytes = 0
+    for offer in islice(offers, offers_max):
+        weight_bytes += offer.spec.weight_bytes
+        if first and weight_bytes > PAGE_BYTES_MAX:
+            break
+        first.append(offer)
+    return first

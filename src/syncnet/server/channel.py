@@ -25,7 +25,7 @@ import msgspec
 
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Effect, Pending, Synced
-from syncnet.core.limits import PAGE_BYTES_MAX
+from syncnet.core.offer_list import first_offers
 from syncnet.view.json_log import document
 
 __all__ = ["CHUNK_BYTES_MAX", "FRAMINGS", "KEPT_MAX", "Channel", "Framing", "Happening", "Position", "parse_position"]
@@ -244,7 +244,7 @@ class Channel:
 
         Only its last happening has a position, so that a reader whose connection is lost meanwhile starts again.
         """
-        listed = [_encoded(document(Pending(offer))) for offer in _listed(offers)]
+        listed = [_encoded(document(Pending(offer))) for offer in first_offers(offers, _LISTED_MAX)]
         opening = {"happening": "open", "namespace": self.namespace, "pending": len(offers), "listed": len(listed)}
         self._opening = self.latest, [_encoded(opening), *listed]
 
@@ -264,16 +264,6 @@ class Channel:
         for news in waiting:
             if not news.done():
                 news.set_result(None)
-
-
-def _listed(offers: list[Offer]) -> Iterator[Offer]:
-    """Yield the first offers, so many that they are not too large, but at least one."""
-    weight_bytes = 0
-    for number, offer in enumerate(islice(offers, _LISTED_MAX)):
-        weight_bytes += offer.spec.weight_bytes
-        if number and weight_bytes > PAGE_BYTES_MAX:
-            return
-        yield offer
 
 
 def _encoded(described: dict[str, object]) -> tuple[str, bytes]:

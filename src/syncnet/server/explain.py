@@ -7,7 +7,6 @@ all that an explanation reads. A client is charged for the steps.
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -21,15 +20,15 @@ from syncnet.core.offer_list import OfferList
 from syncnet.core.steps import Steps
 from syncnet.server.access import Caller
 from syncnet.server.background import Background
+from syncnet.server.pages import Report, answer_report, next_page
 from syncnet.server.request import Request
-from syncnet.server.responses import Response, headers_of, problem
+from syncnet.server.responses import PLAIN_TEXT, Response, headers_of, problem
 from syncnet.wire.explanations import circle_document, explanation_document, is_meant, text_of
 from syncnet.wire.parameters import NAMESPACES_PARAMETERS, WhichOffers, read_page, read_which_offers
 
 __all__ = ["Explanations"]
 
 _COPIED_PER_STEP: Final = 2
-_TEXT: Final = "text/plain; charset=utf-8"
 _TEXT_TYPES: Final = ("text/plain", "text/html", "text/*")
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -54,7 +53,7 @@ class Explanations:
         request.charge(len(pending) // _COPIED_PER_STEP)
         making = _Making(self._coordinator, request.caller, which, pending, departures)
         is_text = which.output == "text" or (not which.output and _wants_text(request.accept))
-        self._background.in_thread("reports", request, _answer, making.response, is_text)
+        self._background.in_thread("reports", request, answer_report, making.report, is_text)
 
     def namespaces(self, request: Request) -> None:
         """Answer with a page of the namespaces that the caller may see."""
@@ -70,8 +69,7 @@ class Explanations:
         ]
         headers = headers_of("application/json")
         if len(rows) > page.items_max:
-            after = page.after + page.items_max
-            headers.append(("link", f'<?after={after}&limit={page.items_max}>; rel="next"'))
+            headers.append(next_page(page.after + page.items_max, page.items_max))
         request.answer(Response(200, headers, _encode({"namespaces": seen}) + b"\n"))
 
 
@@ -94,7 +92,7 @@ class _Making:
         self._now_ns = coordinator.now_ns()
         self.steps_used = 0
 
-    def response(self, is_text: bool) -> tuple[Response, int]:
+    def report(self, is_text: bool) -> Report:
         """Return the page, and the steps that it took."""
         which = self._which
         page = which.page
@@ -106,24 +104,28 @@ class _Making:
         ]
         if which.id and not meant:
             detail = f"no offer {which.id} is pending in the namespace {page.namespace}"
-            return problem("unknown-id", detail), 0
-        document: dict[str, Any] = {"namespace": page.namespace, "offers": []}
-        made_bytes = made = 0
+            return Report(problem("unknown-id", detail), 0)
+        explained: list[dict[str, Any]] = []
+        encoded: list[msgspec.Raw] = []
+        made_bytes = 0
         for offer in meant[: page.items_max]:
             if self.steps_used >= EXPLAINED_STEPS_MAX or made_bytes > PAGE_BYTES_MAX:
                 break
-            explained = self._explained(lists, offer)
-            made_bytes += len(_encode(explained))
-            document["offers"].append(explained)
-            made += 1
-        document["circles"] = self._circles({each["actor"] for each in document["offers"]})
+            explained.append(self._explained(lists, offer))
+            body = _encode(explained[-1])
+            encoded.append(msgspec.Raw(body))
+            made_bytes += len(body)
+        made = len(explained)
+        document: dict[str, Any] = {"namespace": page.namespace, "offers": explained}
+        document["circles"] = self._circles({each["actor"] for each in explained})
         if which.event and not page.after and which.event not in lists:
             self._note_similar(document, lists, which.event)
-        headers = headers_of(_TEXT if is_text else "application/json")
+        headers = headers_of(PLAIN_TEXT if is_text else "application/json")
         if made < len(meant):
-            headers.append(("link", f'<?{_query(which, meant[made - 1].arrival)}>; rel="next"'))
-        body = text_of(document).encode() if is_text else _encode(document) + b"\n"
-        return Response(200, headers, body), self.steps_used
+            given = {"namespace": page.namespace, "actor": which.actor, "event": which.event, "output": which.output}
+            headers.append(next_page(meant[made - 1].arrival, page.items_max, **given))
+        body = text_of(document).encode() if is_text else _encode({**document, "offers": encoded}) + b"\n"
+        return Report(Response(200, headers, body), self.steps_used)
 
     def _explained(self, lists: dict[str, OfferList], offer: Offer) -> dict[str, Any]:
         steps = Steps(EXPLANATION_STEPS_MAX)
@@ -159,19 +161,6 @@ class _Making:
             if self._caller.may("observe", namespace)
         ]
         return seen[:NEAR_EVENTS_MAX]
-
-
-def _answer(request: Request, made: tuple[Response, int]) -> None:
-    response, steps = made
-    request.charge(steps)
-    request.answer(response)
-
-
-def _query(which: WhichOffers, after: int) -> str:
-    """Return the query of the next page."""
-    page = which.page
-    given = {"namespace": page.namespace, "actor": which.actor, "event": which.event, "output": which.output}
-    return urlencode({**{name: text for name, text in given.items() if text}, "after": after, "limit": page.items_max})
 
 
 def _wants_text(accept: str) -> bool:

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
 
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import Offer
-from syncnet.core.limits import PAGE_BYTES_MAX, Limits
+from syncnet.core.limits import Limits
+from syncnet.core.offer_list import first_offers
 from syncnet.core.trace import TracedSync
 from syncnet.errors import BusyError, DrainingError, JournalError, SyncnetError
 from syncnet.server.access import ANY_NAMESPACE
 from syncnet.server.background import Background
 from syncnet.server.measure import lag_s, measured
 from syncnet.server.metrics import OPENMETRICS_MEDIA_TYPE, TEXT_MEDIA_TYPE, Value, metrics_text
+from syncnet.server.pages import Report, answer_report, next_page
 from syncnet.server.process import process_metrics
 from syncnet.server.request import Request
-from syncnet.server.responses import Header, Response, headers_of
+from syncnet.server.responses import PLAIN_TEXT, Header, Response, headers_of
 from syncnet.server.streams import Streams
 from syncnet.wire.answers import encode_pending, encode_trace
 from syncnet.wire.negotiation import prefers_openmetrics
@@ -33,7 +35,6 @@ _BYTES_PER_STEP: Final = 40  # of a report
 _EVENTS_PER_STEP: Final = 4  # of the pending offers, which say who is missing
 _METRICS_STEPS: Final = 500
 _LAG_S_MAX: Final = 5.0  # a disk that takes longer for a commit is not fit for offers
-_TEXT: Final = "text/plain; charset=utf-8"
 
 
 class Reports:
@@ -59,7 +60,7 @@ class Reports:
             ("syncnet-syncs", str(syncs)),
             ("syncnet-misses", str(exhausted)),
         ]
-        self._background.in_thread("reports", request, _answer, _stats, offers, page, totals)
+        self._background.in_thread("reports", request, answer_report, _stats, offers, page, totals)
 
     def trace(self, request: Request) -> None:
         """Answer with a page of the syncs of a namespace, or with a stream of what happens in it."""
@@ -77,7 +78,7 @@ class Reports:
             machine = self._coordinator.machine
             _, latest, _ = machine.totals(page.namespace)
             syncs = machine.trace(page.namespace, page.after, page.items_max)
-        self._background.in_thread("reports", request, _answer, _trace, syncs, page, latest)
+        self._background.in_thread("reports", request, answer_report, _trace, syncs, page, latest)
 
     def end_streams(self) -> None:
         """End all streams, each after its last whole happening."""
@@ -101,7 +102,7 @@ class Reports:
         for error in checks.values():
             if error is not None:
                 raise error
-        request.answer(Response(200, headers_of(_TEXT), b"ready\n"))
+        request.answer(Response(200, headers_of(PLAIN_TEXT), b"ready\n"))
 
     def _checks(self) -> dict[str, SyncnetError | None]:
         """Return the conditions of readiness, and the error of each that is not met."""
@@ -119,7 +120,7 @@ class Reports:
 
     def healthz(self, request: Request) -> None:
         """Answer that the server runs."""
-        request.answer(Response(200, headers_of(_TEXT), b"ok\n"))
+        request.answer(Response(200, headers_of(PLAIN_TEXT), b"ok\n"))
 
     def openapi(self, request: Request) -> None:
         """Answer with the OpenAPI document of the paths below the mount path."""
@@ -142,47 +143,26 @@ def _verbose(checks: dict[str, SyncnetError | None]) -> Response:
     lines = [f"[+]{name} ok" if error is None else f"[-]{name} failed: {error}" for name, error in checks.items()]
     is_ready = not any(checks.values())
     text = "\n".join([*lines, f"readyz check {'passed' if is_ready else 'failed'}", ""])
-    return Response(200 if is_ready else 503, headers_of(_TEXT), text.encode())
+    return Response(200 if is_ready else 503, headers_of(PLAIN_TEXT), text.encode())
 
 
-class _Report(NamedTuple):
-    """A report, and the steps that it took apart from those for its size."""
-
-    response: Response
-    steps: int
-
-
-def _answer(request: Request, report: _Report) -> None:
-    """Answer with a report, and charge it to the client."""
-    request.charge(report.steps + len(report.response.body) // _BYTES_PER_STEP)
-    request.answer(report.response)
-
-
-def _stats(offers: list[Offer], page: Page, totals: list[Header]) -> _Report:
+def _stats(offers: list[Offer], page: Page, totals: list[Header]) -> Report:
     start = bisect_right(offers, page.after, key=_arrival)
-    weight_bytes, end = 0, start
-    for offer in islice(offers, start, start + page.items_max):
-        weight_bytes += offer.spec.weight_bytes
-        if end > start and weight_bytes > PAGE_BYTES_MAX:
-            break
-        end += 1
+    shown = first_offers(islice(offers, start, None), page.items_max)
     headers = headers_of("application/json") + totals
-    if end < len(offers):
-        headers.append(_next(page, offers[end - 1].arrival))
-    response = Response(200, headers, encode_pending(offers[start:end], offers))
-    return _Report(response, sum(len(offer.events) for offer in offers) // _EVENTS_PER_STEP)
+    if start + len(shown) < len(offers):
+        headers.append(next_page(shown[-1].arrival, page.items_max, namespace=page.namespace))
+    body = encode_pending(shown, offers)
+    events = sum(len(offer.events) for offer in offers)
+    return Report(Response(200, headers, body), events // _EVENTS_PER_STEP + len(body) // _BYTES_PER_STEP)
 
 
-def _trace(syncs: list[TracedSync], page: Page, latest: int) -> _Report:
+def _trace(syncs: list[TracedSync], page: Page, latest: int) -> Report:
     headers = headers_of("application/json")
     if syncs and syncs[-1].sync < latest:
-        headers.append(_next(page, syncs[-1].sync))
-    return _Report(Response(200, headers, encode_trace(page.namespace, syncs)), 0)
-
-
-def _next(page: Page, after: int) -> Header:
-    """Return the header that names the next page, relative to the path of this one (RFC 8288)."""
-    return "link", f'<?namespace={page.namespace}&after={after}&limit={page.items_max}>; rel="next"'
+        headers.append(next_page(syncs[-1].sync, page.items_max, namespace=page.namespace))
+    body = encode_trace(page.namespace, syncs)
+    return Report(Response(200, headers, body), len(body) // _BYTES_PER_STEP)
 
 
 def _arrival(offer: Offer) -> int:

@@ -12,6 +12,7 @@ from syncnet.wire.answers import MEDIA_TYPES, PROBLEM_MEDIA_TYPE, aborted_proble
 __all__ = [
     "JSON_HEADERS",
     "NO_STORE",
+    "PLAIN_TEXT",
     "Header",
     "Response",
     "body_too_large",
@@ -28,6 +29,7 @@ _RETRY_AFTER_S: Final = 1
 
 Header = tuple[str, str]
 
+PLAIN_TEXT: Final = "text/plain; charset=utf-8"
 NO_STORE: Final[Header] = ("cache-control", "no-store")
 JSON_HEADERS: Final[tuple[Header, Header]] = (("content-type", MEDIA_TYPES["json"]), NO_STORE)
 

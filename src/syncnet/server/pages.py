@@ -1,0 +1,33 @@
+"""Pages of a list: the link to the next one, and the charge for making one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from syncnet.server.request import Request
+from syncnet.server.responses import Header, Response
+
+__all__ = ["Report", "answer_report", "next_page"]
+
+
+class Report(NamedTuple):
+    """An answer that was made in a thread, and the steps that it took."""
+
+    response: Response
+    steps: int
+
+
+def answer_report(request: Request, report: Report) -> None:
+    """Answer a request with a report, and charge its client for it."""
+    request.charge(report.steps)
+    request.answer(report.response)
+
+
+def next_page(after: int, items_max: int, **parameters: str) -> Header:
+    """Return the header that names the next page, relative to the path of this one (RFC 8288).
+
+    `parameters` are the others of the request; empty ones are left out.
+    """
+    given = {name: text for name, text in parameters.items() if text}
+    return "link", f'<?{urlencode({**given, "after": after, "limit": items_max})}>; rel="next"'
