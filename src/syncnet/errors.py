@@ -20,6 +20,7 @@ __all__ = [
     "BadBodyError",
     "BusyError",
     "ClosedError",
+    "ClusterError",
     "DrainingError",
     "GaveUp",
     "GoneError",
@@ -77,6 +78,7 @@ PROBLEMS: Final = MappingProxyType(
         "busy": Problem(503, "Busy"),
         "full": Problem(503, "Full"),
         "journal": Problem(503, "Journal not written"),
+        "cluster": Problem(503, "Cluster not reached"),
         "draining": Problem(503, "Draining"),
     }
 )
@@ -182,6 +184,15 @@ class JournalError(RetryableError):
     """The journal could not be written or read; the command was not applied."""
 
     code = "journal"
+
+
+class ClusterError(RetryableError):
+    """The log of the cluster cannot be reached or cannot be read; what was asked for may have happened.
+
+    A retry with the same id is safe, at this node or at another.
+    """
+
+    code = "cluster"
 
 
 class GoneError(RetryableError):

@@ -20,13 +20,14 @@ import click
 import uvloop
 
 import syncnet
+from syncnet.cli.clustering import Clustering, cluster_options
 from syncnet.cli.durations import DURATION
 from syncnet.cli.exit_statuses import ExitStatus
 from syncnet.cli.folders import FOLDER
 from syncnet.cli.limits import limit_options, limits_of
 from syncnet.cli.security import Security, security_options
 from syncnet.cli.terminal import TerminalLog
-from syncnet.coordinator.coordinator import Coordinator
+from syncnet.coordinator.coordinator import Coordinator, Observer
 from syncnet.core.effects import Effect
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
@@ -105,16 +106,25 @@ class _AddressType(click.ParamType[Address]):
     help="How long pending requests are kept after SIGTERM, while /readyz already answers 503.",
 )
 @limit_options
+@cluster_options
 @security_options
 def serve(
-    address: Address, log_format: str, journal: Path | None, drain: float, security: Security, **limit_values: Any
+    address: Address,
+    log_format: str,
+    journal: Path | None,
+    drain: float,
+    security: Security,
+    clustering: Clustering,
+    **limit_values: Any,
 ) -> None:
     """Serve on ADDRESS: :8000 (every address of this machine), 127.0.0.1:8000, [::1]:8000; port 0 is any free one.
 
     Ends at Ctrl-C or SIGTERM; requests that are still pending then get 503.
     """
+    if journal is not None and clustering.cluster is not None:
+        raise click.UsageError("expected --journal or --cluster, got both: a cluster keeps its log in NATS")
     _open_standard_streams()
-    limits = limits_of(**limit_values)
+    limits = machine_limits = limits_of(**limit_values)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="syncnet: %(message)s")
     try:
         listener = listen(address, security.keepalive_s)
@@ -136,7 +146,9 @@ def serve(
     async def run() -> int:
         hand_over = asyncio.get_running_loop().call_soon_threadsafe
         on_disk = _journal(journal, hand_over, limits) if journal else None
-        coordinator = Coordinator(on_disk, Machine(limits), observers=[log] if log else [])
+        observers: list[Observer] = [log] if log else []
+        member = await clustering.join(machine_limits, observers)
+        coordinator = Coordinator(on_disk, Machine(limits), observers) if member is None else member.coordinator
         _look_seldom_for_garbage()
         serving = serve_coordinator(
             coordinator,
@@ -151,6 +163,8 @@ def serve(
             return await serving
         finally:
             coordinator.close()
+            if member is not None:
+                await member.stream.close()
             if on_disk is not None:
                 _say(f"the journal took {on_disk.commands_total} commands in {on_disk.commits_total} commits")
 

@@ -30,7 +30,7 @@ from typing import Any, TypeAlias
 from syncnet.coordinator.ids import random_ids
 from syncnet.coordinator.timers import Timers
 from syncnet.coordinator.waiters import TRANSITIONS, Event, Lingering, Waiter, state_of
-from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, Withdraw
+from syncnet.core.commands import Abort, Cause, Command, EndCommand, Expire, Offer, Withdraw
 from syncnet.core.counts import Counts
 from syncnet.core.effects import (
     Aborted,
@@ -47,8 +47,8 @@ from syncnet.core.effects import (
 from syncnet.core.limits import CHARGED_STEPS_MIN, Limits
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
-from syncnet.errors import DrainingError, ReplacedError, RetryableError
-from syncnet.log import Log
+from syncnet.errors import DrainingError, JournalError, ReplacedError, RetryableError
+from syncnet.log import ELSEWHERE, Log
 from syncnet.log.memory import MemoryLog
 
 __all__ = ["CommandCallback", "Coordinator", "Observer"]
@@ -68,6 +68,8 @@ class Coordinator:
 
     `time_ns` is the clock of the commands (nanoseconds since the Unix epoch), `monotonic_ns` that of the timers, and
     `new_ids` returns some new ids. Without `timer_thread` the owner calls `fire_due_timers` itself, like a simulator.
+    Coordinators that share a lock and timers (one for each namespace of a cluster) are given both; the owner of the
+    timers calls `fire` then.
     """
 
     def __init__(
@@ -80,9 +82,11 @@ class Coordinator:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         new_ids: Callable[[], list[str]] = random_ids,
         timer_thread: bool = True,
+        lock: threading.RLock | None = None,
+        timers: Timers | None = None,
     ) -> None:
         self.machine: Machine = Machine() if machine is None else machine
-        self.lock: threading.RLock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock() if lock is None else lock
         """Protects the machine and everything here. The log holds it when it calls; hold it to read the machine."""
         self._log: Log = MemoryLog() if log is None else log
         self._observers = tuple(observers)
@@ -90,7 +94,9 @@ class Coordinator:
         self._new_ids = new_ids
         self._unused_ids: list[str] = []
         self._latest_ns = 0
-        self._timers = Timers(self.lock, self._fire, monotonic_ns, threaded=timer_thread)
+        if timers is None:
+            timers = Timers(self.lock, self.fire, monotonic_ns, threaded=timer_thread)
+        self._timers: Timers = timers
         self.is_draining: bool = False
         """No more offers are accepted."""
         self.is_shut_down: bool = False
@@ -150,6 +156,8 @@ class Coordinator:
                 self._linger(pending)
             elif offer.waiter is waiter:  # not delivered yet
                 offer.waiter = None
+            else:
+                self._forget_waiter(waiter)
 
     def withdraw(self, namespace: str, id: str, done: CommandCallback, *, owner: str | None = None) -> None:
         """Append the withdrawal of a pending offer; `done` gets its outcome, or none where no such offer is pending.
@@ -172,6 +180,23 @@ class Coordinator:
     def log(self) -> Log:
         """The log, to ask what it reports; nobody else may append to it."""
         return self._log
+
+    def conditions(self) -> dict[str, RetryableError | None]:
+        """Return the conditions under which the log takes commands, and the error of each that is not met."""
+        on_disk = self._log.on_disk()
+        if on_disk is None:
+            return {}
+        return {"journal": JournalError(on_disk.problem) if on_disk.problem else None}
+
+    def when_ready(self, namespace: str, ready: Callable[[RetryableError | None], None]) -> None:  # noqa: ARG002
+        """Call `ready` when the state of a namespace may be read: at once, but on a node of a cluster (`cluster.py`)."""
+        ready(None)
+
+    def count(self) -> None:
+        """Bring the totals of `machine` up to date; a single machine keeps them itself."""
+
+    def leave(self) -> None:
+        """Leave the cluster; a single server has none."""
 
     @property
     def is_idle(self) -> bool:
@@ -251,7 +276,7 @@ class Coordinator:
         """Pass the error because of which a command has not happened to its waiter."""
         if isinstance(command, Offer):
             self._end_wait(command, error)
-        elif not _call_back(command, error) and not isinstance(command, Abort):
+        elif not _call_back(command, error) and isinstance(command, Withdraw | Expire):
             self._try_again(command)
 
     # --- inside: offers ------------------------------------------------------------------------------------
@@ -270,7 +295,7 @@ class Coordinator:
             for effect in machine.effects_of(offer, answer):
                 self._observe(effect)
         if answer is None:
-            if offer.spec.timeout_ns is not None:
+            if offer.spec.timeout_ns is not None and offer.waiter is not ELSEWHERE:
                 self._set_deadline(offer)
             if offer.waiter is None:  # its client disconnected before the log delivered
                 self._linger(offer)
@@ -286,7 +311,7 @@ class Coordinator:
         elif not isinstance(answer, Synced):
             self._answer_again(offer, answer)
 
-    def _deliver_end(self, command: Withdraw | Expire | Abort) -> None:
+    def _deliver_end(self, command: EndCommand) -> None:
         outcomes = self.machine.end(command)
         for outcome in outcomes:
             self._observe(outcome)
@@ -314,9 +339,7 @@ class Coordinator:
 
     def _ended(self, offer: Offer, outcome: Remembered) -> None:
         """Pass the outcome of a pending offer to its waiter."""
-        if offer.deadline_tick:
-            self._timers.remove(offer.deadline_tick, (offer.spec.namespace, offer.id))
-            offer.deadline_tick = 0
+        self._remove_deadline(offer)
         waiter, offer.waiter = offer.waiter, None
         if waiter is not None:
             waiter.ended(outcome)
@@ -324,7 +347,7 @@ class Coordinator:
     def _end_wait(self, offer: Offer, error: RetryableError) -> int:
         """End the wait for an offer with an error; return how many clients were waiting for it: 0 or 1."""
         waiter, offer.waiter = offer.waiter, None
-        if waiter is None or isinstance(waiter, Lingering):
+        if waiter is None or waiter is ELSEWHERE or isinstance(waiter, Lingering):
             return 0
         waiter.ended(error)
         return 1
@@ -347,13 +370,35 @@ class Coordinator:
     def _attach(self, asking: Offer, waiter: Waiter | None) -> None:
         """Let the waiter of a request that asked again wait for the pending offer, in place of the one before."""
         pending = self.machine.pending_offer(asking.spec.namespace, asking.id)
-        if pending is None or (state_of(pending), Event.ASKED_AGAIN) not in TRANSITIONS:
+        if pending is None:
+            return
+        if waiter is ELSEWHERE:
+            self._move_elsewhere(pending)
+            return
+        if (state_of(pending), Event.ASKED_AGAIN) not in TRANSITIONS:
             return
         before, pending.waiter = pending.waiter, waiter
+        if before is ELSEWHERE and pending.spec.timeout_ns is not None:
+            self._set_deadline(pending)
         if before is not None:
-            before.ended(ReplacedError(f"another request replaced this one as the one that waits for {asking.id}"))
+            before.ended(_replaced(pending))
         if waiter is None:  # this client has disconnected as well
             self._linger(pending)
+
+    def _move_elsewhere(self, offer: Offer) -> None:
+        """Leave a pending offer to another node of the cluster, where its client asked again."""
+        if (state_of(offer), Event.MOVED) not in TRANSITIONS:
+            return
+        before, offer.waiter = offer.waiter, ELSEWHERE
+        self._remove_deadline(offer)
+        if before is not None:
+            before.ended(_replaced(offer))
+
+    def _forget_waiter(self, waiter: Waiter) -> None:
+        """Forget a waiter whose client has disconnected, where its offer was made again and is not delivered yet."""
+        for command in self._log.undelivered():
+            if isinstance(command, Offer) and command.waiter is waiter:
+                command.waiter = None
 
     def _linger(self, offer: Offer) -> None:
         """Note that no client is connected for a pending offer any more."""
@@ -385,8 +430,13 @@ class Coordinator:
         left_ns = offer.at_ns + (offer.spec.timeout_ns or 0) - self._latest_ns
         offer.deadline_tick = self._timers.add(left_ns, (offer.spec.namespace, offer.id), offer)
 
-    def _fire(self, what: Any) -> None:
-        """Handle a timer: of a pending offer's timeout, or of a linger."""
+    def _remove_deadline(self, offer: Offer) -> None:
+        if offer.deadline_tick:
+            self._timers.remove(offer.deadline_tick, (offer.spec.namespace, offer.id))
+            offer.deadline_tick = 0
+
+    def fire(self, what: Any) -> None:
+        """Handle a timer: of a pending offer's timeout, or of a linger. To be called with the lock."""
         if isinstance(what, Lingering):
             self._linger_over(what)
         else:
@@ -420,7 +470,11 @@ def _word_for(outcome: TimedOut | Withdrawn | Aborted) -> str:
     return "timed-out" if isinstance(outcome, TimedOut) else "aborted"
 
 
-def _call_back(command: Withdraw | Expire | Abort, result: Sequence[Remembered] | RetryableError) -> bool:
+def _replaced(offer: Offer) -> ReplacedError:
+    return ReplacedError(f"another request replaced this one as the one that waits for {offer.id}")
+
+
+def _call_back(command: EndCommand, result: Sequence[Remembered] | RetryableError) -> bool:
     """Call the callback of a command, if it has one, and forget it; return whether it had one."""
     done, command.waiter = command.waiter, None
     if done is None:

@@ -7,13 +7,22 @@ The life of an offer's waiter. The states are what `Offer.waiter` is, the events
 | attended  | the front end's waiter      | result       | ended; the waiter gets the result                          |
 |           |                             | disconnected | lingering with a linger, otherwise abandoned               |
 |           |                             | asked again  | attended; the old waiter gets `ReplacedError`              |
+|           |                             | moved        | elsewhere; the old waiter gets `ReplacedError`             |
 | lingering | a `Lingering`               | result       | ended                                                      |
 |           |                             | asked again  | attended                                                   |
 |           |                             | linger over  | abandoned                                                  |
+|           |                             | moved        | elsewhere                                                  |
 | abandoned | None, a `Withdraw` appended | asked again  | attended; the `Withdraw` then has no effect                |
 |           |                             | result       | ended                                                      |
+|           |                             | moved        | elsewhere; the `Withdraw` then has no effect               |
 |           |                             | refused      | lingering for half a second; the log refused the `Withdraw` |
+| elsewhere | `ELSEWHERE`                 | result       | ended                                                      |
+|           |                             | asked again  | attended                                                   |
+|           |                             | adopted      | lingering with a linger, otherwise abandoned               |
 | ended     | None                        |              |                                                            |
+
+The state *elsewhere* is that of an offer whose client is connected to another node of the cluster. It is *moved* when
+its client asks again at that node or that node claims it, and *adopted* by this node when that one is lost.
 
 `TRANSITIONS` has the same table as data: the coordinator asks it in the rare cases (asked again, linger over,
 refused), and a test compares the two. After a shutdown pending offers have no waiter and are not withdrawn.
@@ -32,6 +41,7 @@ from syncnet.coordinator.timers import Timers
 from syncnet.core.commands import Offer
 from syncnet.core.effects import Outcome, Synced
 from syncnet.errors import SyncnetError
+from syncnet.log import ELSEWHERE
 
 __all__ = ["TRANSITIONS", "Event", "Lingering", "Result", "State", "Waiter", "state_of"]
 
@@ -85,6 +95,7 @@ class State(Enum):
     ATTENDED = "attended"
     LINGERING = "lingering"
     ABANDONED = "abandoned"
+    ELSEWHERE = "elsewhere"
     ENDED = "ended"
 
 
@@ -96,18 +107,26 @@ class Event(Enum):
     ASKED_AGAIN = "asked again"
     LINGER_OVER = "linger over"
     REFUSED = "refused"
+    MOVED = "moved"
+    ADOPTED = "adopted"
 
 
 TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.ATTENDED, Event.RESULT): State.ENDED,
     (State.ATTENDED, Event.DISCONNECTED): State.LINGERING,
     (State.ATTENDED, Event.ASKED_AGAIN): State.ATTENDED,
+    (State.ATTENDED, Event.MOVED): State.ELSEWHERE,
     (State.LINGERING, Event.RESULT): State.ENDED,
     (State.LINGERING, Event.ASKED_AGAIN): State.ATTENDED,
     (State.LINGERING, Event.LINGER_OVER): State.ABANDONED,
+    (State.LINGERING, Event.MOVED): State.ELSEWHERE,
     (State.ABANDONED, Event.RESULT): State.ENDED,
     (State.ABANDONED, Event.ASKED_AGAIN): State.ATTENDED,
     (State.ABANDONED, Event.REFUSED): State.LINGERING,
+    (State.ABANDONED, Event.MOVED): State.ELSEWHERE,
+    (State.ELSEWHERE, Event.RESULT): State.ENDED,
+    (State.ELSEWHERE, Event.ASKED_AGAIN): State.ATTENDED,
+    (State.ELSEWHERE, Event.ADOPTED): State.LINGERING,
 }
 """The table of the module's docstring; without a linger, the linger is over at once."""
 
@@ -116,4 +135,6 @@ def state_of(offer: Offer) -> State:
     """Return the state of a pending offer's waiter."""
     if offer.waiter is None:
         return State.ABANDONED
+    if offer.waiter is ELSEWHERE:
+        return State.ELSEWHERE
     return State.LINGERING if isinstance(offer.waiter, Lingering) else State.ATTENDED

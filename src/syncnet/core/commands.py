@@ -26,8 +26,11 @@ __all__ = [
     "OBJECT",
     "Abort",
     "Cause",
+    "Claim",
     "Command",
+    "EndCommand",
     "Expire",
+    "NodeLost",
     "Offer",
     "OfferSpec",
     "Withdraw",
@@ -45,6 +48,8 @@ class Cause(StrEnum):
 
     WITHDRAWN = "withdrawn"
     DISCONNECTED = "disconnected"
+    LOST = "lost"
+    """The node of a cluster to which its client was connected is lost."""
 
 
 class OfferSpec:
@@ -149,7 +154,8 @@ class Offer:
     `pending_bytes_max`; an object of the program is the program's own and weighs nothing.
 
     The other fields change. The machine sets `arrival`, the offer's number among those of its namespace (1, 2, 3 …; 0
-    before it arrived), and counts in `asked` how often it was asked for again. The coordinator owns `waiter`, which
+    before it arrived), and counts in `asked` how often it was asked for again. `node` is the node of a cluster that waits
+    for it, empty on one server. The coordinator owns `waiter`, which
     gets the result and is None where nothing waits, and `deadline_tick`, its place among the timers (0: it has none).
     """
 
@@ -160,6 +166,7 @@ class Offer:
         "deadline_tick",
         "id",
         "named",
+        "node",
         "payload",
         "payload_bytes",
         "spec",
@@ -180,6 +187,7 @@ class Offer:
         self.weight_bytes: int = spec.weight_bytes + (payload_bytes if payload_bytes > 0 else 0)
         self.arrival: int = 0
         self.asked: int = 0
+        self.node: str = ""
         self.deadline_tick: int = 0
 
     def asks_the_same_as(self, other: Offer) -> bool:
@@ -367,4 +375,58 @@ class Abort:
         return hash(self._key())
 
 
-Command: TypeAlias = Offer | Withdraw | Expire | Abort
+class NodeLost:
+    """The node `node` of a cluster is lost, and with it the connections of its clients.
+
+    Its pending offers are withdrawn. Those that have an id and a linger stay pending, and the node `by` waits for them
+    from now on.
+    """
+
+    __slots__ = ("at_ns", "by", "namespace", "node", "waiter")
+
+    def __init__(self, at_ns: int, namespace: str, node: str, by: str, waiter: Any = None) -> None:
+        self.at_ns: int = at_ns
+        self.namespace: str = namespace
+        self.node: str = node
+        self.by: str = by
+        self.waiter: Any = waiter
+
+    def _key(self) -> tuple[object, ...]:
+        return self.at_ns, self.namespace, self.node, self.by
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NodeLost) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+
+class Claim:
+    """The client of the pending offer `id` is connected to the node `node`, which waits for it from now on.
+
+    Nothing happens where no such offer is pending.
+    """
+
+    __slots__ = ("at_ns", "id", "namespace", "node", "waiter")
+
+    def __init__(self, at_ns: int, namespace: str, id: str, node: str, waiter: Any = None) -> None:
+        self.at_ns: int = at_ns
+        self.namespace: str = namespace
+        self.id: str = id
+        self.node: str = node
+        self.waiter: Any = waiter
+
+    def _key(self) -> tuple[object, ...]:
+        return self.at_ns, self.namespace, self.id, self.node
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Claim) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+
+EndCommand: TypeAlias = Withdraw | Expire | Abort | NodeLost | Claim
+"""Any command but an offer."""
+
+Command: TypeAlias = Offer | EndCommand

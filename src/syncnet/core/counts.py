@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["FEW_MEMBERS", "MEMBERS_BOUNDS", "SHORT_WAIT_NS", "WAIT_BOUNDS_NS", "Counts"]
+__all__ = ["ENDS", "FEW_MEMBERS", "MEMBERS_BOUNDS", "SHORT_WAIT_NS", "WAIT_BOUNDS_NS", "Counts"]
 
 _NEVER: Final = 4_000_000_000_000_000_000
 """Above any number of members and any wait, and still a small integer when compiled."""
@@ -28,6 +28,9 @@ WAIT_BOUNDS_NS: Final[tuple[int, ...]] = (
     *[each * _S for each in (1, 5, 10, 30, 60, 300, 1_800, 3_600, 21_600, 86_400)],
     _NEVER,
 )
+
+ENDS: Final = ("timed-out", "withdrawn", "disconnected", "lost", "aborted", "refused")
+"""The words for the ends of offers without a sync."""
 
 
 class Counts:
@@ -46,4 +49,13 @@ class Counts:
         self.waits: list[int] = [0] * len(WAIT_BOUNDS_NS)
         self.wait_ns: int = 0
         self.exhausted: int = 0
-        self.ends: dict[str, int] = {"timed-out": 0, "withdrawn": 0, "disconnected": 0, "aborted": 0, "refused": 0}
+        self.ends: dict[str, int] = dict.fromkeys(ENDS, 0)
+
+    def add(self, other: Counts) -> None:
+        """Add what another machine has counted."""
+        self.syncs = [one + more for one, more in zip(self.syncs, other.syncs, strict=True)]
+        self.waits = [one + more for one, more in zip(self.waits, other.waits, strict=True)]
+        self.ends = {word: ends + other.ends[word] for word, ends in self.ends.items()}
+        self.synced += other.synced
+        self.wait_ns += other.wait_ns
+        self.exhausted += other.exhausted

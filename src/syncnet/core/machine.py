@@ -19,6 +19,8 @@ no new set, no set that can sync is ever left pending (G3).
 | Withdraw | Withdrawn                           | nothing                                                 |
 | Expire   | TimedOut                            | nothing                                                 |
 | Abort    | Aborted, for each that it names     | nothing                                                 |
+| NodeLost | Withdrawn, for each of that node    | nothing                                                 |
+| Claim    | nothing; another node waits for it  | nothing                                                 |
 
 An offer that asks again for one that has ended, and is remembered, gives Replayed. Asking again with other parameters
 is refused, whether the first is pending or has ended.
@@ -36,7 +38,18 @@ from itertools import islice
 from typing import TypeAlias
 
 from syncnet.core.candidates import add
-from syncnet.core.commands import DEFAULT_NAMESPACE, Abort, Command, Expire, Offer, Withdraw
+from syncnet.core.commands import (
+    DEFAULT_NAMESPACE,
+    Abort,
+    Cause,
+    Claim,
+    Command,
+    EndCommand,
+    Expire,
+    NodeLost,
+    Offer,
+    Withdraw,
+)
 from syncnet.core.counts import FEW_MEMBERS, MEMBERS_BOUNDS, SHORT_WAIT_NS, WAIT_BOUNDS_NS, Counts
 from syncnet.core.departures import Departures
 from syncnet.core.effects import (
@@ -164,13 +177,17 @@ class Machine:
         self._add(namespace, offer)
         return None
 
-    def end(self, command: Withdraw | Expire | Abort) -> list[Remembered]:
+    def end(self, command: EndCommand) -> list[Remembered]:
         """End the offers that a command means; return the outcome of each."""
         if isinstance(command, Withdraw):
             return self._withdraw(command)
         if isinstance(command, Expire):
             return self._expire(command)
-        return self._abort(command)
+        if isinstance(command, Abort):
+            return self._abort(command)
+        if isinstance(command, NodeLost):
+            return self._lose(command)
+        return self._claim(command)
 
     # --- the state as a value ------------------------------------------------------------------------------
 
@@ -315,6 +332,7 @@ class Machine:
             pending = namespace.pending[offer.id]
             if offer.named and offer.asks_the_same_as(pending):
                 pending.asked += 1
+                pending.node = offer.node
                 return Attached(offer)
             return Refused(offer, "id-reused", f"the id {offer.id} is that of another offer, which is pending")
         known = self._outcomes.recall(offer.spec.namespace, offer.id, offer.at_ns) if offer.named else None
@@ -448,6 +466,25 @@ class Machine:
         for offer, outcome in zip(meant, aborted, strict=True):
             self._end(offer, outcome)
         return aborted
+
+    def _lose(self, command: NodeLost) -> list[Remembered]:
+        withdrawn: list[Remembered] = []
+        for offer in self.pending(command.namespace):
+            if offer.node == command.node:
+                if offer.named and offer.spec.linger_ns:
+                    offer.node = command.by
+                    continue
+                lost = Withdrawn(command.at_ns, offer, Cause.LOST)
+                withdrawn.append(lost)
+                self._end(offer, lost)
+        return withdrawn
+
+    def _claim(self, command: Claim) -> list[Remembered]:
+        offer = self.pending_offer(command.namespace, command.id)
+        if offer is not None:
+            offer.asked += 1
+            offer.node = command.node
+        return []
 
 
 def _weight_bytes(outcome: Remembered) -> int:

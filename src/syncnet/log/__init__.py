@@ -4,14 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from syncnet.core.commands import Command
 from syncnet.core.limits import Limits
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import RetryableError
 
-__all__ = ["DiskReport", "Log", "LogConsumer"]
+__all__ = ["ELSEWHERE", "DiskReport", "Elsewhere", "Log", "LogConsumer", "Replica"]
+
+
+class Elsewhere:
+    """The waiter of an offer whose client is connected to another node of the cluster: that node passes on the result.
+
+    Such an offer has no timer here either.
+    """
+
+    __slots__ = ()
+
+    def charge(self, steps: int) -> None:
+        """Do nothing."""
+
+    def synced(self, synced: Any, rank: int) -> None:
+        """Do nothing."""
+
+    def ended(self, result: Any) -> None:
+        """Do nothing."""
+
+
+ELSEWHERE: Final = Elsewhere()
 
 
 class DiskReport(NamedTuple):
@@ -55,6 +76,25 @@ class LogConsumer(Protocol):
         """Return the state after all delivered commands.
 
         Its outcomes and its trace consist of the same objects as in the snapshot before, as far as they are in both.
+        """
+
+
+class Replica(LogConsumer, Protocol):
+    """Keeps the state of one namespace on one node of a cluster."""
+
+    def follow(self, command: Command) -> None:
+        """Apply a command of another node, which passes on its results."""
+
+    def leave_elsewhere(self) -> None:
+        """Note that the clients of all pending offers are connected to other nodes."""
+
+    def abandon(self, error: RetryableError) -> None:
+        """End all waits with an error: the state is no longer certain."""
+
+    def fingerprint(self, namespace: str, after: int) -> tuple[int, bytes]:
+        """Return the number of the latest sync, and some bytes that differ where states most likely differ.
+
+        `after` is the number of the latest sync at the fingerprint before.
         """
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, OfferSpec, Withdraw
+from syncnet.core.commands import Abort, Cause, Claim, Command, Expire, NodeLost, Offer, OfferSpec, Withdraw
 from syncnet.core.departures import Departure, EventDepartures
 from syncnet.core.effects import Aborted, Reason, Remembered, Synced, TimedOut, Withdrawn, offers_of
 from syncnet.core.limits import MATES_UNBOUNDED, Limits
@@ -75,6 +75,7 @@ class _Offer(msgspec.Struct, array_like=True, tag=0):
     linger_ns: int
     owner: str
     mates_most: int = MATES_UNBOUNDED
+    node: str = ""
 
 
 class _Withdraw(msgspec.Struct, array_like=True, tag=1):
@@ -102,6 +103,20 @@ class _Abort(msgspec.Struct, array_like=True, tag=3):
     id: str
     by: str
     reason: str
+
+
+class _NodeLost(msgspec.Struct, array_like=True, tag=4):
+    at_ns: int
+    namespace: str
+    node: str
+    by: str
+
+
+class _Claim(msgspec.Struct, array_like=True, tag=5):
+    at_ns: int
+    namespace: str
+    id: str
+    node: str
 
 
 class _Synced(msgspec.Struct, array_like=True, tag=0):
@@ -189,7 +204,9 @@ class Head(msgspec.Struct):
     digest: bytes = b""
 
 
-_COMMANDS: Final = msgspec.msgpack.Decoder(list[_Offer | _Withdraw | _Expire | _Abort])
+_AnyCommand: TypeAlias = _Offer | _Withdraw | _Expire | _Abort | _NodeLost | _Claim
+
+_COMMANDS: Final = msgspec.msgpack.Decoder(list[_AnyCommand])
 _OUTCOMES: Final = msgspec.msgpack.Decoder(list[_Synced | _TimedOut | _Aborted | _Withdrawn])
 _TRACE: Final = msgspec.msgpack.Decoder(list[_TracedSync])
 _NAMESPACES: Final = msgspec.msgpack.Decoder(list[_Namespace])
@@ -281,6 +298,10 @@ def _from_command(command: Command) -> tuple[tuple[Any, ...], int]:
         return (1, command.at_ns, command.namespace, *of_offer), _OFFER_BYTES
     if isinstance(command, Expire):
         return (2, command.at_ns, command.namespace, command.id, command.made_ns), _OFFER_BYTES
+    if isinstance(command, NodeLost):
+        return (4, command.at_ns, command.namespace, command.node, command.by), _OFFER_BYTES
+    if isinstance(command, Claim):
+        return (5, command.at_ns, command.namespace, command.id, command.node), _OFFER_BYTES
     words = (command.event, command.actor, command.id, command.by, command.reason)
     return (3, command.at_ns, command.namespace, *words), _OFFER_BYTES
 
@@ -340,6 +361,8 @@ def _from_offer(offer: Offer) -> tuple[Any, ...]:
         spec.linger_ns,
         spec.owner,
     )
+    if offer.node:
+        return (*record, spec.mates_most, offer.node)
     return record if spec.mates_most == MATES_UNBOUNDED else (*record, spec.mates_most)
 
 
@@ -426,7 +449,7 @@ def _decoded(letter: bytes, decoder: msgspec.msgpack.Decoder[Any], record: bytes
         raise JournalError(f"a record cannot be read: {error!r}") from None
 
 
-def _to_command(command: _Offer | _Withdraw | _Expire | _Abort) -> Command:
+def _to_command(command: _AnyCommand) -> Command:
     match command:
         case _Offer():
             return _to_offer(command)
@@ -436,6 +459,10 @@ def _to_command(command: _Offer | _Withdraw | _Expire | _Abort) -> Command:
             return Expire(at_ns, namespace, id, made_ns)
         case _Abort(at_ns, namespace, event, actor, id, by, reason):
             return Abort(at_ns, namespace, event, actor, id, by, reason)
+        case _NodeLost(at_ns, namespace, node, by):
+            return NodeLost(at_ns, namespace, node, by)
+        case _Claim(at_ns, namespace, id, node):
+            return Claim(at_ns, namespace, id, node)
 
 
 def _to_outcome(outcome: _Synced | _TimedOut | _Aborted | _Withdrawn) -> Remembered:
@@ -478,4 +505,6 @@ def _to_offer(offer: _Offer) -> Offer:
         sum(map(len, offer.events)),
     )
     spec.mates_most = offer.mates_most
-    return Offer(spec, offer.id, offer.at_ns, offer.payload, len(offer.payload), offer.named)
+    made = Offer(spec, offer.id, offer.at_ns, offer.payload, len(offer.payload), offer.named)
+    made.node = offer.node
+    return made

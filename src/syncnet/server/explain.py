@@ -6,6 +6,7 @@ all that an explanation reads. A client is charged for the steps.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +21,7 @@ from syncnet.core.offer_list import OfferList
 from syncnet.core.steps import Steps
 from syncnet.server.access import Caller
 from syncnet.server.background import Background
-from syncnet.server.pages import Report, answer_report, next_page
+from syncnet.server.pages import Report, answer_report, next_page, when_ready
 from syncnet.server.request import Request
 from syncnet.server.responses import PLAIN_TEXT, Response, headers_of, problem
 from syncnet.wire.explanations import circle_document, explanation_document, is_meant, text_of
@@ -46,6 +47,9 @@ class Explanations:
         """Answer with a page of explanations of the pending offers of a namespace."""
         which = read_which_offers(request.parameters(self._limits))
         request.caller.require("observe", which.page.namespace)
+        when_ready(self._coordinator, which.page.namespace, request, partial(self._explain, request, which))
+
+    def _explain(self, request: Request, which: WhichOffers) -> None:
         with self._coordinator.lock:
             machine = self._coordinator.machine
             pending = machine.pending(which.page.namespace)

@@ -26,6 +26,7 @@ def measured(coordinator: Coordinator, handler: Handler) -> dict[str, Value]:
     """Return the values by name, those of the machine and of the log of one moment; without those of the process."""
     values: dict[str, Value] = {"syncnet_build_info": {_build_labels(): 1}}
     with coordinator.lock:
+        coordinator.count()
         machine, now_ns = coordinator.machine, coordinator.now_ns()
         oldest_ns = machine.oldest_ns()
         values |= {

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+from syncnet.coordinator.coordinator import Coordinator
+from syncnet.errors import RetryableError
 from syncnet.server.request import Request
 from syncnet.server.responses import Header, Response
 
-__all__ = ["Report", "answer_report", "next_page"]
+__all__ = ["Report", "answer_report", "next_page", "when_ready"]
 
 
 class Report(NamedTuple):
@@ -22,6 +26,21 @@ def answer_report(request: Request, report: Report) -> None:
     """Answer a request with a report, and charge its client for it."""
     request.charge(report.steps)
     request.answer(report.response)
+
+
+def when_ready(coordinator: Coordinator, namespace: str, request: Request, use: Callable[[], None]) -> None:
+    """Call `use` when the state of a namespace may be read. Errors are answered."""
+    coordinator.when_ready(namespace, partial(_use_if_ready, request, use))
+
+
+def _use_if_ready(request: Request, use: Callable[[], None], error: RetryableError | None) -> None:
+    if error is not None:
+        request.fail(error)
+        return
+    try:
+        use()
+    except Exception as failure:
+        request.fail(failure)
 
 
 def next_page(after: int, items_max: int, **parameters: str) -> Header:

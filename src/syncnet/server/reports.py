@@ -6,6 +6,7 @@ What takes long is encoded in a thread. The state is read under the coordinator'
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -14,12 +15,12 @@ from syncnet.core.commands import Offer
 from syncnet.core.limits import Limits
 from syncnet.core.offer_list import first_offers
 from syncnet.core.trace import TracedSync
-from syncnet.errors import BusyError, DrainingError, JournalError, SyncnetError
+from syncnet.errors import BusyError, DrainingError, SyncnetError
 from syncnet.server.access import ANY_NAMESPACE
 from syncnet.server.background import Background
 from syncnet.server.measure import lag_s, measured
 from syncnet.server.metrics import OPENMETRICS_MEDIA_TYPE, TEXT_MEDIA_TYPE, Value, metrics_text
-from syncnet.server.pages import Report, answer_report, next_page
+from syncnet.server.pages import Report, answer_report, next_page, when_ready
 from syncnet.server.process import process_metrics
 from syncnet.server.request import Request
 from syncnet.server.responses import PLAIN_TEXT, Header, Response, headers_of
@@ -51,6 +52,9 @@ class Reports:
         """Answer with a page of the pending offers of a namespace."""
         page = read_page(request.parameters(self._limits))
         request.caller.require("observe", page.namespace)
+        when_ready(self._coordinator, page.namespace, request, partial(self._stats, request, page))
+
+    def _stats(self, request: Request, page: Page) -> None:
         with self._coordinator.lock:
             machine = self._coordinator.machine
             pending, syncs, exhausted = machine.totals(page.namespace)
@@ -70,10 +74,14 @@ class Reports:
             last_event_id = request.header("last-event-id") if "last-event-id" in request.present else ""
             watch = read_watch(parameters, last_event_id)
             request.caller.require("observe", watch.namespace)
-            self._streams.start(request, watch, output)
+            start = partial(self._streams.start, request, watch, output)
+            when_ready(self._coordinator, watch.namespace, request, start)
             return
         page = read_page(parameters, TRACE_PARAMETERS)
         request.caller.require("observe", page.namespace)
+        when_ready(self._coordinator, page.namespace, request, partial(self._trace, request, page))
+
+    def _trace(self, request: Request, page: Page) -> None:
         with self._coordinator.lock:
             machine = self._coordinator.machine
             _, latest, _ = machine.totals(page.namespace)
@@ -113,9 +121,7 @@ class Reports:
         behind_s = lag_s(coordinator.log, coordinator.now_ns())
         if behind_s > _LAG_S_MAX:
             checks["log"] = BusyError(f"the log is behind by {behind_s:.0f} s")
-        on_disk = coordinator.log.on_disk()
-        if on_disk is not None:
-            checks["journal"] = JournalError(on_disk.problem) if on_disk.problem else None
+        checks |= coordinator.conditions()
         return checks
 
     def healthz(self, request: Request) -> None:

@@ -72,6 +72,7 @@ async def serve(
 
     coordinator.drain()
     await asyncio.wait((serving,), timeout=drain_s)
+    coordinator.leave()
     await _until_idle(coordinator)
     pending = coordinator.shut_down()
     app.handler.end_streams()

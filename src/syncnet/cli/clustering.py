@@ -1,0 +1,139 @@
+"""The options of `syncnet serve` for a cluster, and the coordinator that they ask for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from syncnet.cli.durations import DURATION
+from syncnet.coordinator.cluster import ClusterCoordinator
+from syncnet.coordinator.coordinator import Observer
+from syncnet.core.limits import Limits
+from syncnet.errors import ClusterError
+from syncnet.log.cluster.node import LEASE_S, Node
+
+if TYPE_CHECKING:
+    from syncnet.log.cluster.jetstream import JetStream
+
+__all__ = ["Clustering", "Member", "cluster_options"]
+
+_OF_MACHINE: Final = (
+    "sync_payload_bytes_max",
+    "pending_offers_max",
+    "pending_bytes_max",
+    "pending_per_namespace_max",
+    "pending_per_token_max",
+    "search_steps_max",
+    "outcome_ttl_s",
+    "outcomes_max",
+    "outcomes_bytes_max",
+    "trace_syncs_max",
+    "trace_bytes_max",
+)
+"""The limits by which nodes decide; those of all nodes must be the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clustering:
+    """What the options say."""
+
+    cluster: str | None
+    cluster_name: str
+    shards: int
+    lease: float
+    replicas: int | None
+    nats_credentials: Path | None
+
+    async def join(self, limits: Limits, observers: list[Observer]) -> Member | None:
+        """Connect to the cluster; None where none was asked for.
+
+        :raises click.ClickException: it cannot be reached, or has other settings.
+        """
+        if self.cluster is None:
+            return None
+        try:
+            from syncnet.log.cluster.jetstream import JetStream, Loop
+        except ImportError:
+            raise click.ClickException("--cluster needs: pip install 'syncnet-server[cluster]'") from None
+        settings = {name: getattr(limits, name) for name in _OF_MACHINE}
+        try:
+            stream = await JetStream.connect(
+                self.cluster.split(","),
+                self.cluster_name,
+                settings,
+                shards=self.shards,
+                lease_s=self.lease,
+                replicas=self.replicas,
+                credentials=str(self.nats_credentials) if self.nats_credentials else None,
+            )
+        except ClusterError as error:
+            raise click.ClickException(str(error)) from None
+        node = Node(stream, Loop(), self.lease)
+        coordinator = ClusterCoordinator(node, limits, observers)
+        node.start()
+        return Member(stream, coordinator)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """This server as a node of the cluster."""
+
+    stream: JetStream
+    coordinator: ClusterCoordinator
+
+
+def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options for a cluster; the command gets them as `clustering`."""
+
+    @functools.wraps(command)
+    def with_cluster(**options: Any) -> None:
+        own = {field.name: options.pop(field.name) for field in fields(Clustering)}
+        command(**options, clustering=Clustering(**own))
+
+    decorators = (
+        click.option(
+            "--cluster",
+            metavar="URLS",
+            help="Act as one with all servers that name the same NATS: nats://n1:4222,nats://n2:4222,nats://n3:4222.",
+        ),
+        click.option(
+            "--cluster-name",
+            default="syncnet",
+            show_default=True,
+            metavar="NAME",
+            help="The name of the cluster; several may share one NATS.",
+        ),
+        click.option(
+            "--shards",
+            type=click.IntRange(1, 1_000),
+            default=1,
+            show_default=True,
+            help="Over how many streams the namespaces are spread; the same for all nodes.",
+        ),
+        click.option(
+            "--lease",
+            type=DURATION,
+            default=f"{LEASE_S:.0f}s",
+            show_default=True,
+            help="After how long without a sign of life a node is lost, and its offers are withdrawn.",
+        ),
+        click.option(
+            "--replicas",
+            type=click.IntRange(1, 5),
+            help="How many servers of NATS keep each entry.  [default: 3 where three servers are there, else 1]",
+        ),
+        click.option(
+            "--nats-credentials",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            metavar="FILE",
+            help="The credentials file for NATS.",
+        ),
+    )
+    for decorate in reversed(decorators):
+        with_cluster = decorate(with_cluster)
+    return with_cluster

