@@ -147,6 +147,13 @@ class Access:
             return caller
         return _with_token(caller, self.tokens, request.header("authorization"))
 
+    def may_still(self, caller: Caller, role: str, namespace: str) -> bool:
+        """Return whether a caller that was admitted earlier has `role` in `namespace` by the present tokens."""
+        if self.tokens is None:
+            return True
+        token = None if caller._token is None else self.tokens.renewed(caller._token)
+        return token is not None and replace(caller, _token=token).may(role, namespace)
+
     def _check_host(self, request: Asking) -> None:
         host = request.host
         if not host and request.http_version != "1.1":  # a browser always sends one

@@ -89,7 +89,7 @@ class Handler:
         self._url_bytes_max = limits.url_bytes_max
         self.yaml_answer_bytes_max: int = limits.yaml_answer_bytes_max
         explanations = Explanations(coordinator, self.background, limits)
-        reports = Reports(coordinator, self.background, limits)
+        reports = Reports(coordinator, self.background, limits, self._access)
         self._reports: Reports = reports
         self._routes: dict[str, _Route] = {
             "/event": _Route("sync", {"GET": self._get_event, "POST": self._read_body, "DELETE": self._withdraw}),
