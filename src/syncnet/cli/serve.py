@@ -26,14 +26,15 @@ from syncnet.cli.folders import FOLDER
 from syncnet.cli.limits import limit_options, limits_of
 from syncnet.cli.security import Security, security_options
 from syncnet.cli.terminal import TerminalLog
-from syncnet.coordinator.coordinator import Coordinator
+from syncnet.coordinator.coordinator import Coordinator, Observer
+from syncnet.core.circles import Circle
 from syncnet.core.effects import Effect
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
 from syncnet.errors import JournalError
 from syncnet.server.address import Address, AddressError, listen, parse_address
 from syncnet.view.graph_log import GraphLog
-from syncnet.view.json_log import json_line
+from syncnet.view.json_log import circle_line, json_line
 
 if TYPE_CHECKING:
     from syncnet.log.journal import Journal
@@ -121,9 +122,6 @@ def serve(
     except AddressError as error:
         raise _listen_failure(error) from None
     limits = replace(limits, pending_offers_max=_within_open_files(limits.pending_offers_max))
-    make_lines = _LOG_FORMATS[log_format]
-    log = TerminalLog(make_lines, sys.stdout.fileno()) if make_lines and sys.stdout else None
-
     os.environ.setdefault(*_ALLOCATOR)  # read when granian is loaded, and so not imported above
     from syncnet.server.serve import serve as serve_coordinator
 
@@ -132,11 +130,12 @@ def serve(
         _say(line)
 
     sys.setswitchinterval(_SWITCH_S)
+    output = _Output(log_format)
 
     async def run() -> int:
         hand_over = asyncio.get_running_loop().call_soon_threadsafe
         on_disk = _journal(journal, hand_over, limits) if journal else None
-        coordinator = Coordinator(on_disk, Machine(limits), observers=[log] if log else [])
+        coordinator = Coordinator(on_disk, Machine(limits), output.observers)
         _look_seldom_for_garbage()
         serving = serve_coordinator(
             coordinator,
@@ -144,7 +143,7 @@ def serve(
             lambda: _say(started),
             limits=limits,
             drain_s=drain,
-            output_left_out=partial(getattr, log, "left_out_total") if log else None,
+            **output.options(),
             **security.of(listener),
         )
         try:
@@ -159,10 +158,39 @@ def serve(
     except JournalError as error:
         raise click.ClickException(str(error)) from None
     finally:
-        if log:
-            log.close()
+        output.close()
     if waiting:
         _say(f"ended; {waiting} waiting {'client' if waiting == 1 else 'clients'} got 503")
+
+
+class _Output:
+    """What is written of offers and syncs: the log on standard output."""
+
+    def __init__(self, log_format: str) -> None:
+        make_lines = _LOG_FORMATS[log_format]
+        self._log = TerminalLog(make_lines, sys.stdout.fileno()) if make_lines and sys.stdout else None
+        self._is_json = log_format == "json"
+
+    @property
+    def observers(self) -> list[Observer]:
+        """The observers of the coordinator."""
+        return [self._log] if self._log else []
+
+    def options(self) -> dict[str, Any]:
+        """Return keyword arguments of `syncnet.server.serve.serve`."""
+        if self._log is None:
+            return {}
+        warn_of_circle = partial(_write_circle, self._log) if self._is_json else None
+        return {"output_left_out": partial(getattr, self._log, "left_out_total"), "warn_of_circle": warn_of_circle}
+
+    def close(self) -> None:
+        """Write what is left, for a limited time."""
+        if self._log:
+            self._log.close()
+
+
+def _write_circle(log: TerminalLog, at_ns: int, namespace: str, circle: Circle) -> None:
+    log.write(circle_line(at_ns, namespace, circle))
 
 
 def _open_standard_streams() -> None:

@@ -82,6 +82,8 @@ class Handler:
         """How many responses were problem documents, by code."""
         self.output_left_out: Callable[[], int] | None = None
         """Returns how many changes were left out of standard output, where they are written there."""
+        self.circles: Callable[[], dict[bool, int]] | None = None
+        """Returns how many circles there are, certain (True) and possible ones, where something looks for them."""
         self._counting = threading.Lock()
         self._coordinator = coordinator
         self._access = Access() if access is None else access
