@@ -38,6 +38,7 @@ from syncnet.view.json_log import circle_line, json_line
 
 if TYPE_CHECKING:
     from syncnet.log.journal import Journal
+    from syncnet.server.spans import SyncSpans
 
 __all__ = ["serve"]
 
@@ -105,10 +106,21 @@ class _AddressType(click.ParamType[Address]):
     show_default=True,
     help="How long pending requests are kept after SIGTERM, while /readyz already answers 503.",
 )
+@click.option(
+    "--otel",
+    is_flag=True,
+    help="Send an OpenTelemetry span of each sync by OTLP over HTTP; the variables OTEL_* say where to.",
+)
 @limit_options
 @security_options
 def serve(
-    address: Address, log_format: str, journal: Path | None, drain: float, security: Security, **limit_values: Any
+    address: Address,
+    log_format: str,
+    journal: Path | None,
+    drain: float,
+    otel: bool,
+    security: Security,
+    **limit_values: Any,
 ) -> None:
     """Serve on ADDRESS: :8000 (every address of this machine), 127.0.0.1:8000, [::1]:8000; port 0 is any free one.
 
@@ -130,7 +142,7 @@ def serve(
         _say(line)
 
     sys.setswitchinterval(_SWITCH_S)
-    output = _Output(log_format)
+    output = _Output(log_format, otel)
 
     async def run() -> int:
         hand_over = asyncio.get_running_loop().call_soon_threadsafe
@@ -164,9 +176,13 @@ def serve(
 
 
 class _Output:
-    """What is written of offers and syncs: the log on standard output."""
+    """What is written of offers and syncs: the log on standard output, and spans with `--otel`.
 
-    def __init__(self, log_format: str) -> None:
+    :raises click.ClickException: (by the constructor) spans cannot be sent.
+    """
+
+    def __init__(self, log_format: str, otel: bool) -> None:
+        self._spans = _sync_spans() if otel else None
         make_lines = _LOG_FORMATS[log_format]
         self._log = TerminalLog(make_lines, sys.stdout.fileno()) if make_lines and sys.stdout else None
         self._is_json = log_format == "json"
@@ -174,7 +190,7 @@ class _Output:
     @property
     def observers(self) -> list[Observer]:
         """The observers of the coordinator."""
-        return [self._log] if self._log else []
+        return [each for each in (self._log, self._spans) if each is not None]
 
     def options(self) -> dict[str, Any]:
         """Return keyword arguments of `syncnet.server.serve.serve`."""
@@ -185,12 +201,26 @@ class _Output:
 
     def close(self) -> None:
         """Write what is left, for a limited time."""
-        if self._log:
-            self._log.close()
+        for each in (self._log, self._spans):
+            if each is not None:
+                each.close()
 
 
 def _write_circle(log: TerminalLog, at_ns: int, namespace: str, circle: Circle) -> None:
     log.write(circle_line(at_ns, namespace, circle))
+
+
+def _sync_spans() -> SyncSpans:
+    try:
+        from syncnet.server.spans import SyncSpans  # needs an extra
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("opentelemetry"):
+            raise
+        raise click.ClickException("--otel needs OpenTelemetry: pip install 'syncnet-server[otel]'") from None
+    try:
+        return SyncSpans()
+    except ValueError as error:
+        raise click.ClickException(f"--otel: {error}") from None
 
 
 def _open_standard_streams() -> None:

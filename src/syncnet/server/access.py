@@ -44,7 +44,7 @@ _EXPOSED: Final = (
 )
 _PREFLIGHT: Final = (
     ("access-control-allow-methods", "GET, HEAD, POST, DELETE"),
-    ("access-control-allow-headers", "Authorization, Content-Type, Last-Event-ID"),
+    ("access-control-allow-headers", "Authorization, Content-Type, Last-Event-ID, Traceparent, Tracestate"),
     ("access-control-max-age", "600"),
 )
 
