@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -23,7 +23,10 @@ STEPS_MAX = 2_000
 
 
 class Server:
-    """`syncnet 127.0.0.1:0 …`, ready when the constructor returns; `client` has arguments for its `httpx.Client`."""
+    """`syncnet 127.0.0.1:0 …`, ready when the constructor returns; `client` has arguments for its `httpx.Client`.
+
+    `program` is what Python runs as `syncnet`.
+    """
 
     def __init__(
         self,
@@ -31,12 +34,13 @@ class Server:
         address: str = "127.0.0.1:0",
         preexec: Any = None,
         client: Mapping[str, Any] = MappingProxyType({}),
+        program: Sequence[str] = ("-m", "syncnet"),
     ) -> None:
         self._files = tempfile.TemporaryDirectory()
         self._out, self._err = (Path(self._files.name) / name for name in ("out", "err"))
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "syncnet", address, *options], stdout=out, stderr=err, preexec_fn=preexec
+                [sys.executable, *program, address, *options], stdout=out, stderr=err, preexec_fn=preexec
             )
         try:
             self.url = until(self._printed_url, lambda: f"the server did not start: {self.stderr}")

@@ -163,6 +163,25 @@ def test_an_offer_that_is_blocked_shows_why(page: Page, server: Server) -> None:
             expect(details.locator(".state")).to_contain_text("aborted: over, after")
 
 
+def test_an_offer_in_a_circle_shows_who_waits_for_whom(page: Page, server: Server) -> None:
+    """In the words of `/explain` and of the log."""
+    visit(page, server)
+    offers = ("event=coin&actor=VM&expect=CUST,VM", "event=choc&actor=CUST&expect=CUST,VM", "event=tea&actor=X")
+    with curls(*[f"{server.url}/event?{offer}" for offer in offers]):
+        server.until_pending(3)
+        expect(page.locator("#waiting li")).to_have_count(3)
+        (circle,) = server.client.get("/explain").json()["circles"]
+        assert "VM waits for CUST on coin" in circle["summary"]
+        stuck = page.locator("#details-body .stuck")
+        for name in ("VM:coin", "CUST:choc"):
+            page.locator("#waiting button", has_text=name).click()
+            expect(page.locator("#details-title")).to_have_text(name)
+            expect(stuck).to_have_text(circle["summary"])
+        page.locator("#waiting button", has_text="X:tea").click()
+        expect(page.locator("#details-body .why")).to_contain_text("X waits for 1 other on tea")
+        expect(stuck).to_have_count(0)
+
+
 def test_the_form_makes_an_offer(page: Page, lossy: list[str], server: Server) -> None:
     lossy += ["410 (Gone)"]
     visit(page, server)

@@ -1,5 +1,6 @@
 """A real server with tokens and real clients: roles, browser headers, `Host`, SIGHUP, warnings, secrecy of tokens."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.end_to_end.live import SSE, Reader
 from tests.end_to_end.running import Server, running, until
 
 SYNCNET = [sys.executable, "-m", "syncnet"]
@@ -159,6 +161,46 @@ def test_sighup_reloads_the_token_file_unless_it_is_invalid(tmp_path: Path) -> N
         until(lambda: f"1 token read from {file}" in server.stderr, lambda: server.stderr)
         assert (status(old), status(new)) == (401, 200)
         assert server.stop() == 0
+
+
+def test_a_stream_ends_when_its_token_is_revoked(tmp_path: Path) -> None:
+    (old, old_entry), (new, new_entry) = make_token("old", "--role", "observe"), make_token("new", "--role", "admin")
+    file = tmp_path / "tokens.yaml"
+    file.write_text(old_entry + new_entry)
+    with running("--token-file", str(file)) as server, contextlib.ExitStack() as streams:
+
+        def reader(secret: str, namespace: str) -> Reader:
+            stream = streams.enter_context(Reader(server.port, SSE | bearer(secret), namespace=namespace))
+            assert stream.words(1) == ["open 0"]
+            return stream
+
+        revoked, quiet, kept = reader(old, "n"), reader(old, "quiet"), reader(new, "n")
+        for tokens, what in ((old_entry + new_entry, "2 tokens read"), (new_entry, "1 token read")):
+            file.write_text(tokens)
+            server.process.send_signal(signal.SIGHUP)
+            until(lambda what=what: server.stderr.count(what), lambda: server.stderr)
+            query: dict[str, str | int] = {"event": what, "actor": "A", "mates": 0, "namespace": "n"}
+            assert server.client.get("/event", params=query, headers=bearer(new)).status_code == 200
+        assert kept.words(2) == ["pending 2 tokens read A", "synced 2 tokens read A"]
+        assert revoked.words(2) == ["pending 2 tokens read A", "synced 2 tokens read A"]
+        assert kept.words(2) == ["pending 1 token read A", "synced 1 token read A"]
+        assert b"data:" not in revoked.body()
+        assert b"data:" not in quiet.body()
+        assert server.stop() == 0
+
+
+def test_a_stream_ends_when_its_token_loses_the_namespace(tmp_path: Path) -> None:
+    secret, entry = make_token("one", "--role", "admin", "--namespace", "n")
+    file = tmp_path / "tokens.yaml"
+    file.write_text(entry)
+    with (
+        running("--token-file", str(file)) as server,
+        Reader(server.port, SSE | bearer(secret), namespace="n") as stream,
+    ):
+        file.write_text(entry.replace('"n"', '"m"'))
+        server.process.send_signal(signal.SIGHUP)
+        assert stream.words(1) == ["open 0"]
+        assert b"data:" not in stream.body()
 
 
 def test_without_a_token_file_sighup_ends_the_server() -> None:

@@ -356,3 +356,14 @@ async def test_explain_says_why_offers_are_pending() -> None:
         (offer,) = explained["offers"]
         assert (offer["present"], offer["never_came"]) == (("app",), ("worker",))
         assert len((await net.explain(event="start"))["offers"]) == 2
+
+
+async def test_explain_names_the_circles_of_the_offers_that_it_explains() -> None:
+    async with Syncnet() as net:
+        net.send("coin", actor="VM", expect="CUST")
+        net.send("choc", actor="CUST", expect="VM")
+        net.send("tea", actor="X")
+        (circle,) = (await net.explain())["circles"]
+        assert circle["summary"] == "stuck together: VM waits for CUST on coin, CUST waits for VM on choc"
+        assert (await net.explain(actor="CUST"))["circles"] == [circle]
+        assert (await net.explain(actor="X"))["circles"] == []

@@ -34,6 +34,7 @@ PROMETHEUS_3 = (
     "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )
 NAMES = ("secret-namespace", "secret-event", "secret-actor", "secret-id", "secret-label", "secret-path", "secret-token")
+ELSEWHERE = ("syncnet_circles", "syncnet_journal", "syncnet_output")  # of a server in a process of its own
 ENDS = ("synced", "timed-out", "withdrawn", "disconnected", "aborted", "refused")
 
 parse_text: Callable[[str], Any] = parser.text_string_to_metric_families
@@ -122,6 +123,14 @@ def test_what_standard_output_left_out_is_shown_where_there_is_a_log(server: Ser
     assert "syncnet_output_left_out_total" not in values_of(server)
     server.app.handler.output_left_out = lambda: 7
     assert values_of(server)["syncnet_output_left_out_total"] == 7
+
+
+def test_circles_are_shown_where_something_looks_for_them(server: Server) -> None:
+    assert not any("circles" in name for name in values_of(server))
+    server.app.handler.circles = lambda: {True: 2, False: 1}
+    values = values_of(server)
+    assert values['syncnet_circles{certainty="certain"}'] == 2
+    assert values['syncnet_circles{certainty="possible"}'] == 1
 
 
 def test_requests_that_wait_are_counted_until_they_are_answered(server: Server) -> None:
@@ -277,7 +286,7 @@ def test_head_has_the_headers_of_get(server: Server) -> None:
 def test_every_family_has_its_help_type_and_unit(server: Server) -> None:
     _, _, text = answer(server, OPENMETRICS)
     families = {family.name: family for family in parse_openmetrics(text)}
-    shown = [family for family in FAMILIES if not family.name.startswith(("syncnet_journal", "syncnet_output"))]
+    shown = [family for family in FAMILIES if not family.name.startswith(ELSEWHERE)]
     assert len(families) == len(shown)
     for family in shown:
         found = families[family.name.removesuffix("_total").removesuffix("_info")]
@@ -331,7 +340,8 @@ def test_no_client_chooses_a_label(server: Server) -> None:
     server.ask(f"event={event}&actor=B&namespace={namespace}&timeout=0", f"{label}=1")
     server.take(Exchange("", path=f"/{path}"))
     server.take(Exchange("", method="SECRET"))
-    closed = {"end": set(ENDS), "code": set(PROBLEMS), "pool": set(POOLS)}
+    server.app.handler.circles = lambda: {True: 0, False: 0}
+    closed = {"certainty": {"certain", "possible"}, "end": set(ENDS), "code": set(PROBLEMS), "pool": set(POOLS)}
     for headers, parse in ((USUAL, parse_text), (OPENMETRICS, parse_openmetrics)):
         _, _, text = answer(server, headers)
         assert "secret" not in text.lower()
@@ -344,6 +354,7 @@ def test_no_client_chooses_a_label(server: Server) -> None:
     assert [family.labels for family in FAMILIES if family.labels] == [
         ("version", "python", "compiled"),
         ("end",),
+        ("certainty",),
         ("pool",),
         ("code",),
     ]

@@ -2,10 +2,11 @@
 
 import json
 
+from syncnet.core.circles import Circle, Link
 from syncnet.core.commands import Cause, Command, Expire, Withdraw
 from syncnet.core.limits import Limits
 from syncnet.core.machine import Machine
-from syncnet.view.json_log import json_line
+from syncnet.view.json_log import circle_line, json_line
 from tests.core.offers import offer
 
 
@@ -46,6 +47,21 @@ def test_every_effect_is_one_line_without_payloads() -> None:
     assert (objects[6]["present"], objects[6]["missing"], objects[6]["never_came"]) == ([], 1, [])
     assert objects[6]["gave_up"] == [{"actor": "A", "how": "disconnected", "at": "2001-09-09T01:46:40.123456Z"}]
     assert objects[-1]["code"] == "full"
+
+
+def test_a_circle_is_one_line_in_the_words_of_explain() -> None:
+    circle = Circle((Link("VM", "CUST", ("coin", "note")), Link("CUST", "VM", ("choc",))), is_certain=True)
+    assert json.loads(circle_line(10**18, "n", circle)) == {
+        "at": "2001-09-09T01:46:40.000000Z",
+        "happening": "stuck",
+        "namespace": "n",
+        "is_certain": True,
+        "summary": "stuck together: VM waits for CUST on coin or note, CUST waits for VM on choc",
+        "waits": [
+            {"actor": "VM", "other": "CUST", "events": ["coin", "note"]},
+            {"actor": "CUST", "other": "VM", "events": ["choc"]},
+        ],
+    }
 
 
 def test_a_search_that_reached_its_limit_is_logged_as_missed() -> None:

@@ -36,7 +36,7 @@ def test_the_graph_log_of_the_json_log_is_that_of_the_effects() -> None:
         assert replayed.lines(again) == original.lines(effect)
 
 
-@pytest.mark.parametrize("happening", ["attached", "retold", "refused", "gap", "open", "something-new"])
+@pytest.mark.parametrize("happening", ["attached", "retold", "refused", "gap", "open", "stuck", "something-new"])
 def test_what_no_view_draws_is_no_effect(happening: str) -> None:
     assert effect_of({"happening": happening}) is None
 

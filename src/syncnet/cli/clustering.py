@@ -49,13 +49,11 @@ class Clustering:
     replicas: int | None
     nats_credentials: Path | None
 
-    async def join(self, limits: Limits, observers: list[Observer]) -> Member | None:
-        """Connect to the cluster; None where none was asked for.
+    async def join(self, urls: str, limits: Limits, observers: list[Observer]) -> Member:
+        """Connect to a cluster, and take part in it.
 
         :raises click.ClickException: it cannot be reached, or has other settings.
         """
-        if self.cluster is None:
-            return None
         try:
             from syncnet.log.cluster.jetstream import JetStream, Loop
         except ImportError:
@@ -63,7 +61,7 @@ class Clustering:
         settings = {name: getattr(limits, name) for name in _OF_MACHINE}
         try:
             stream = await JetStream.connect(
-                self.cluster.split(","),
+                urls.split(","),
                 self.cluster_name,
                 settings,
                 shards=self.shards,
@@ -81,7 +79,7 @@ class Clustering:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """This server as a node of the cluster."""
+    """One server of the cluster."""
 
     stream: JetStream
     coordinator: ClusterCoordinator

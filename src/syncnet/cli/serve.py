@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import logging
@@ -10,7 +11,7 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,16 +29,18 @@ from syncnet.cli.limits import limit_options, limits_of
 from syncnet.cli.security import Security, security_options
 from syncnet.cli.terminal import TerminalLog
 from syncnet.coordinator.coordinator import Coordinator, Observer
+from syncnet.core.circles import Circle
 from syncnet.core.effects import Effect
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.core.machine import Machine
 from syncnet.errors import JournalError
 from syncnet.server.address import Address, AddressError, listen, parse_address
 from syncnet.view.graph_log import GraphLog
-from syncnet.view.json_log import json_line
+from syncnet.view.json_log import circle_line, json_line
 
 if TYPE_CHECKING:
     from syncnet.log.journal import Journal
+    from syncnet.server.spans import SyncSpans
 
 __all__ = ["serve"]
 
@@ -105,6 +108,11 @@ class _AddressType(click.ParamType[Address]):
     show_default=True,
     help="How long pending requests are kept after SIGTERM, while /readyz already answers 503.",
 )
+@click.option(
+    "--otel",
+    is_flag=True,
+    help="Send an OpenTelemetry span of each sync by OTLP over HTTP; the variables OTEL_* say where to.",
+)
 @limit_options
 @cluster_options
 @security_options
@@ -113,6 +121,7 @@ def serve(
     log_format: str,
     journal: Path | None,
     drain: float,
+    otel: bool,
     security: Security,
     clustering: Clustering,
     **limit_values: Any,
@@ -131,9 +140,6 @@ def serve(
     except AddressError as error:
         raise _listen_failure(error) from None
     limits = replace(limits, pending_offers_max=_within_open_files(limits.pending_offers_max))
-    make_lines = _LOG_FORMATS[log_format]
-    log = TerminalLog(make_lines, sys.stdout.fileno()) if make_lines and sys.stdout else None
-
     os.environ.setdefault(*_ALLOCATOR)  # read when granian is loaded, and so not imported above
     from syncnet.server.serve import serve as serve_coordinator
 
@@ -142,41 +148,108 @@ def serve(
         _say(line)
 
     sys.setswitchinterval(_SWITCH_S)
+    output = _Output(log_format, otel)
 
     async def run() -> int:
-        hand_over = asyncio.get_running_loop().call_soon_threadsafe
-        on_disk = _journal(journal, hand_over, limits) if journal else None
-        observers: list[Observer] = [log] if log else []
-        member = await clustering.join(machine_limits, observers)
-        coordinator = Coordinator(on_disk, Machine(limits), observers) if member is None else member.coordinator
-        _look_seldom_for_garbage()
-        serving = serve_coordinator(
-            coordinator,
-            listener,
-            lambda: _say(started),
-            limits=limits,
-            drain_s=drain,
-            output_left_out=partial(getattr, log, "left_out_total") if log else None,
-            **security.of(listener),
-        )
-        try:
-            return await serving
-        finally:
-            coordinator.close()
-            if member is not None:
-                await member.stream.close()
-            if on_disk is not None:
-                _say(f"the journal took {on_disk.commands_total} commands in {on_disk.commits_total} commits")
+        async with _coordinator(journal, clustering, limits, machine_limits, output.observers) as coordinator:
+            _look_seldom_for_garbage()
+            return await serve_coordinator(
+                coordinator,
+                listener,
+                lambda: _say(started),
+                limits=limits,
+                drain_s=drain,
+                **output.options(),
+                **security.of(listener),
+            )
 
     try:
         waiting = uvloop.run(run())
     except JournalError as error:
         raise click.ClickException(str(error)) from None
     finally:
-        if log:
-            log.close()
+        output.close()
     if waiting:
         _say(f"ended; {waiting} waiting {'client' if waiting == 1 else 'clients'} got 503")
+
+
+@contextlib.asynccontextmanager
+async def _coordinator(
+    journal: Path | None,
+    clustering: Clustering,
+    limits: Limits,
+    machine_limits: Limits,
+    observers: list[Observer],
+) -> AsyncIterator[Coordinator]:
+    """Make the coordinator for the log that was asked for, and close it at the end.
+
+    `machine_limits` are those of all nodes of a cluster; in `limits` that on pending offers is within the open files.
+    """
+    if clustering.cluster is not None:
+        member = await clustering.join(clustering.cluster, machine_limits, observers)
+        try:
+            yield member.coordinator
+        finally:
+            member.coordinator.close()
+            await member.stream.close()
+        return
+    hand_over = asyncio.get_running_loop().call_soon_threadsafe
+    on_disk = _journal(journal, hand_over, limits) if journal else None
+    coordinator = Coordinator(on_disk, Machine(limits), observers)
+    try:
+        yield coordinator
+    finally:
+        coordinator.close()
+        if on_disk is not None:
+            _say(f"the journal took {on_disk.commands_total} commands in {on_disk.commits_total} commits")
+
+
+class _Output:
+    """What is written of offers and syncs: the log on standard output, and spans with `--otel`.
+
+    :raises click.ClickException: (by the constructor) spans cannot be sent.
+    """
+
+    def __init__(self, log_format: str, otel: bool) -> None:
+        self._spans = _sync_spans() if otel else None
+        make_lines = _LOG_FORMATS[log_format]
+        self._log = TerminalLog(make_lines, sys.stdout.fileno()) if make_lines and sys.stdout else None
+        self._is_json = log_format == "json"
+
+    @property
+    def observers(self) -> list[Observer]:
+        """The observers of the coordinator."""
+        return [each for each in (self._log, self._spans) if each is not None]
+
+    def options(self) -> dict[str, Any]:
+        """Return keyword arguments of `syncnet.server.serve.serve`."""
+        if self._log is None:
+            return {}
+        warn_of_circle = partial(_write_circle, self._log) if self._is_json else None
+        return {"output_left_out": partial(getattr, self._log, "left_out_total"), "warn_of_circle": warn_of_circle}
+
+    def close(self) -> None:
+        """Write what is left, for a limited time."""
+        for each in (self._log, self._spans):
+            if each is not None:
+                each.close()
+
+
+def _write_circle(log: TerminalLog, at_ns: int, namespace: str, circle: Circle) -> None:
+    log.write(circle_line(at_ns, namespace, circle))
+
+
+def _sync_spans() -> SyncSpans:
+    try:
+        from syncnet.server.spans import SyncSpans  # needs an extra
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("opentelemetry"):
+            raise
+        raise click.ClickException("--otel needs OpenTelemetry: pip install 'syncnet-server[otel]'") from None
+    try:
+        return SyncSpans()
+    except ValueError as error:
+        raise click.ClickException(f"--otel: {error}") from None
 
 
 def _open_standard_streams() -> None:

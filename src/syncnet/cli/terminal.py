@@ -44,7 +44,7 @@ class TerminalLog:
     def __init__(self, make_lines: Callable[[], LinesOf], fd: int) -> None:
         self._make_lines = make_lines
         self._fd = fd
-        self._queue: deque[Effect] = deque()
+        self._queue: deque[Effect | str] = deque()
         self._bytes_put = 0  # written by the coordinator, under its lock
         self._bytes_taken = 0  # written by the thread, so that it needs no lock
         self.left_out_total: int = 0
@@ -59,16 +59,24 @@ class TerminalLog:
         self._thread.start()
 
     def __call__(self, effect: Effect) -> None:
-        """Queue one effect; never blocks."""
+        """Queue one effect; never blocks. It is called under the coordinator's lock."""
         if self._has_ended:
             return
         if len(self._queue) < _QUEUED_EFFECTS_MAX and self._bytes_put - self._bytes_taken < _QUEUED_PAYLOAD_BYTES_MAX:
             self._bytes_put += _payload_bytes(effect)
-            self._queue.append(effect)
-            if self._is_idle:
-                self._wake.set()
+            self._put(effect)
         else:
             self.left_out_total += 1
+
+    def write(self, line: str) -> None:
+        """Queue a line that is no effect, unless the queue is full; never blocks. Any thread may call."""
+        if not self._has_ended and len(self._queue) < _QUEUED_EFFECTS_MAX:
+            self._put(line)
+
+    def _put(self, entry: Effect | str) -> None:
+        self._queue.append(entry)
+        if self._is_idle:
+            self._wake.set()
 
     def close(self) -> None:
         """Write what is queued and end, but wait for the reader at most two seconds."""
@@ -110,13 +118,16 @@ class TerminalLog:
         if queue and self._lost_lines:
             lines.append(picture.begin_anew(f"{self._lost_lines} lines are missing: they could not be written"))
         while queue and len(lines) < _LINES_AT_ONCE:
-            effect = queue.popleft()
-            self._bytes_taken += _payload_bytes(effect)
+            entry = queue.popleft()
+            if isinstance(entry, str):
+                lines.append(entry)
+                continue
+            self._bytes_taken += _payload_bytes(entry)
             if picture.left_out != self.left_out_total and len(queue) < _QUEUED_EFFECTS_MAX // 2:
                 left_out = self.left_out_total - picture.left_out
                 picture.left_out += left_out
                 lines.append(picture.begin_anew(f"{left_out} events left out: the reader of this log was too slow"))
-            lines += picture.lines_of(effect)
+            lines += picture.lines_of(entry)
         return lines
 
     def _write_or_count(self, lines: list[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
@@ -50,6 +51,7 @@ class Request(NamedTuple):
 
     `is_idempotent` says whether sending the request twice has the same effect as sending it once. `offer_id` is the id
     of the offer that the request is about, if it is about one. `waits` says whether the answer waits for other actors.
+    `traceparent` is the header of that name, empty if there is none.
     """
 
     method: str
@@ -58,6 +60,7 @@ class Request(NamedTuple):
     is_idempotent: bool = True
     offer_id: str | None = None
     waits: bool = False
+    traceparent: str = ""
 
 
 class OfferDocument(NamedTuple):
@@ -119,6 +122,8 @@ class Target:
             headers = [*headers, ("Content-Type", "application/json"), ("Content-Length", length)]
         elif request.method == "POST":
             headers = [*headers, ("Content-Length", "0")]
+        if request.traceparent:
+            headers = [*headers, ("Traceparent", request.traceparent)]
         return self._prefix + request.path, headers
 
     def tls(self) -> ssl.SSLContext | None:
@@ -163,8 +168,19 @@ def make_offer(events: tuple[str, ...], actor: str, payload: Any, options: Offer
         timeout_s=timeout_s,
         other_actors=tuple(name for name in _roster(expect) if name != actor),
         mates=mates if isinstance(mates, int) else 1,
-        request=Request("POST", path, _json(document), offer_id=offer_id, waits=True),
+        request=Request("POST", path, _json(document), offer_id=offer_id, waits=True, traceparent=_traceparent()),
     )
+
+
+def _traceparent() -> str:
+    """Return the W3C header that names the active span; empty where there is none, or no OpenTelemetry."""
+    if "opentelemetry.trace" not in sys.modules:
+        return ""
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    headers: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(headers)
+    return headers.get("traceparent", "")
 
 
 def make_withdrawal(id: str, namespace: str | None) -> Request:

@@ -1,8 +1,8 @@
 """The coordinator of one node of a cluster: it has a coordinator for each namespace in which the node takes part.
 
-Each namespace has a log, a machine and an order of its own, so what is decided in one does not depend on the namespaces
-in which a node takes part besides. A node begins to take part in a namespace when a client names it, and ends it when no
-client has waited or asked for some time.
+Each namespace has a log, a machine and an order of its own, so what is decided in one does not depend on the others in
+which a node takes part. A node begins to take part in a namespace when a client names it, and stops when no client
+has waited or asked for some time.
 
 To front ends this is a `Coordinator`.
 """

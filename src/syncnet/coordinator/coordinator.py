@@ -189,7 +189,7 @@ class Coordinator:
         return {"journal": JournalError(on_disk.problem) if on_disk.problem else None}
 
     def when_ready(self, namespace: str, ready: Callable[[RetryableError | None], None]) -> None:  # noqa: ARG002
-        """Call `ready` when the state of a namespace may be read: at once, but on a node of a cluster (`cluster.py`)."""
+        """Call `ready` when the state of a namespace may be read: at once, except in a cluster (`cluster.py`)."""
         ready(None)
 
     def count(self) -> None:

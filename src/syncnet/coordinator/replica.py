@@ -3,12 +3,12 @@
 It applies the commands of all nodes, and waits only for the offers whose clients are connected to its own: the others
 have the waiter `ELSEWHERE` and no timers. `log/cluster` decides the order.
 
-| what the log delivers             | what it means for the offers of this node                                          |
-| --------------------------------- | ---------------------------------------------------------------------------------- |
-| `NodeLost` of another, by this    | those with an id are adopted: they linger here                                     |
-| `NodeLost` of this node           | it was cut off: it makes those that were withdrawn again, and claims the others,   |
-|                                   | where their clients are still connected                                            |
-| `Claim` by another                | left to that node                                                                  |
+| what the log delivers          | what it means for the offers of this node                                        |
+| ------------------------------ | -------------------------------------------------------------------------------- |
+| `NodeLost` of another, by this | those with an id are adopted: they linger here                                   |
+| `NodeLost` of this node        | it was cut off: it makes those that were withdrawn again, and claims the others, |
+|                                | where their clients are still connected                                          |
+| `Claim` by another             | left to that node                                                                |
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class ReplicaCoordinator(Coordinator):
     @property
     def is_unused(self) -> bool:
         """Return whether no client of this node waits in the namespace."""
-        return not self._log.undelivered() and all([offer.waiter is ELSEWHERE for offer in self.machine.all_pending()])
+        attended = [offer for offer in self.machine.all_pending() if offer.waiter is not ELSEWHERE]
+        return not attended and not self._log.undelivered()
 
     # --- what the log calls (see Replica) ------------------------------------------------------------------
 
@@ -138,7 +139,7 @@ class ReplicaCoordinator(Coordinator):
                 self._keep(offer, command.by)
 
     def _keep(self, offer: Offer, by: str) -> None:
-        """Keep an offer of this node that another has adopted, if its client is connected; else leave it to that one."""
+        """Keep an offer of this node that another has adopted, if its client is connected."""
         if self.namespace_log.is_own(by):
             return
         if offer.waiter is None or isinstance(offer.waiter, Lingering):

@@ -18,7 +18,7 @@ The life of an offer's waiter. The states are what `Offer.waiter` is, the events
 |           |                             | refused      | lingering for half a second; the log refused the `Withdraw` |
 | elsewhere | `ELSEWHERE`                 | result       | ended                                                      |
 |           |                             | asked again  | attended                                                   |
-|           |                             | adopted      | lingering with a linger, otherwise abandoned               |
+|           |                             | adopted      | lingering                                                  |
 | ended     | None                        |              |                                                            |
 
 The state *elsewhere* is that of an offer whose client is connected to another node of the cluster. It is *moved* when

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from syncnet.core.commands import Offer
 from syncnet.core.limits import CIRCLES_MAX
@@ -47,6 +47,14 @@ class Circle:
         waits = [f"{each.actor} waits for {each.other} on {' or '.join(each.events)}" for each in self.links]
         stuck = "stuck together" if self.is_certain else "possibly stuck together"
         return f"{stuck}: {', '.join(waits)}"
+
+    def document(self) -> dict[str, Any]:
+        """Return it as `/explain` and the JSON log show it."""
+        return {
+            "is_certain": self.is_certain,
+            "summary": self.text(),
+            "waits": [{"actor": each.actor, "other": each.other, "events": each.events} for each in self.links],
+        }
 
 
 def circles(pending: Iterable[Offer], steps: Steps) -> list[Circle]:

@@ -154,9 +154,9 @@ class Offer:
     `pending_bytes_max`; an object of the program is the program's own and weighs nothing.
 
     The other fields change. The machine sets `arrival`, the offer's number among those of its namespace (1, 2, 3 …; 0
-    before it arrived), and counts in `asked` how often it was asked for again. `node` is the node of a cluster that waits
-    for it, empty on one server. The coordinator owns `waiter`, which
-    gets the result and is None where nothing waits, and `deadline_tick`, its place among the timers (0: it has none).
+    before it arrived), and counts in `asked` how often it was asked for again. `node` is the node of a cluster to which
+    its client is connected, empty on one server. The coordinator owns `waiter`, which gets the result and is None where
+    nothing waits, and `deadline_tick`, its place among the timers (0: it has none).
     """
 
     __slots__ = (

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from syncnet.coordinator.coordinator import Coordinator
-from syncnet.core.circles import circles
 from syncnet.core.commands import DEFAULT_NAMESPACE, OBJECT, OfferSpec
 from syncnet.core.commands import Offer as CoreOffer
 from syncnet.core.effects import Remembered, Withdrawn
@@ -30,7 +29,7 @@ from syncnet.local.results import SharedParts, error_of
 from syncnet.wire.answers import encode_pending
 from syncnet.wire.api import OfferOptions
 from syncnet.wire.bodies import Texts
-from syncnet.wire.explanations import circle_document, explanation_document, is_meant
+from syncnet.wire.explanations import circle_documents, explanation_document, is_meant
 from syncnet.wire.parameter_table import PARAMETERS
 from syncnet.wire.parameters import read_offer
 
@@ -166,7 +165,8 @@ class LocalRuntime:
             for offer in pending
             if is_meant(offer, actor, event, id)
         ]
-        found = [circle_document(each) for each in circles(pending, Steps(EXPLANATION_STEPS_MAX))]
+        actors = {each["actor"] for each in explained}
+        found = circle_documents(pending, actors, Steps(EXPLANATION_STEPS_MAX))
         return {"namespace": namespace, "offers": explained, "circles": found}
 
     def close(self) -> None:

@@ -16,14 +16,34 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from syncnet.core.commands import Abort, Cause, Claim, Command, Expire, NodeLost, Offer, OfferSpec, Withdraw
+from syncnet.core.commands import Abort, Claim, Command, Expire, NodeLost, Offer, OfferSpec, Withdraw
 from syncnet.core.departures import Departure, EventDepartures
 from syncnet.core.effects import Aborted, Reason, Remembered, Synced, TimedOut, Withdrawn, offers_of
 from syncnet.core.limits import MATES_UNBOUNDED, Limits
-from syncnet.core.selectors import Bound, Requirement, make_selector, not_actor
+from syncnet.core.selectors import make_selector, not_actor
 from syncnet.core.snapshot import NamespaceSnapshot
-from syncnet.core.trace import TracedMember, TracedSync
+from syncnet.core.trace import TracedSync
 from syncnet.errors import JournalError
+from syncnet.log.record_types import (
+    AbortedRecord,
+    AbortRecord,
+    ClaimRecord,
+    CommandRecord,
+    DepartureRow,
+    EventDeparturesRecord,
+    ExpireRecord,
+    Head,
+    NamespaceRecord,
+    NodeLostRecord,
+    OfferRecord,
+    OutcomeRecord,
+    PendingRecord,
+    SyncedRecord,
+    TimedOutRecord,
+    TracedSyncRecord,
+    WithdrawnRecord,
+    WithdrawRecord,
+)
 
 __all__ = [
     "Head",
@@ -44,7 +64,6 @@ __all__ = [
     "trace_from_record",
 ]
 
-DepartureRow: TypeAlias = tuple[str, str, int, bytes]
 Row: TypeAlias = tuple[int, bytes]
 """The number of the first item of a record, and the record."""
 
@@ -56,161 +75,11 @@ _OFFER_BYTES: Final = 512
 _DEPARTURE_BYTES: Final = 128
 _DEFAULT_SELECTOR_BYTES: Final = not_actor("").weight_bytes
 
-# --- what a record holds, as the decoder checks it ---------------------------------------------------------
-
-
-class _Offer(msgspec.Struct, array_like=True, tag=0):
-    id: str
-    at_ns: int
-    payload: bytes
-    named: bool
-    namespace: str
-    events: tuple[str, ...]
-    actor: str
-    mates: int
-    roster: tuple[str, ...]
-    labels: dict[str, str]
-    selector: tuple[list[Requirement], list[Bound]] | None  # None: the default one
-    timeout_ns: int | None
-    linger_ns: int
-    owner: str
-    mates_most: int = MATES_UNBOUNDED
-    node: str = ""
-
-
-class _Withdraw(msgspec.Struct, array_like=True, tag=1):
-    at_ns: int
-    namespace: str
-    id: str
-    cause: Cause
-    made_ns: int | None
-    owner: str | None
-    asked: int | None
-
-
-class _Expire(msgspec.Struct, array_like=True, tag=2):
-    at_ns: int
-    namespace: str
-    id: str
-    made_ns: int | None
-
-
-class _Abort(msgspec.Struct, array_like=True, tag=3):
-    at_ns: int
-    namespace: str
-    event: str
-    actor: str
-    id: str
-    by: str
-    reason: str
-
-
-class _NodeLost(msgspec.Struct, array_like=True, tag=4):
-    at_ns: int
-    namespace: str
-    node: str
-    by: str
-
-
-class _Claim(msgspec.Struct, array_like=True, tag=5):
-    at_ns: int
-    namespace: str
-    id: str
-    node: str
-
-
-class _Synced(msgspec.Struct, array_like=True, tag=0):
-    at_ns: int
-    namespace: str
-    event: str
-    sync: int
-    members: list[_Offer]
-
-
-class _TimedOut(msgspec.Struct, array_like=True, tag=1):
-    at_ns: int
-    offer: _Offer
-    present: tuple[str, ...]
-    missing: int
-    missing_actors: tuple[str, ...]
-    gave_up: tuple[DepartureRow, ...] = ()
-    never_came: tuple[str, ...] = ()
-    reasons: tuple[tuple[str, str, str], ...] = ()
-
-
-class _Aborted(msgspec.Struct, array_like=True, tag=2):
-    at_ns: int
-    offer: _Offer
-    by: str
-    reason: str
-
-
-class _Withdrawn(msgspec.Struct, array_like=True, tag=3):
-    at_ns: int
-    offer: _Offer
-    cause: Cause
-
-
-class _EventDepartures(msgspec.Struct, array_like=True):
-    namespace: str
-    event: str
-    departures: list[DepartureRow]
-
-
-class _TracedSync(msgspec.Struct, array_like=True):
-    at_ns: int
-    namespace: str
-    event: str
-    sync: int
-    members: list[TracedMember]
-    weight_bytes: int
-
-
-class _Pending(msgspec.Struct, array_like=True):
-    offer: _Offer
-    arrival: int
-    asked: int
-
-
-class _Namespace(msgspec.Struct, array_like=True):
-    namespace: str
-    arrivals: int
-    syncs: int
-    exhausted: int
-    pending: list[_Pending]
-
-
-class Head(msgspec.Struct):
-    """The head of a snapshot, which says what belongs to it.
-
-    `position` is that of the last command in it. `parts_first` and `parts_last` are the numbers of the records that
-    hold its namespaces, and `sha256` is their digest. Of the outcomes that were ever kept `outcomes_last` were counted
-    until then, and the latest `outcomes_kept` belong to it; likewise of the syncs of the trace. `journal` is the id of
-    the journal, empty in one of an earlier version, and `digest` that of the commands up to `position`
-    (`last_commit.py`).
-    """
-
-    position: int = 0
-    limits: dict[str, int] = {}
-    syncs_forgotten: int = 0
-    parts_first: int = 1
-    parts_last: int = 0
-    sha256: bytes = b""
-    outcomes_last: int = 0
-    outcomes_kept: int = 0
-    trace_last: int = 0
-    trace_kept: int = 0
-    journal: bytes = b""
-    digest: bytes = b""
-
-
-_AnyCommand: TypeAlias = _Offer | _Withdraw | _Expire | _Abort | _NodeLost | _Claim
-
-_COMMANDS: Final = msgspec.msgpack.Decoder(list[_AnyCommand])
-_OUTCOMES: Final = msgspec.msgpack.Decoder(list[_Synced | _TimedOut | _Aborted | _Withdrawn])
-_TRACE: Final = msgspec.msgpack.Decoder(list[_TracedSync])
-_NAMESPACES: Final = msgspec.msgpack.Decoder(list[_Namespace])
-_DEPARTURES: Final = msgspec.msgpack.Decoder(list[_EventDepartures])
+_COMMANDS: Final = msgspec.msgpack.Decoder(list[CommandRecord])
+_OUTCOMES: Final = msgspec.msgpack.Decoder(list[OutcomeRecord])
+_TRACE: Final = msgspec.msgpack.Decoder(list[TracedSyncRecord])
+_NAMESPACES: Final = msgspec.msgpack.Decoder(list[NamespaceRecord])
+_DEPARTURES: Final = msgspec.msgpack.Decoder(list[EventDeparturesRecord])
 _HEAD: Final = msgspec.msgpack.Decoder(Head)
 
 # --- to bytes ----------------------------------------------------------------------------------------------
@@ -449,43 +318,43 @@ def _decoded(letter: bytes, decoder: msgspec.msgpack.Decoder[Any], record: bytes
         raise JournalError(f"a record cannot be read: {error!r}") from None
 
 
-def _to_command(command: _AnyCommand) -> Command:
+def _to_command(command: CommandRecord) -> Command:
     match command:
-        case _Offer():
+        case OfferRecord():
             return _to_offer(command)
-        case _Withdraw(at_ns, namespace, id, cause, made_ns, owner, asked):
+        case WithdrawRecord(at_ns, namespace, id, cause, made_ns, owner, asked):
             return Withdraw(at_ns, namespace, id, cause, made_ns, owner, asked)
-        case _Expire(at_ns, namespace, id, made_ns):
+        case ExpireRecord(at_ns, namespace, id, made_ns):
             return Expire(at_ns, namespace, id, made_ns)
-        case _Abort(at_ns, namespace, event, actor, id, by, reason):
+        case AbortRecord(at_ns, namespace, event, actor, id, by, reason):
             return Abort(at_ns, namespace, event, actor, id, by, reason)
-        case _NodeLost(at_ns, namespace, node, by):
+        case NodeLostRecord(at_ns, namespace, node, by):
             return NodeLost(at_ns, namespace, node, by)
-        case _Claim(at_ns, namespace, id, node):
+        case ClaimRecord(at_ns, namespace, id, node):
             return Claim(at_ns, namespace, id, node)
 
 
-def _to_outcome(outcome: _Synced | _TimedOut | _Aborted | _Withdrawn) -> Remembered:
+def _to_outcome(outcome: OutcomeRecord) -> Remembered:
     match outcome:
-        case _Synced(at_ns, namespace, event, sync, members):
+        case SyncedRecord(at_ns, namespace, event, sync, members):
             return Synced(at_ns, namespace, event, sync, tuple(map(_to_offer, members)))
-        case _TimedOut(at_ns, offer, present, missing, missing_actors, left, never_came, reasons):
+        case TimedOutRecord(at_ns, offer, present, missing, missing_actors, left, never_came, reasons):
             gave_up = tuple([Departure(*row) for row in left])
             why = tuple([Reason(*row) for row in reasons])
             return TimedOut(at_ns, _to_offer(offer), present, missing, missing_actors, gave_up, never_came, why)
-        case _Aborted(at_ns, offer, by, reason):
+        case AbortedRecord(at_ns, offer, by, reason):
             return Aborted(at_ns, _to_offer(offer), by, reason)
-        case _Withdrawn(at_ns, offer, cause):
+        case WithdrawnRecord(at_ns, offer, cause):
             return Withdrawn(at_ns, _to_offer(offer), cause)
 
 
-def _to_pending(pending: _Pending) -> Offer:
+def _to_pending(pending: PendingRecord) -> Offer:
     offer = _to_offer(pending.offer)
     offer.arrival, offer.asked = pending.arrival, pending.asked
     return offer
 
 
-def _to_offer(offer: _Offer) -> Offer:
+def _to_offer(offer: OfferRecord) -> Offer:
     if offer.selector is None:
         selector = not_actor(offer.actor)
     else:

@@ -152,6 +152,7 @@ async function explanation({ namespace, id }) {
   const { document } = await getJson("explain", { namespace, id });
   const { summary, reasons, others, others_left_out: leftOut, near_events: near, other_namespaces: elsewhere } =
     document.offers[0];
+  const stuck = document.circles.map((circle) => element("p", { class: "stuck" }, circle.summary));
   const items = others.map(({ actor, event, fits, reason }) => {
     const name = element("span", { class: "event" }, `${actor}:${event}`);
     return element("li", { class: fits ? "fits" : "fits-not" }, name, ` ${reason}`);
@@ -164,6 +165,7 @@ async function explanation({ namespace, id }) {
   if (leftOut) hints.push(`${count(leftOut, "more offer")} not examined`);
   return [
     element("p", {}, summary),
+    ...stuck,
     element("ul", { class: "reasons" }, ...items),
     ...hints.map((text) => element("p", { class: "quiet" }, text)),
   ];

@@ -44,7 +44,7 @@ _EXPOSED: Final = (
 )
 _PREFLIGHT: Final = (
     ("access-control-allow-methods", "GET, HEAD, POST, DELETE"),
-    ("access-control-allow-headers", "Authorization, Content-Type, Last-Event-ID"),
+    ("access-control-allow-headers", "Authorization, Content-Type, Last-Event-ID, Traceparent, Tracestate"),
     ("access-control-max-age", "600"),
 )
 
@@ -146,6 +146,13 @@ class Access:
         if self.tokens is None or caller.is_preflight:  # browsers send preflight requests without the token
             return caller
         return _with_token(caller, self.tokens, request.header("authorization"))
+
+    def may_still(self, caller: Caller, role: str, namespace: str) -> bool:
+        """Return whether a caller that was admitted earlier has `role` in `namespace` by the present tokens."""
+        if self.tokens is None:
+            return True
+        token = None if caller._token is None else self.tokens.renewed(caller._token)
+        return token is not None and replace(caller, _token=token).may(role, namespace)
 
     def _check_host(self, request: Asking) -> None:
         host = request.host

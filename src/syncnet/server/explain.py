@@ -12,7 +12,6 @@ from typing import Any, Final
 import msgspec
 
 from syncnet.coordinator.coordinator import Coordinator
-from syncnet.core.circles import circles
 from syncnet.core.commands import Offer
 from syncnet.core.departures import Departures
 from syncnet.core.explain import explain, lists_of, near_events
@@ -24,7 +23,7 @@ from syncnet.server.background import Background
 from syncnet.server.pages import Report, answer_report, next_page, when_ready
 from syncnet.server.request import Request
 from syncnet.server.responses import PLAIN_TEXT, Response, headers_of, problem
-from syncnet.wire.explanations import circle_document, explanation_document, is_meant, text_of
+from syncnet.wire.explanations import circle_documents, explanation_document, is_meant, text_of
 from syncnet.wire.parameters import NAMESPACES_PARAMETERS, WhichOffers, read_page, read_which_offers
 
 __all__ = ["Explanations"]
@@ -121,7 +120,9 @@ class _Making:
             made_bytes += len(body)
         made = len(explained)
         document: dict[str, Any] = {"namespace": page.namespace, "offers": explained}
-        document["circles"] = self._circles({each["actor"] for each in explained})
+        steps = Steps(EXPLANATION_STEPS_MAX)
+        document["circles"] = circle_documents(self._pending, {each["actor"] for each in explained}, steps)
+        self.steps_used += steps.used
         if which.event and not page.after and which.event not in lists:
             self._note_similar(document, lists, which.event)
         headers = headers_of(PLAIN_TEXT if is_text else "application/json")
@@ -138,13 +139,6 @@ class _Making:
         document = explanation_document(explanation, self._now_ns)
         document["other_namespaces"] = [] if explanation.relations else self._elsewhere(list(offer.events))
         return document
-
-    def _circles(self, actors: set[str]) -> list[dict[str, Any]]:
-        """Return the circles in which one of these actors waits."""
-        steps = Steps(EXPLANATION_STEPS_MAX)
-        found = circles(self._pending, steps)
-        self.steps_used += steps.used
-        return [circle_document(each) for each in found if any(link.actor in actors for link in each.links)]
 
     def _note_similar(self, document: dict[str, Any], lists: dict[str, OfferList], event: str) -> None:
         """Add where else offers are pending, for an event for which there is none."""

@@ -82,6 +82,8 @@ class Handler:
         """How many responses were problem documents, by code."""
         self.output_left_out: Callable[[], int] | None = None
         """Returns how many changes were left out of standard output, where they are written there."""
+        self.circles: Callable[[], dict[bool, int]] | None = None
+        """Returns how many circles there are, certain (True) and possible ones, where something looks for them."""
         self._counting = threading.Lock()
         self._coordinator = coordinator
         self._access = Access() if access is None else access
@@ -89,7 +91,7 @@ class Handler:
         self._url_bytes_max = limits.url_bytes_max
         self.yaml_answer_bytes_max: int = limits.yaml_answer_bytes_max
         explanations = Explanations(coordinator, self.background, limits)
-        reports = Reports(coordinator, self.background, limits)
+        reports = Reports(coordinator, self.background, limits, self._access)
         self._reports: Reports = reports
         self._routes: dict[str, _Route] = {
             "/event": _Route("sync", {"GET": self._get_event, "POST": self._read_body, "DELETE": self._withdraw}),

@@ -87,6 +87,9 @@ def _of_handler(handler: Handler) -> dict[str, Value]:
         "syncnet_bodies_reserved_bytes": handler.bodies.bytes_total,
         "syncnet_problems_total": {(code,): problems for code, problems in handler.problems.items()},
     }
+    if handler.circles is not None:
+        found = handler.circles()
+        values["syncnet_circles"] = {("certain",): found[True], ("possible",): found[False]}
     if handler.output_left_out is not None:
         values["syncnet_output_left_out_total"] = handler.output_left_out()
     return values

@@ -83,6 +83,12 @@ FAMILIES: Final = (
         "counter",
         "Searches that hit their bound, so that a set that can sync may have been missed.",
     ),
+    Family(
+        "syncnet_circles",
+        "gauge",
+        "Circles of actors that wait for each other, as found at the last look, every 5 seconds.",
+        ("certainty",),
+    ),
     # the requests
     Family("syncnet_requests_total", "counter", "Requests that came, of every kind."),
     Family("syncnet_requests_waiting", "gauge", "Requests that wait for their mates or for their body."),

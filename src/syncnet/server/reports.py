@@ -16,7 +16,7 @@ from syncnet.core.limits import Limits
 from syncnet.core.offer_list import first_offers
 from syncnet.core.trace import TracedSync
 from syncnet.errors import BusyError, DrainingError, SyncnetError
-from syncnet.server.access import ANY_NAMESPACE
+from syncnet.server.access import ANY_NAMESPACE, Access
 from syncnet.server.background import Background
 from syncnet.server.measure import lag_s, measured
 from syncnet.server.metrics import OPENMETRICS_MEDIA_TYPE, TEXT_MEDIA_TYPE, Value, metrics_text
@@ -41,11 +41,11 @@ _LAG_S_MAX: Final = 5.0  # a disk that takes longer for a commit is not fit for 
 class Reports:
     """Answers what observers and probes ask of one coordinator."""
 
-    def __init__(self, coordinator: Coordinator, background: Background, limits: Limits) -> None:
+    def __init__(self, coordinator: Coordinator, background: Background, limits: Limits, access: Access) -> None:
         self._coordinator = coordinator
         self._background = background
         self._limits = limits
-        self._streams: Streams = Streams(coordinator, background, limits)
+        self._streams: Streams = Streams(coordinator, background, limits, access)
         self._openapi_documents: dict[str, bytes] = {}
 
     def stats(self, request: Request) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.server.access import Access
-from syncnet.server.circle_watch import CircleWatch
+from syncnet.server.circle_watch import CircleWatch, WarnOfCircle
 from syncnet.server.embedding import Granian
 from syncnet.server.rsgi import RSGIApp
 from syncnet.server.tls import TLS
@@ -37,6 +37,7 @@ async def serve(
     drain_s: float = 0,
     on_hangup: Callable[[], None] | None = None,
     output_left_out: Callable[[], int] | None = None,
+    warn_of_circle: WarnOfCircle | None = None,
 ) -> int:
     """Serve on a listening socket until SIGINT or SIGTERM; return how many offers were still pending.
 
@@ -45,6 +46,7 @@ async def serve(
     and the server accepts requests. `access` has the access rules. With `tls`, whose files `check_tls` has checked, the
     server speaks HTTPS. `on_hangup` is called at each SIGHUP; without it SIGHUP ends the process, as usual when a
     terminal is closed. `output_left_out` returns how many changes standard output has left out, for the metrics.
+    `warn_of_circle` is called once for actors that are stuck together; without it standard error has the warning.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -53,13 +55,15 @@ async def serve(
     if on_hangup is not None:
         loop.add_signal_handler(signal.SIGHUP, on_hangup)
     app = RSGIApp(coordinator, Access() if access is None else access, limits, loop)
+    watch = CircleWatch(coordinator, warn_of_circle)
     app.handler.output_left_out = output_left_out
+    app.handler.circles = lambda: watch.found
     server = Granian(app.take, listener, limits, tls)
     serving = asyncio.create_task(server.serve())
     for _turn in range(_LOOP_TURNS_TO_START):
         await asyncio.sleep(0)
     stopping = asyncio.create_task(stop.wait())
-    watching = asyncio.create_task(CircleWatch(coordinator).run())
+    watching = asyncio.create_task(watch.run())
     on_ready()
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

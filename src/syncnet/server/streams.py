@@ -2,6 +2,9 @@
 
 A reader takes what comes next from the feed (`feed.py`), and only when its client has read what was sent before. So a
 client that reads slowly, or nothing, costs no memory: the feed forgets, and the reader tells its client of the gap.
+
+A stream ends when its caller's token is revoked. The reader looks whenever it wakes, before it sends anything: at the
+next happening, or at the next beat of the feed.
 """
 
 from __future__ import annotations
@@ -18,11 +21,13 @@ from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.labels import shown
 from syncnet.core.limits import Limits
 from syncnet.errors import BusyError, DrainingError, ParameterError
+from syncnet.server.access import Access, Caller
 from syncnet.server.background import Background
 from syncnet.server.channel import FRAMINGS, Channel, Position, parse_position
 from syncnet.server.feed import QUIET_S_MAX, Feed
 from syncnet.server.request import Request
 from syncnet.server.responses import Header, Response, headers_of
+from syncnet.server.tokens import Tokens
 from syncnet.wire.parameters import Watch
 
 _log = logging.getLogger("syncnet")
@@ -84,9 +89,10 @@ class ASGIWriter:
 class Streams:
     """The streams of one coordinator; at most `readers_max` of `limits` at once."""
 
-    def __init__(self, coordinator: Coordinator, background: Background, limits: Limits) -> None:
+    def __init__(self, coordinator: Coordinator, background: Background, limits: Limits, access: Access) -> None:
         self._feed: Feed = Feed(coordinator, background.call)
         self._coordinator = coordinator
+        self._access = access
         self._readers_max = limits.readers_max
         self._readers = 0
 
@@ -121,12 +127,12 @@ class Streams:
         output: str,
         writer: Writer,
     ) -> None:
-        """Send one stream, until its client disconnects or the server ends."""
+        """Send one stream, until its client disconnects, its token is revoked or the server ends."""
         self._readers += 1
         channel = self._feed.join(watch.namespace)
         try:
             await writer.begin([*headers, *request.caller.headers])
-            reader = _Reader(self._feed, channel, output, writer)
+            reader = _Reader(self._feed, channel, output, writer, self._access, request.caller)
             pieces, position, offers = reader.opening(position)
             request.charge(offers // _OFFERS_PER_STEP)
             sending = asyncio.ensure_future(reader.run(pieces, position))
@@ -150,11 +156,16 @@ class Streams:
 class _Reader:
     """One reader of a channel."""
 
-    def __init__(self, feed: Feed, channel: Channel, output: str, writer: Writer) -> None:
+    def __init__(
+        self, feed: Feed, channel: Channel, output: str, writer: Writer, access: Access, caller: Caller
+    ) -> None:
         self._feed = feed
         self._channel = channel
         self._output = output
         self._writer = writer
+        self._access = access
+        self._caller = caller
+        self._tokens: Tokens | None = None  # by which the caller was looked up last
         self._sent_s = time.monotonic()
 
     def opening(self, position: Position | None) -> tuple[list[bytes], Position, int]:
@@ -174,16 +185,18 @@ class _Reader:
         return [framing.start + gap, *pieces], position, offers
 
     async def run(self, pieces: list[bytes], position: Position) -> None:
-        """Send the pieces, and then what happens, until the feed is closed."""
+        """Send the pieces, and then what happens, until the feed is closed or the caller's token revoked."""
         feed, channel, writer = self._feed, self._channel, self._writer
         for piece in pieces:
             while not writer.has_room():
-                if feed.is_closed:
+                if feed.is_closed or self._is_revoked():
                     return
                 await feed.wait(channel, is_behind=True)
+            if self._is_revoked():
+                return
             if piece:
                 await self._send(piece)
-        while True:
+        while not self._is_revoked():
             is_behind = not writer.has_room()
             if not is_behind:
                 data, position = channel.read(position, self._output, feed.chunk_bytes_max)
@@ -195,6 +208,16 @@ class _Reader:
             if feed.is_closed:
                 return
             await feed.wait(channel, is_behind=is_behind)
+
+    def _is_revoked(self) -> bool:
+        """Return whether the caller may no longer read this: its token is looked up again when others were read."""
+        tokens = self._access.tokens
+        if tokens is self._tokens:
+            return False
+        if not self._access.may_still(self._caller, "observe", self._channel.namespace):
+            return True
+        self._tokens = tokens
+        return False
 
     async def _send(self, data: bytes) -> None:
         await self._writer.send(data)

@@ -90,6 +90,10 @@ class Tokens:
                 found = token
         return found
 
+    def renewed(self, token: Token) -> Token | None:
+        """Return the entry of the same secret as that of an entry of other tokens; None where there is none."""
+        return next((each for each in self._tokens if each.sha256 == token.sha256), None)
+
 
 def load_tokens(path: Path) -> Tokens:
     """Return the tokens of a file.

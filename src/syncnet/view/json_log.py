@@ -1,9 +1,13 @@
-"""The JSON log: one JSON object per effect, one per line. Payloads are never logged; they may be secret."""
+"""The JSON log: one JSON object per line, for each effect and each circle of actors that was warned of.
+
+Payloads are never logged; they may be secret.
+"""
 
 from __future__ import annotations
 
 import json
 
+from syncnet.core.circles import Circle
 from syncnet.core.commands import Offer
 from syncnet.core.effects import (
     Aborted,
@@ -19,12 +23,21 @@ from syncnet.core.effects import (
 )
 from syncnet.core.times import rfc3339
 
-__all__ = ["document", "json_line"]
+__all__ = ["circle_line", "document", "json_line"]
 
 
 def json_line(effect: Effect) -> str:
     """Return the line of one effect, without a line end."""
-    return json.dumps(document(effect), ensure_ascii=False, separators=(",", ":"))
+    return _line(document(effect))
+
+
+def circle_line(at_ns: int, namespace: str, circle: Circle) -> str:
+    """Return the line that warns of actors that are stuck together: `happening` is stuck."""
+    return _line({"at": rfc3339(at_ns), "happening": "stuck", "namespace": namespace} | circle.document())
+
+
+def _line(described: dict[str, object]) -> str:
+    return json.dumps(described, ensure_ascii=False, separators=(",", ":"))
 
 
 def document(effect: Effect) -> dict[str, object]:

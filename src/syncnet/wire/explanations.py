@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
-from syncnet.core.circles import Circle
+from syncnet.core.circles import circles
 from syncnet.core.commands import Offer
 from syncnet.core.departures import Departure
 from syncnet.core.explain import Explanation
+from syncnet.core.steps import Steps
 from syncnet.core.times import rfc3339
 from syncnet.core.wording import counted, duration, listed
 from syncnet.wire.answers import departures, reasons
 
-__all__ = ["circle_document", "explanation_document", "is_meant", "text_of"]
+__all__ = ["circle_documents", "explanation_document", "is_meant", "text_of"]
 
 _LINES_MAX = 20
 """Lines of reasons for one offer in a text; the JSON has all."""
@@ -82,13 +83,10 @@ def _gave_up(left: Departure, now_ns: int) -> str:
     return f"{left.actor} gave up {duration(now_ns - left.at_ns)} ago ({left.how.replace('-', ' ')})"
 
 
-def circle_document(circle: Circle) -> dict[str, Any]:
-    """Return what `/explain` says of actors that wait for each other."""
-    return {
-        "is_certain": circle.is_certain,
-        "summary": circle.text(),
-        "waits": [{"actor": each.actor, "other": each.other, "events": each.events} for each in circle.links],
-    }
+def circle_documents(pending: Iterable[Offer], actors: Container[str], steps: Steps) -> list[dict[str, Any]]:
+    """Return what `/explain` says of the circles in which one of these actors waits."""
+    found = circles(pending, steps)
+    return [circle.document() for circle in found if any(link.actor in actors for link in circle.links)]
 
 
 def text_of(document: Mapping[str, Any]) -> str:

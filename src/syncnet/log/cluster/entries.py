@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -30,12 +30,14 @@ __all__ = ["Message", "State", "commands_of", "message_from", "message_of", "sna
 
 _VERSION: Final = 1
 
+_T = TypeVar("_T", "Message", "State")
+
 
 class Message(msgspec.Struct, array_like=True):
     """What an entry holds: the commands of one node, and what it says of itself.
 
-    `batch` numbers the entries of the node in its namespace, upwards. `position` is that of the last entry that the node
-    had applied, `digest` the digest of its state then, and `saved` the position of the last snapshot that it knows.
+    `batch` numbers the entries of the node in its namespace, upwards. `position` is that of the last entry which the
+    node had applied, `digest` that of its state then, and `saved` the position of the last snapshot that it knows.
     """
 
     version: int
@@ -50,8 +52,8 @@ class Message(msgspec.Struct, array_like=True):
 class State(msgspec.Struct):
     """The state of a namespace after the entry at `position`: what a snapshot holds.
 
-    `at_ns` is the time of that entry. `batches` has the number of the last entry of each node, and `lost` when each lost
-    node was lost. `older` are the positions and times of earlier snapshots. `parts` are the records of the state.
+    `at_ns` is the time of that entry. `batches` has the number of the last entry of each node, and `lost` the time when
+    each lost node was lost. `older` are the positions and times of earlier snapshots, `parts` the records of the state.
     """
 
     version: int
@@ -82,9 +84,7 @@ def message_from(data: bytes) -> Message:
 
     :raises ClusterError: it cannot be read, or is of another version.
     """
-    message = _decoded(_MESSAGE, data)
-    assert isinstance(message, Message)
-    return message
+    return _decoded(_MESSAGE, data)
 
 
 def commands_of(message: Message) -> list[Command]:
@@ -124,9 +124,7 @@ def state_from(data: bytes) -> State:
 
     :raises ClusterError: it cannot be read, or is of another version.
     """
-    state = _decoded(_STATE, data)
-    assert isinstance(state, State)
-    return state
+    return _decoded(_STATE, data)
 
 
 def snapshot_of(state: State) -> Snapshot:
@@ -158,9 +156,7 @@ def snapshot_of(state: State) -> Snapshot:
     return Snapshot(limits, state.syncs_forgotten, tuple(namespaces.values()), *past)
 
 
-def _decoded(
-    decoder: msgspec.msgpack.Decoder[Message] | msgspec.msgpack.Decoder[State], data: bytes
-) -> Message | State:
+def _decoded(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
     try:
         decoded = decoder.decode(data)
     except msgspec.MsgspecError as error:

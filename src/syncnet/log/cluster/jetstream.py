@@ -56,7 +56,8 @@ _CONNECT_S: Final = 2.0
 _START_S: Final = 20.0
 """How long a start waits for NATS: it may start at the same time, and elect leaders."""
 _HEARTBEAT_S: Final = 0.5
-_HEARTBEATS_MISSED_MAX: Final = 4
+_HEARTBEATS_S_MAX: Final = 2.0
+"""After so long without a heartbeat or an entry, the consumer is made again."""
 _UNUSED_CONSUMER_S: Final = 30.0
 _DUPLICATES_S: Final = 120.0
 _PART_BYTES: Final = 524_288
@@ -375,7 +376,7 @@ class _Consumer:
             while True:
                 try:
                     await self._begin()
-                    while time.monotonic() - self._seen_s < _HEARTBEAT_S * _HEARTBEATS_MISSED_MAX:
+                    while time.monotonic() - self._seen_s < _HEARTBEATS_S_MAX:  # noqa: ASYNC110 - time passes
                         await asyncio.sleep(_HEARTBEAT_S)
                 except asyncio.CancelledError:
                     raise
