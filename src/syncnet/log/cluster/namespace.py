@@ -45,14 +45,14 @@ from syncnet.log.cluster.stream import Entry, Following, Saved, StreamError
 if TYPE_CHECKING:
     from syncnet.log.cluster.node import Node
 
-__all__ = ["NamespaceLog"]
+__all__ = ["SNAPSHOT_COMMANDS", "NamespaceLog"]
 
 _log = logging.getLogger("syncnet")
 
 _BATCH_COMMANDS_MAX: Final = 1_000
 _COMMAND_BYTES: Final = 1_024
 """What a command counts for in an entry, without its weight."""
-_SNAPSHOT_COMMANDS: Final = 10_000
+SNAPSHOT_COMMANDS: Final = 10_000
 """Commands between two snapshots: few enough that they are applied in well under a second."""
 _KEPT_NS: Final = 60_000_000_000
 _LOST_KEPT_NS: Final = 3_600_000_000_000
@@ -82,7 +82,7 @@ class _Batch:
 class NamespaceLog:
     """The log of one namespace, for one node. A `Log`; everything but `append` is on the thread of the loop."""
 
-    def __init__(self, node: Node, namespace: str, *, snapshot_commands: int = _SNAPSHOT_COMMANDS) -> None:
+    def __init__(self, node: Node, namespace: str, snapshot_commands: int = SNAPSHOT_COMMANDS) -> None:
         self.namespace = namespace
         self.is_ready: bool = False
         """All entries have been applied that were there when this node began to take part."""

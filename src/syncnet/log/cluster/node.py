@@ -16,7 +16,7 @@ from typing import Final
 
 from syncnet.core.commands import NodeLost
 from syncnet.errors import ClusterError
-from syncnet.log.cluster.namespace import NamespaceLog
+from syncnet.log.cluster.namespace import SNAPSHOT_COMMANDS, NamespaceLog
 from syncnet.log.cluster.stream import Scheduler, Stream, StreamError
 
 __all__ = ["LEASE_S", "Node", "lifetime_s"]
@@ -34,7 +34,14 @@ def lifetime_s(lease_s: float) -> float:
 class Node:
     """One server of a cluster. All methods but `log_of` and `problem` are to be called on the thread of the loop."""
 
-    def __init__(self, stream: Stream, scheduler: Scheduler, lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        scheduler: Scheduler,
+        lease_s: float = LEASE_S,
+        *,
+        snapshot_commands: int = SNAPSHOT_COMMANDS,
+    ) -> None:
         self.stream = stream
         self.scheduler = scheduler
         self.name: str = scheduler.new_name()
@@ -47,6 +54,7 @@ class Node:
         """Called some times in each lease."""
         self.others: frozenset[str] = frozenset()
         """The other nodes whose leases lasted when they were last asked for."""
+        self._snapshot_commands = snapshot_commands
         self._interval_s = _INTERVAL * lease_s
         self._lease_ns = int(lifetime_s(lease_s) * 1e9)
         self._logs: dict[str, NamespaceLog] = {}
@@ -74,7 +82,7 @@ class Node:
         """Return the log of a namespace; a new one is to be opened by its consumer."""
         log = self._logs.get(namespace)
         if log is None:
-            log = self._logs[namespace] = NamespaceLog(self, namespace)
+            log = self._logs[namespace] = NamespaceLog(self, namespace, self._snapshot_commands)
         return log
 
     def leave_out(self, namespace: str) -> None:
