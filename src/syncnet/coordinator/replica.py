@@ -54,11 +54,16 @@ class ReplicaCoordinator(Coordinator):
         attended = [offer for offer in self.machine.all_pending() if offer.waiter is not ELSEWHERE]
         return not attended and not self._log.undelivered()
 
+    def now_ns(self) -> int:
+        """Return the time of the log, which may be behind what was returned before: the log's clock was set back."""
+        self._latest_ns = self._time_ns()
+        return self._latest_ns
+
     # --- what the log calls (see Replica) ------------------------------------------------------------------
 
     def deliver(self, command: Command) -> None:
         """Apply a command of this node."""
-        self._latest_ns = max(self._latest_ns, command.at_ns)
+        self._latest_ns = command.at_ns
         if isinstance(command, NodeLost):
             self._lose(command)
             self._adopt(command.by)
@@ -67,7 +72,7 @@ class ReplicaCoordinator(Coordinator):
 
     def follow(self, command: Command) -> None:
         """Apply a command of another node."""
-        self._latest_ns = max(self._latest_ns, command.at_ns)
+        self._latest_ns = command.at_ns
         if isinstance(command, NodeLost):
             self._lose(command)
             return

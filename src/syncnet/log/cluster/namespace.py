@@ -26,7 +26,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, cast
 
-from syncnet.core.commands import Command, NodeLost, Offer
+from syncnet.core.commands import Claim, Command, NodeLost, Offer
 from syncnet.core.limits import LIMITS
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import ClusterError, RetryableError
@@ -342,14 +342,23 @@ class NamespaceLog:
         self.batches[message.node] = message.batch
         apply = self._consumer.follow if own is None else self._consumer.deliver
         for command in commands_of(message) if own is None else own.commands:
-            command.at_ns = self.at_ns
-            if isinstance(command, Offer):
-                command.node = message.node
+            self._complete(command, message.node)
             apply(command)
             self._commands += 1
             if isinstance(command, NodeLost):
                 self._note_lost(command)
         self._add_to_digest()
+
+    def _complete(self, command: Command, node: str) -> None:
+        """Set what only the log says: the time, and the node. Since the command was made its node may have been renamed.
+
+        A node that leaves names nobody who takes over: the first node that takes part does.
+        """
+        command.at_ns = self.at_ns
+        if isinstance(command, Offer | Claim):
+            command.node = node
+        elif isinstance(command, NodeLost):
+            command.by = "" if command.node == node else node
 
     def _publish_again(self, batch: _Batch) -> None:
         """Queue the commands of an entry that had no effect, before all others."""
@@ -370,14 +379,13 @@ class NamespaceLog:
         self.batches.pop(lost.node, None)
         if lost.node:
             self._lost[lost.node] = self.at_ns
-        if lost.by not in self._lost:
-            self.batches.setdefault(lost.by, 0)
+        self.batches.setdefault(lost.by, 0)
         for node, at_ns in list(self._lost.items()):
             if self.at_ns - at_ns > _LOST_KEPT_NS:
                 del self._lost[node]
         if lost.node == self._node.name:
             self._node.rename()
-        for batch in [batch for batch in self._stale if batch.node == lost.node]:
+        for batch in [batch for batch in reversed(self._stale) if batch.node == lost.node]:
             self._stale.remove(batch)
             self._publish_again(batch)
 

@@ -107,9 +107,8 @@ class Node:
 
     def leave(self) -> None:
         """Enter the loss of this node into all logs: its clients are asked to go to others."""
-        by = min(self.others, default="")
         for log in self.logs:
-            log.append(NodeLost(log.time_ns(), log.namespace, self.name, by))
+            log.append(NodeLost(log.time_ns(), log.namespace, self.name, ""))
 
     def rename(self) -> None:
         """Take a new name: the old one is lost, or its lease has lapsed."""
