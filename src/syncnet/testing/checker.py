@@ -93,9 +93,10 @@ class Offer:
 class Checker:
     """Reads the lines of all files, and then finds violations."""
 
-    def __init__(self, clock_jumps_s: float = 0.0) -> None:
+    def __init__(self, clock_jumps_s: float | None = None) -> None:
         self.clock_jumps_s = clock_jumps_s
-        """By how much the clock that timeouts report was set back during the run."""
+        """For a cluster, by how much the clock of the log was set forward. Its timeouts are checked by the clock of the
+        clients: its own may be set back, and an offer may have been made again with the time that was left."""
         self.violations: list[Violation] = []
         self.offers: dict[str, Offer] = {}
         self.reasons: set[str] = set()
@@ -211,8 +212,7 @@ class Checker:
         match response.code:
             case "timed-out":
                 timeout_s = offer.parameters.get("timeout")
-                waited_s = document["waited_s"] + self.clock_jumps_s
-                if timeout_s is None or waited_s < timeout_s - EARLY_TIMEOUT_S_MAX:
+                if timeout_s is None or self._waited_s(offer, response, document) < timeout_s - EARLY_TIMEOUT_S_MAX:
                     self.violation("unrequested", f"{who} timed out, with a timeout of {timeout_s}: {response.body}")
             case "aborted":
                 if document["reason"] not in self.reasons:
@@ -220,6 +220,11 @@ class Checker:
             case _:
                 if not offer.may_be_withdrawn:
                     self.violation("unrequested", f"{who} was withdrawn, but no client requested it: {response.body}")
+
+    def _waited_s(self, offer: Offer, response: Response, document: Line) -> float:
+        if self.clock_jumps_s is None:
+            return float(document["waited_s"])
+        return (response.at - offer.requested_at) / 1e9 + self.clock_jumps_s
 
     def _add_sync(self, offer: Offer, response: Response) -> None:
         """Add the sync in the response of a member; every member gets the same bytes (G7)."""

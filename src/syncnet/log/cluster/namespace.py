@@ -9,6 +9,7 @@ Laws
 1. What an entry does depends on the entries before it and on its time in the stream, and on nothing else.
 2. The entries of a node are numbered. One that does not follow the last of its node has no effect: it was published
    twice, because an acknowledgement was lost. So a publication may be repeated until its outcome is known.
+   A node publishes after it has loaded the snapshot: one that held its own entries would end no wait for them.
 3. After `NodeLost` in the log, entries of that node have no effect. A node that is lost publishes what had none again,
    under its new name.
 4. Each entry has the digest of its node's state at some position. A node whose state has another digest there does not
@@ -211,7 +212,7 @@ class NamespaceLog:
     def _publish_next(self) -> None:
         with self._consumer.lock:
             self._is_scheduled = False
-            if self._is_closed or not self._node.may_publish:
+            if self._is_closed or self._following is None or not self._node.may_publish:
                 return
             if self._batches and not self._batches[-1].is_stored:
                 return
@@ -411,6 +412,7 @@ class NamespaceLog:
         if self._is_closed or self._following is not None:
             return
         if isinstance(saved, StreamError):
+            self.refuse_queued(ClusterError("the state of the namespace cannot be loaded"))
             self._node.scheduler.later(_RETRY_S, self._load)
             return
         if saved is not None:
@@ -420,6 +422,7 @@ class NamespaceLog:
                 self._fail(error)
                 return
         self._following = self._node.stream.follow(self.namespace, self.position, self)
+        self.wake()
 
     def _restore(self, saved: Saved) -> None:
         state = state_from(saved.data)

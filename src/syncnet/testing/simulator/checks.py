@@ -143,9 +143,9 @@ def _state(machine: Machine) -> dict[str, Any]:
     }
 
 
-def check_records(cluster: Cluster, clients: list[Client], stream_set_back_s: float) -> Iterator[Violation]:
+def check_records(cluster: Cluster, clients: list[Client], clock_jumps_s: float) -> Iterator[Violation]:
     """Check what the clients recorded, and that the log says the same."""
-    checker = Checker(stream_set_back_s)
+    checker = Checker(clock_jumps_s)
     for client in clients:
         checker.read_lines(client.lines)
     traces: list[dict[str, Any]] = []

@@ -26,8 +26,8 @@ class Faults:
         self._events = cluster.events
         self._random = cluster.events.random
         self._is_stopped = False
-        self.stream_set_back_s: float = 0.0
-        """By how much the clock of the stream was set back, in all."""
+        self.clock_jumps_s: float = 0.0
+        """By how much the clock of the stream was set forward, in all."""
         self._interval_s = self._random.choice([0.5, 2.0, 6.0])
         self._direction = self._random.choice([-1, 1])
         kinds: list[Callable[[], None]] = [
@@ -157,10 +157,10 @@ class Faults:
             self._events.note(f"the clock of {node.name} is wrong by {node.process.skew_ns} ns")
 
     def _set_clock_of_stream(self) -> None:
-        """Set the clock of the stream, in one direction: otherwise no timeout could be checked."""
+        """Set the clock of the stream, in one direction in a run."""
         jump_ns = self._direction * self._events.between(0, _JUMP_S_MAX)
         self._cluster.server.skew_ns += jump_ns
-        self.stream_set_back_s += max(0, -jump_ns) / SECOND
+        self.clock_jumps_s += max(0, jump_ns) / SECOND
         self._events.note(f"the clock of the stream is set by {jump_ns} ns")
 
     def _some(self) -> list[SimulatedNode]:

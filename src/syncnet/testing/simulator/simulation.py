@@ -41,7 +41,7 @@ class Report:
 def simulate(seed: int, note: Callable[[str], None] | None = None) -> Report:
     """Run a cluster with the faults of a seed, and check what came of it. `note` gets a line for all that happens."""
     events = Events(seed, note)
-    bugs = _Bugs()
+    bugs = _Bugs(events)
     logger = logging.getLogger("syncnet")
     before = logger.propagate
     logger.addHandler(bugs)
@@ -84,7 +84,7 @@ def _run(events: Events) -> tuple[list[Violation], int, int]:
     for client in clients:
         client.done()
     violations += check_nodes(cluster)
-    violations += check_records(cluster, clients, faults.stream_set_back_s)
+    violations += check_records(cluster, clients, faults.clock_jumps_s)
     offers = sum(len(client.wishes) for client in clients)
     syncs = sum(node.coordinator.machine.totals(each)[1] for node in cluster.alive()[:1] for each in cluster.namespaces)
     return violations, offers, syncs
@@ -93,13 +93,15 @@ def _run(events: Events) -> tuple[list[Violation], int, int]:
 class _Bugs(logging.Handler):
     """Takes what the production code logs: an exception, or states that differ, are violations."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: Events) -> None:
         super().__init__(logging.ERROR)
+        self._events = events
         self.violations: list[Violation] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record of the log."""
         text = record.getMessage()
+        self._events.note(text)
         if record.exc_info and record.exc_info[1]:
             self.violations.append(Violation("bug", f"{text}: {record.exc_info[1]!r}"))
         elif "differs" in text or "not served" in text:
