@@ -93,7 +93,6 @@ class NamespaceLog:
         self._queue: deque[Command] = deque()
         self._batches: deque[_Batch] = deque()  # under the present name of the node; at most the last is not stored
         self._stale: deque[_Batch] = deque()  # under names of this node that are lost
-        self._batches_total = 0
         self._is_scheduled = False
         self._is_closed = False
         self._failure: ClusterError | None = None
@@ -240,8 +239,7 @@ class NamespaceLog:
             commands.append(self._queue.popleft())
         if not commands:
             return None
-        self._batches_total += 1
-        node, number = self._node.name, self._batches_total
+        node, number = self._node.name, self._node.next_batch()
         data = message_of(node, number, self.position, self.digest, self._saved_position, commands)
         if len(data) > self._node.stream.entry_bytes_max:
             error = ClusterError(f"expected an entry of at most {self._node.stream.entry_bytes_max} bytes: NATS' limit")

@@ -60,6 +60,7 @@ class Node:
         self._logs: dict[str, NamespaceLog] = {}
         self._renewed_ns: int | None = None  # when the last renewal that succeeded was sent
         self._sought_ns = scheduler.monotonic_ns()  # since when a lease is sought
+        self._batches_total = 0
         self._has_lease = False
         self._is_cut_off = False
         self._is_closed = False
@@ -84,6 +85,11 @@ class Node:
         if log is None:
             log = self._logs[namespace] = NamespaceLog(self, namespace, self._snapshot_commands)
         return log
+
+    def next_batch(self) -> int:
+        """Return the number of the next entry: one of this node only, even if it leaves a namespace and returns."""
+        self._batches_total += 1
+        return self._batches_total
 
     def leave_out(self, namespace: str) -> None:
         """Take part in a namespace no more."""
