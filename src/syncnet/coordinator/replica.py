@@ -24,7 +24,7 @@ from syncnet.core.counts import Counts
 from syncnet.core.effects import Pending, Remembered, Withdrawn
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
-from syncnet.errors import DrainingError, RetryableError
+from syncnet.errors import ClusterError, DrainingError, RetryableError
 from syncnet.log import ELSEWHERE
 from syncnet.log.cluster.namespace import NamespaceLog
 
@@ -119,6 +119,10 @@ class ReplicaCoordinator(Coordinator):
         else:
             self._later_observers = (*self._later_observers, observer)
 
+    def _shut_down_error(self) -> RetryableError:
+        """Return an error that leaves open what happens: the offers are still in the log, where others see them."""
+        return ClusterError("this node has shut down before its offers were withdrawn; ask another by the id")
+
     # --- inside --------------------------------------------------------------------------------------------
 
     def _begin(self, error: RetryableError | None) -> None:
@@ -149,6 +153,10 @@ class ReplicaCoordinator(Coordinator):
             return
         if offer.waiter is None or isinstance(offer.waiter, Lingering):
             self._move_elsewhere(offer)
+        elif self.is_draining:
+            self._remove_deadline(offer)
+            self._end_wait(offer, DrainingError("the server is shutting down; ask another by the id"))
+            offer.waiter = ELSEWHERE
         else:
             self._log.append(Claim(self.now_ns(), offer.spec.namespace, offer.id, self.namespace_log.node_name))
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Faults"]
 
 _JUMP_S_MAX: Final = 30.0
+_JUMPS_S_MAX: Final = 200.0
+"""All jumps forward of the clock of the log together: with more, outcomes would be forgotten (`outcome_ttl_s`)."""
 
 
 class Faults:
@@ -159,6 +161,8 @@ class Faults:
     def _set_clock_of_stream(self) -> None:
         """Set the clock of the stream, in one direction in a run."""
         jump_ns = self._direction * self._events.between(0, _JUMP_S_MAX)
+        if self.clock_jumps_s + jump_ns / SECOND > _JUMPS_S_MAX:
+            return
         self._cluster.server.skew_ns += jump_ns
         self.clock_jumps_s += max(0, jump_ns) / SECOND
         self._events.note(f"the clock of the stream is set by {jump_ns} ns")

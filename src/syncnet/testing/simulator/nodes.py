@@ -175,6 +175,7 @@ class SimulatedNode:
     def leave(self) -> None:
         """Stop as a server does on SIGTERM: withdraw its offers, wait for that a little, and end."""
         self.is_leaving = True
+        self.process.call(0, self.coordinator.drain)
         self.process.call(0, self.coordinator.leave)
         self.process.later(_LEAVE_S, self._close)
 
