@@ -67,8 +67,12 @@ class ReplicaCoordinator(Coordinator):
         if isinstance(command, NodeLost):
             self._lose(command)
             self._adopt(command.by)
-        else:
-            super().deliver(command)
+            return
+        super().deliver(command)
+        if isinstance(command, Claim):
+            offer = self.machine.pending_offer(command.namespace, command.id)
+            if offer is not None and offer.waiter is None:
+                self._withdraw_abandoned(offer)  # again: the claim counts as a request, so the first has no effect
 
     def follow(self, command: Command) -> None:
         """Apply a command of another node."""
@@ -81,7 +85,7 @@ class ReplicaCoordinator(Coordinator):
         super().deliver(command)
         if isinstance(command, Claim):
             offer = self.machine.pending_offer(command.namespace, command.id)
-            if offer is not None:
+            if offer is not None and offer.node == command.node:
                 self._move_elsewhere(offer)
 
     def leave_elsewhere(self) -> None:
@@ -158,7 +162,10 @@ class ReplicaCoordinator(Coordinator):
             self._end_wait(offer, DrainingError("the server is shutting down; ask another by the id"))
             offer.waiter = ELSEWHERE
         else:
-            self._log.append(Claim(self.now_ns(), offer.spec.namespace, offer.id, self.namespace_log.node_name))
+            node = self.namespace_log.node_name
+            self._log.append(
+                Claim(self.now_ns(), offer.spec.namespace, offer.id, node, offer.at_ns, offer.asked)
+            )
 
     def _adopt(self, by: str) -> None:
         """Let the offers linger that this node has taken over from a lost one."""

@@ -9,12 +9,13 @@ Laws
 1. What an entry does depends on the entries before it and on its time in the stream, and on nothing else.
 2. The entries of a node are numbered. One that does not follow the last of its node has no effect: it was published
    twice, because an acknowledgement was lost. So a publication may be repeated until its outcome is known.
-   A node publishes after it has loaded the snapshot: one that held its own entries would end no wait for them.
 3. After `NodeLost` in the log, entries of that node have no effect. A node that is lost publishes what had none again,
    under its new name.
-4. Each entry has the digest of its node's state at some position. A node whose state has another digest there does not
+4. A node publishes when it has the whole state, a lease, and has looked which nodes are lost: otherwise an offer could
+   sync with one whose node was lost long ago, and a snapshot could hold entries of the node that it still waits for.
+5. Each entry has the digest of its node's state at some position. A node whose state has another digest there does not
    serve on: it ends all waits and makes its state anew, from the snapshot and the entries.
-5. A snapshot takes the place of the entries before it. They are purged when the snapshot after it is saved, and not
+6. A snapshot takes the place of the entries before it. They are purged when the snapshot after it is saved, and not
    before `_KEPT_NS`: a node that was paused for longer has lost its lease.
 """
 
@@ -115,6 +116,7 @@ class NamespaceLog:
         self._saved_position = 0
         self._revision = 0
         self._is_saving = False
+        self._has_begun = False  # to publish
         self.is_ready = False
 
     # --- what the consumer calls ---------------------------------------------------------------------------
@@ -187,6 +189,19 @@ class NamespaceLog:
         with self._consumer.lock:
             self._stale += [batch for batch in self._batches if batch.node == old]
             self._batches = deque([batch for batch in self._batches if batch.node != old])
+            self._has_begun = False
+
+    def enter_loss(self, name: str) -> None:
+        """Queue the loss of a node, before all else."""
+        with self._consumer.lock:
+            if not any(isinstance(command, NodeLost) and command.node == name for command in self._queue):
+                self._queue.appendleft(NodeLost(self.time_ns(), self.namespace, name, self._node.name))
+                self.wake()
+
+    def begin(self) -> None:
+        """Publish from now on: the losses that were seen are queued before all else."""
+        if self.is_ready and not self._has_begun:
+            self._has_begun = True
             self.wake()
 
     def refuse_queued(self, error: RetryableError) -> None:
@@ -211,7 +226,7 @@ class NamespaceLog:
     def _publish_next(self) -> None:
         with self._consumer.lock:
             self._is_scheduled = False
-            if self._is_closed or self._following is None or not self._node.may_publish:
+            if self._is_closed or not (self._has_begun and self._node.may_publish):
                 return
             if self._batches and not self._batches[-1].is_stored:
                 return
@@ -224,9 +239,8 @@ class NamespaceLog:
         """Queue the losses of the names that this node had: its entries are then published again, or have no effect."""
         names = self._node.names - {self._node.name}
         former = {batch.node for batch in self._stale} | (names & self.batches.keys())
-        queued = {command.node for command in self._queue if isinstance(command, NodeLost)}
-        for name in sorted(former - queued):
-            self._queue.appendleft(NodeLost(self.time_ns(), self.namespace, name, self._node.name))
+        for name in sorted(former):
+            self.enter_loss(name)
 
     def _next_batch(self) -> _Batch | None:
         """Return the next entry, made of as many queued commands as fit in."""
@@ -400,6 +414,7 @@ class NamespaceLog:
         waiting, self._when_ready = self._when_ready, []
         for ready in waiting:
             ready(None)
+        self._node.look_for_losses()
 
     # --- inside: loading -----------------------------------------------------------------------------------
 
@@ -420,7 +435,6 @@ class NamespaceLog:
                 self._fail(error)
                 return
         self._following = self._node.stream.follow(self.namespace, self.position, self)
-        self.wake()
 
     def _restore(self, saved: Saved) -> None:
         state = state_from(saved.data)

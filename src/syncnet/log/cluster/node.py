@@ -116,6 +116,11 @@ class Node:
         for log in self.logs:
             log.append(NodeLost(log.time_ns(), log.namespace, self.name, ""))
 
+    def look_for_losses(self) -> None:
+        """Look up the leases; the loss of each node without one is entered where this node has the whole state."""
+        names = {log: list(log.batches) for log in self.logs if log.is_ready}
+        self.stream.nodes(partial(self._seen, names))
+
     def rename(self) -> None:
         """Take a new name: the old one is lost, or its lease has lapsed."""
         old, self.name = self.name, self.scheduler.new_name()
@@ -141,8 +146,7 @@ class Node:
         if self.on_tick is not None:
             self.on_tick()
         self.stream.renew(self.name, partial(self._renewed, self.name, now_ns))
-        suspects = {(log.namespace, name) for log in self.logs for name in log.batches}
-        self.stream.nodes(partial(self._seen, suspects))
+        self.look_for_losses()
         self.scheduler.later(self._interval_s, self._tick)
 
     def _renewed(self, name: str, sent_ns: int, error: StreamError | None) -> None:
@@ -154,17 +158,22 @@ class Node:
         if has_lapsed:
             self.rename()
             return
-        self._has_lease = True
+        if not self._has_lease:
+            self._has_lease = True
+            self.look_for_losses()
         for log in self.logs:
             log.wake()
 
-    def _seen(self, suspects: set[tuple[str, str]], live: frozenset[str] | StreamError) -> None:
+    def _seen(self, names: dict[NamespaceLog, list[str]], live: frozenset[str] | StreamError) -> None:
         """Enter the loss of each node that took part in a namespace before the leases were looked up and has none."""
         if isinstance(live, StreamError) or self.problem is not None or self._is_closed:
             return
         self.others = live - self.names
-        for namespace, name in sorted(suspects):
-            log = self._logs.get(namespace)
-            if name not in live and name not in self.names and log is not None and name in log.batches:
-                self.lost_total += 1
-                log.append(NodeLost(log.time_ns(), namespace, name, self.name))
+        for log, suspects in names.items():
+            if self._logs.get(log.namespace) is not log:
+                continue
+            for name in suspects:
+                if name not in live and name not in self.names and name in log.batches:
+                    self.lost_total += 1
+                    log.enter_loss(name)
+            log.begin()

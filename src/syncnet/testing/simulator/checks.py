@@ -20,11 +20,14 @@ from syncnet.testing.checker import Checker, Violation, broken_rules
 from syncnet.testing.checker import Offer as CheckedOffer
 from syncnet.testing.simulator.clients import Client, Wish
 from syncnet.testing.simulator.cluster import Cluster
+from syncnet.testing.simulator.events import SECOND
 from syncnet.testing.simulator.nodes import SimulatedNode
 
 __all__ = ["check_nodes", "check_records", "check_waiting"]
 
 _MEMBERS_MAX: Final = 4
+_PRESENT_NS: Final = 45 * SECOND
+"""In so much time all see that a client is lost, however long its node and the others are cut off in a run."""
 _TRACED_MAX: Final = 1_000_000
 
 
@@ -37,6 +40,8 @@ class Replayed:
         self.at_ns = 0
         self.batches: dict[str, int] = {}
         self.effects: list[Effect] = []
+        self.sync_positions: dict[int, int] = {}
+        """The position of the entry in which each sync happened."""
         self._lost: set[str] = set()
         for entry in entries:
             self._apply(entry)
@@ -53,7 +58,11 @@ class Replayed:
                 command.node = message.node
             elif isinstance(command, NodeLost):
                 command.by = "" if command.node == message.node else message.node
-            self.effects += self.machine.apply(command)
+            effects = self.machine.apply(command)
+            self.effects += effects
+            for effect in effects:
+                if isinstance(effect, Synced):
+                    self.sync_positions[effect.sync] = entry.position
             if isinstance(command, NodeLost):
                 self._lose(command)
 
@@ -154,6 +163,7 @@ def check_records(cluster: Cluster, clients: list[Client], clock_jumps_s: float)
         traces += [_trace(node.coordinator.machine, namespace) for node in cluster.alive()]
         traces.append(_trace(replayed.machine, namespace))
         yield from _check_heard(checker, namespace, replayed)
+        yield from _check_presence(cluster, clients, namespace, replayed)
     checker.read_lines(traces)
     checker.check()
     yield from checker.violations
@@ -167,6 +177,22 @@ def _check_heard(checker: Checker, namespace: str, replayed: Replayed) -> Iterat
             for token in tokens:
                 if (sync, token) not in logged:
                     yield Violation("not-in-log", f"{token} heard of the sync {sync} of {namespace}")
+
+
+def _check_presence(
+    cluster: Cluster, clients: list[Client], namespace: str, replayed: Replayed
+) -> Iterator[Violation]:
+    """Yield the syncs with an offer whose client had disconnected long before (G6)."""
+    given_up = {wish.token: wish.given_up_ns for client in clients for wish in client.wishes}
+    for effect in replayed.effects:
+        if isinstance(effect, Synced):
+            at_ns = cluster.server.stored_ns[replayed.sync_positions[effect.sync]]
+            for offer in effect.members:
+                lost_ns = given_up[_token(offer)]
+                if lost_ns is not None and at_ns - lost_ns > _PRESENT_NS:
+                    waited_s = (at_ns - lost_ns) / SECOND
+                    text = f"{_token(offer)} is in the sync {effect.sync} of {namespace}, {waited_s} s after it was lost"
+                    yield Violation("late-ghost", text)
 
 
 def _trace(machine: Machine, namespace: str) -> dict[str, Any]:

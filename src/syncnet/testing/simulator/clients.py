@@ -39,6 +39,8 @@ class Wish:
         """Its client has the outcome."""
         self.is_over: bool = False
         """Its client asks no more."""
+        self.given_up_ns: int | None = None
+        """When its client lost its connection for good."""
         self.requests: list[SimulatedRequest] = []
 
     @property
@@ -202,6 +204,7 @@ class Client:
                 self._later(0, self._random.choice([0.3, 0.3, 1.5 * LINGER_S_MAX]), partial(self._ask_if_needed, wish))
             return
         self._write("lost", wish)
+        wish.given_up_ns = self._events.now_ns
         if not (wish.is_over or wish.is_known):
             self._later(0, 1.5, self._next)
         wish.is_over = True

@@ -70,6 +70,7 @@ def _run(events: Events) -> tuple[list[Violation], int, int]:
     for client in clients:
         client.is_finishing = True
     faults.stop()
+    _take_part(cluster)
     events.run(int((cluster.lease_s + LINGER_S_MAX + TIMEOUT_S_MAX + 2 * _ANSWER_S) * SECOND))
     violations = list(check_waiting(cluster, clients))
     for client in clients:
@@ -77,9 +78,7 @@ def _run(events: Events) -> tuple[list[Violation], int, int]:
     events.run(_ANSWER_S * SECOND)
     for client in clients:
         client.ask_again()
-    for node in cluster.alive():
-        for namespace in cluster.namespaces:
-            node.take_part(namespace)
+    _take_part(cluster)
     events.run(_ANSWER_S * SECOND)
     for client in clients:
         client.done()
@@ -88,6 +87,13 @@ def _run(events: Events) -> tuple[list[Violation], int, int]:
     offers = sum(len(client.wishes) for client in clients)
     syncs = sum(node.coordinator.machine.totals(each)[1] for node in cluster.alive()[:1] for each in cluster.namespaces)
     return violations, offers, syncs
+
+
+def _take_part(cluster: Cluster) -> None:
+    """Let all nodes take part in all namespaces."""
+    for node in cluster.alive():
+        for namespace in cluster.namespaces:
+            node.take_part(namespace)
 
 
 class _Bugs(logging.Handler):

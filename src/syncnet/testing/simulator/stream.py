@@ -45,11 +45,13 @@ class StreamServer:
         self.latency_ns: int = 2 * MS
         self.entries: dict[str, list[Entry]] = {}
         self.archive: dict[str, list[Entry]] = {}
+        self.stored_ns: dict[int, int] = {}
+        """The true time at which the entry of a position was stored."""
         self.leases: dict[str, int] = {}
         self.followings: list[_Following] = []
         self._lease_ns = lease_ns
         self._duplicates_ns = duplicates_ns
-        self._stored_ns: dict[str, int] = {}
+        self._ids: dict[str, int] = {}
         self._snapshots: dict[str, Saved] = {}
         self._position = 0
         self._revision = 0
@@ -57,12 +59,13 @@ class StreamServer:
     def store(self, namespace: str, entry_id: str, data: bytes) -> None:
         """Store an entry, unless one of that id was stored a short time before."""
         now_ns = self.events.now_ns
-        before_ns = self._stored_ns.get(entry_id)
+        before_ns = self._ids.get(entry_id)
         if before_ns is not None and now_ns - before_ns <= self._duplicates_ns:
             return
-        self._stored_ns[entry_id] = now_ns
+        self._ids[entry_id] = now_ns
         self._position += self.events.random.randint(1, 3)  # other namespaces have entries too
         entry = Entry(self._position, EPOCH_NS + now_ns + self.skew_ns, data)
+        self.stored_ns[self._position] = now_ns
         self.entries.setdefault(namespace, []).append(entry)
         self.archive.setdefault(namespace, []).append(entry)
         self.events.note(f"stream stores {entry.position} {entry_id}")
