@@ -182,14 +182,18 @@ def _check_heard(checker: Checker, namespace: str, replayed: Replayed) -> Iterat
 def _check_presence(
     cluster: Cluster, clients: list[Client], namespace: str, replayed: Replayed
 ) -> Iterator[Violation]:
-    """Yield the syncs with an offer whose client had disconnected long before (G6)."""
+    """Yield the syncs with an offer whose client had disconnected long before (G6).
+
+    An offer that lingers is left out: where no node took part in the namespace, its linger begins when one does.
+    """
     given_up = {wish.token: wish.given_up_ns for client in clients for wish in client.wishes}
     for effect in replayed.effects:
         if isinstance(effect, Synced):
             at_ns = cluster.server.stored_ns[replayed.sync_positions[effect.sync]]
             for offer in effect.members:
                 lost_ns = given_up[_token(offer)]
-                if lost_ns is not None and at_ns - lost_ns > _PRESENT_NS:
+                lingers = offer.named and offer.linger_ns
+                if lost_ns is not None and not lingers and at_ns - lost_ns > _PRESENT_NS:
                     waited_s = (at_ns - lost_ns) / SECOND
                     text = f"{_token(offer)} is in the sync {effect.sync} of {namespace}, {waited_s} s after it was lost"
                     yield Violation("late-ghost", text)
