@@ -447,6 +447,8 @@ class NamespaceLog:
             self._saved_position, self._revision = state.position, saved.revision
             self._digests[self.position] = self.digest
             self._synced, _ = self._consumer.fingerprint(self.namespace, 0)
+        if self._node.name in self._lost:
+            self._node.rename()
 
     def _checked_empty(self, saved: Saved | StreamError | None) -> None:
         """Go on with no state, or make it anew: the first entries may have been purged after the first look."""
