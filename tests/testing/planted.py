@@ -84,11 +84,11 @@ def an_uncertain_publication_is_taken_for_a_failed_one(patch: pytest.MonkeyPatch
     patch.setattr(NamespaceLog, "_published", publish_again)
 
 
-def several_entries_are_on_their_way(patch: pytest.MonkeyPatch) -> None:
+def two_entries_are_on_their_way(patch: pytest.MonkeyPatch) -> None:
     publish_next = NamespaceLog._publish_next
 
     def publish_at_once(self: NamespaceLog) -> None:
-        last = self._batches[-1] if self._batches else None
+        last = self._batches[0] if len(self._batches) == 1 else None
         was_stored = last is None or last.is_stored
         if last is not None:
             last.is_stored = True
@@ -217,7 +217,7 @@ IN_THE_LOG: list[Plant] = [
     duplicates_count,
     what_had_no_effect_is_not_published_again,
     an_uncertain_publication_is_taken_for_a_failed_one,
-    several_entries_are_on_their_way,
+    two_entries_are_on_their_way,
     an_entry_counts_again_when_the_consumer_begins_anew,
     a_new_consumer_skips_entries,
     time_runs_backwards,

@@ -19,7 +19,7 @@ SECOND: Final = 1_000_000_000
 """In nanoseconds."""
 
 
-_EVENTS_MAX: Final = 200_000
+_EVENTS_MAX: Final = 100_000
 """A run has some 5,000 to 20,000."""
 
 
