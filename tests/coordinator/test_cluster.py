@@ -23,7 +23,7 @@ class Asked:
     def __init__(self) -> None:
         self.code = ""
 
-    def __call__(self, status: int, code: str, rank: str, body: str) -> None:  # noqa: ARG002 - see Answer
+    def __call__(self, status: int, code: str, rank: str, body: str) -> None:
         self.code = "sync" if status == 200 else code or "lost"
 
 
@@ -43,7 +43,13 @@ class Script:
     def ask(self, node: SimulatedNode, actor: str, id: str = "", **options: Any) -> Asked:
         asked = Asked()
         offer = make_offer(
-            at_ns=0, id=id or "none", events=["coin"], actor=actor, named=bool(id), payload=f'"{actor}|"'.encode(), **options
+            at_ns=0,
+            id=id or "none",
+            events=["coin"],
+            actor=actor,
+            named=bool(id),
+            payload=f'"{actor}|"'.encode(),
+            **options,
         )
         node.offer(offer, asked, named=bool(id))
         return asked

@@ -163,9 +163,7 @@ class ReplicaCoordinator(Coordinator):
             offer.waiter = ELSEWHERE
         else:
             node = self.namespace_log.node_name
-            self._log.append(
-                Claim(self.now_ns(), offer.spec.namespace, offer.id, node, offer.at_ns, offer.asked)
-            )
+            self._log.append(Claim(self.now_ns(), offer.spec.namespace, offer.id, node, offer.at_ns, offer.asked))
 
     def _adopt(self, by: str) -> None:
         """Let the offers linger that this node has taken over from a lost one."""

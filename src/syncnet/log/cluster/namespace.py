@@ -34,6 +34,7 @@ from syncnet.core.snapshot import Snapshot
 from syncnet.errors import ClusterError, RetryableError
 from syncnet.log import LogConsumer, Replica
 from syncnet.log.cluster.entries import (
+    Batch,
     Message,
     commands_of,
     message_from,
@@ -60,25 +61,13 @@ _KEPT_NS: Final = 60_000_000_000
 _LOST_KEPT_NS: Final = 3_600_000_000_000
 """For how long it is remembered that a node was lost; no entry of it can be on its way that long."""
 _RETRY_S: Final = 0.5
+_REBUILDS_NS: Final = 60_000_000_000
+"""A state that is made anew twice in so short a time is most likely wrong again, so the node waits for longer."""
+_REBUILD_S_MAX: Final = 30.0
 _STUCK_NS: Final = 3_000_000_000
 """After so long without an outcome of a publication, what is appended is refused."""
 _DIGESTS_KEPT: Final = 1_000
 _DIGEST_BYTES: Final = 8
-
-
-class _Batch:
-    """Commands that make one entry, until it is delivered."""
-
-    __slots__ = ("commands", "data", "is_stored", "is_unknown", "node", "number", "sent_ns")
-
-    def __init__(self, node: str, number: int, commands: list[Command], data: bytes, sent_ns: int) -> None:
-        self.node = node
-        self.number = number
-        self.commands = commands
-        self.data = data
-        self.sent_ns = sent_ns
-        self.is_stored = False
-        self.is_unknown = False  # one of its publications may or may not have succeeded
 
 
 class NamespaceLog:
@@ -92,11 +81,12 @@ class NamespaceLog:
         self._node = node
         self._snapshot_commands = snapshot_commands
         self._queue: deque[Command] = deque()
-        self._batches: deque[_Batch] = deque()  # under the present name of the node; at most the last is not stored
-        self._stale: deque[_Batch] = deque()  # under names of this node that are lost
-        self._is_scheduled = False
-        self._is_closed = False
-        self._failure: ClusterError | None = None
+        self._batches: deque[Batch] = deque()  # under the present name of the node; at most the last is not stored
+        self._stale: deque[Batch] = deque()  # under names of this node that are lost
+        self._is_scheduled = self._is_closed = False
+        self._problem: ClusterError | None = None
+        self._rebuilt_ns = -_REBUILDS_NS  # when the state was last made anew, on the monotonic clock
+        self._rebuild_s = _RETRY_S
         self._following: Following | None = None
         self._when_ready: list[Callable[[RetryableError | None], None]] = []
         self._reset()
@@ -113,8 +103,7 @@ class NamespaceLog:
         self._synced = 0  # the number of the last sync that is in the digest
         self._applied_ns = 0  # on the monotonic clock
         self._commands = 0  # since the last snapshot
-        self._saved_position = 0
-        self._revision = 0
+        self._saved_position = self._revision = 0
         self._is_saving = False
         self._has_begun = False  # to publish
         self.is_ready = False
@@ -128,7 +117,7 @@ class NamespaceLog:
 
     def append(self, command: Command) -> None:
         """Put a command at the end; it is delivered when it comes back from the stream, or refused."""
-        problem = self._failure or self._node.problem or self._stuck()
+        problem = self._problem or self._node.problem or self._stuck()
         if problem is not None:
             self._consumer.refuse(command, problem)
             return
@@ -167,8 +156,8 @@ class NamespaceLog:
         """Call `ready` once the state is complete, or with the error because of which it is not."""
         if self.is_ready:
             ready(None)
-        elif self._failure or self._node.problem:
-            ready(self._failure or self._node.problem)
+        elif self._problem or self._node.problem:
+            ready(self._problem or self._node.problem)
         else:
             self._when_ready.append(ready)
 
@@ -242,7 +231,7 @@ class NamespaceLog:
         for name in sorted(former):
             self.enter_loss(name)
 
-    def _next_batch(self) -> _Batch | None:
+    def _next_batch(self) -> Batch | None:
         """Return the next entry, made of as many queued commands as fit in."""
         left = self._node.stream.entry_bytes_max
         commands: list[Command] = []
@@ -261,16 +250,16 @@ class NamespaceLog:
                 self._consumer.refuse(command, error)
             self.wake()
             return None
-        batch = _Batch(node, number, commands, data, self._node.scheduler.monotonic_ns())
+        batch = Batch(node, number, commands, data, self._node.scheduler.monotonic_ns())
         self._batches.append(batch)
         return batch
 
-    def _send(self, batch: _Batch) -> None:
+    def _send(self, batch: Batch) -> None:
         if batch in self._batches and not batch.is_stored and not self._is_closed:
             entry_id = f"{self.namespace}.{batch.node}.{batch.number}"
             self._node.stream.publish(self.namespace, entry_id, batch.data, partial(self._published, batch))
 
-    def _published(self, batch: _Batch, error: StreamError | None) -> None:
+    def _published(self, batch: Batch, error: StreamError | None) -> None:
         if batch not in self._batches:  # delivered already, or its node was renamed
             return
         if error is None:
@@ -337,7 +326,11 @@ class NamespaceLog:
             self._reset()
             self._consumer.restore(Snapshot(LIMITS, 0, (), (), ()))
         self._node.rename()  # so that the offers whose waits were ended here are withdrawn
-        self._load()
+        before_ns, self._rebuilt_ns = self._rebuilt_ns, self._node.scheduler.monotonic_ns()
+        is_first = self._rebuilt_ns - before_ns > _REBUILDS_NS
+        self._rebuild_s = _RETRY_S if is_first else min(2 * self._rebuild_s, _REBUILD_S_MAX)
+        self._problem = error
+        self._node.scheduler.later(self._rebuild_s, self._load)
 
     # --- inside: applying ----------------------------------------------------------------------------------
 
@@ -363,9 +356,9 @@ class NamespaceLog:
         self._add_to_digest()
 
     def _complete(self, command: Command, node: str) -> None:
-        """Set what only the log says: the time, and the node. Since the command was made its node may have been renamed.
+        """Set the time, and the node, whose name may have changed since the command was made.
 
-        A node that leaves names nobody who takes over: the first node that takes part does.
+        Nobody takes over from a node that leaves, until a node that takes part sees it: it may be any.
         """
         command.at_ns = self.at_ns
         if isinstance(command, Offer | Claim):
@@ -373,12 +366,12 @@ class NamespaceLog:
         elif isinstance(command, NodeLost):
             command.by = "" if command.node == node else node
 
-    def _publish_again(self, batch: _Batch) -> None:
+    def _publish_again(self, batch: Batch) -> None:
         """Queue the commands of an entry that had no effect, before all others."""
         self._queue.extendleft(reversed(batch.commands))
         self.wake()
 
-    def _take_own(self, message: Message) -> _Batch | None:
+    def _take_own(self, message: Message) -> Batch | None:
         for batches in (self._batches, self._stale):
             for batch in batches:
                 if batch.node == message.node and batch.number == message.batch:
@@ -419,6 +412,7 @@ class NamespaceLog:
     # --- inside: loading -----------------------------------------------------------------------------------
 
     def _load(self) -> None:
+        self._problem = None
         self._node.stream.load(self.namespace, self._loaded)
 
     def _loaded(self, saved: Saved | StreamError | None) -> None:
@@ -467,7 +461,7 @@ class NamespaceLog:
     def _fail(self, error: ClusterError) -> None:
         """Serve this namespace no more: its log cannot be read."""
         _log.error("the namespace %s is not served any more: %s", self.namespace, error)
-        self._failure = error
+        self._problem = error
         self._stop_following()
         with self._consumer.lock:
             self._consumer.abandon(error)

@@ -179,7 +179,12 @@ def check_records(cluster: Cluster, clients: list[Client], clock_jumps_s: float)
 
 def _check_heard(checker: Checker, namespace: str, replayed: Replayed) -> Iterator[Violation]:
     """Yield the outcomes that clients heard and the log does not have."""
-    logged = {(effect.sync, _token(offer)) for effect in replayed.effects if isinstance(effect, Synced) for offer in effect.members}
+    logged = {
+        (effect.sync, _token(offer))
+        for effect in replayed.effects
+        if isinstance(effect, Synced)
+        for offer in effect.members
+    }
     for (of_namespace, sync), tokens in checker.members.items():
         if of_namespace == namespace:
             for token in tokens:
@@ -187,9 +192,7 @@ def _check_heard(checker: Checker, namespace: str, replayed: Replayed) -> Iterat
                     yield Violation("not-in-log", f"{token} heard of the sync {sync} of {namespace}")
 
 
-def _check_presence(
-    cluster: Cluster, clients: list[Client], namespace: str, replayed: Replayed
-) -> Iterator[Violation]:
+def _check_presence(cluster: Cluster, clients: list[Client], namespace: str, replayed: Replayed) -> Iterator[Violation]:
     """Yield the syncs with an offer whose client had disconnected long before (G6).
 
     An offer that lingers is left out: where no node took part in the namespace, its linger begins when one does.
@@ -203,7 +206,9 @@ def _check_presence(
                 lingers = offer.named and offer.linger_ns
                 if lost_ns is not None and not lingers and at_ns - lost_ns > _PRESENT_NS:
                     waited_s = (at_ns - lost_ns) / SECOND
-                    text = f"{_token(offer)} is in the sync {effect.sync} of {namespace}, {waited_s} s after it was lost"
+                    text = (
+                        f"{_token(offer)} is in the sync {effect.sync} of {namespace}, {waited_s} s after it was lost"
+                    )
                     yield Violation("late-ghost", text)
 
 
@@ -212,13 +217,17 @@ def _check_lingers(cluster: Cluster, namespace: str, replayed: Replayed) -> Iter
     for asked, withdrawn, offer in replayed.disconnects:
         lasted_ns = cluster.server.stored_ns[withdrawn] - cluster.server.stored_ns[asked]
         if offer.named and lasted_ns < offer.linger_ns:
-            text = f"{_token(offer)} of {namespace} lingered for {lasted_ns / SECOND} s, expected {offer.linger_ns / SECOND}"
-            yield Violation("early-withdrawal", text)
+            text = f"lingered for {lasted_ns / SECOND} s, expected {offer.linger_ns / SECOND} s"
+            yield Violation("early-withdrawal", f"{_token(offer)} of {namespace} {text}")
 
 
 def _trace(machine: Machine, namespace: str) -> dict[str, Any]:
     syncs = [
-        {"sync": sync.sync, "event": sync.event, "members": [{"id": each[0], "actor": each[1]} for each in sync.members]}
+        {
+            "sync": sync.sync,
+            "event": sync.event,
+            "members": [{"id": each[0], "actor": each[1]} for each in sync.members],
+        }
         for sync in machine.trace(namespace, 0, _TRACED_MAX)
     ]
     return {"what": "trace", "at": 0, "namespace": namespace, "syncs": syncs}

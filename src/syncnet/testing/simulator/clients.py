@@ -72,7 +72,9 @@ class Wish:
 class Client:
     """One client: an actor."""
 
-    def __init__(self, events: Events, name: str, namespaces: list[str], nodes: Callable[[], list[SimulatedNode]]) -> None:
+    def __init__(
+        self, events: Events, name: str, namespaces: list[str], nodes: Callable[[], list[SimulatedNode]]
+    ) -> None:
         self.name: str = name
         self.lines: list[dict[str, Any]] = []
         self.wishes: list[Wish] = []
@@ -234,8 +236,8 @@ class Client:
         self._write("abort-request", by=self.name, reason=reason)
         what = self._random.choice(["event", "actor", "id"])
         given = {"event": wish.parameters["event"][0], "actor": self._random.choice("abc"), "id": wish.token}
-        parts = [given[each] if each == what else "" for each in ("event", "actor", "id")]
-        self._random.choice(nodes).abort(Abort(0, wish.namespace, *parts, self.name, reason))
+        event, actor, id = [given[each] if each == what else "" for each in ("event", "actor", "id")]
+        self._random.choice(nodes).abort(Abort(0, wish.namespace, event, actor, id, self.name, reason))
 
     # --- inside --------------------------------------------------------------------------------------------
 
