@@ -9,10 +9,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
+from syncnet.server.build import build
 from syncnet.testing.simulator import simulate
 from syncnet.testing.simulator.__main__ import main
 from tests.testing.planted import IN_COMPILED_MODULES, IN_THE_LOG, Plant
@@ -20,7 +20,7 @@ from tests.testing.planted import IN_COMPILED_MODULES, IN_THE_LOG, Plant
 SEEDS = 200
 SEEDS_AT_ONCE = 20
 SEEDS_TO_FIND_A_BUG = 300
-IS_COMPILED = os.environ.get("SYNCNET_EXPECT_BUILD") == "compiled"
+PLANTED = IN_THE_LOG if build() == "compiled" else IN_THE_LOG + IN_COMPILED_MODULES
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_AT_ONCE))
@@ -57,15 +57,7 @@ def test_a_seed_is_printed_with_all_that_happens(capsys: pytest.CaptureFixture[s
     assert "seed 7: 0 violations" in printed
 
 
-def plants() -> Iterator[object]:
-    for plant in IN_THE_LOG:
-        yield pytest.param(plant, id=plant.apply.__name__)
-    for plant in IN_COMPILED_MODULES:
-        skip = pytest.mark.skipif(IS_COMPILED, reason="compiled classes cannot be patched")
-        yield pytest.param(plant, id=plant.apply.__name__, marks=skip)
-
-
-@pytest.mark.parametrize("plant", plants())
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.apply.__name__)
 def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant.apply(monkeypatch)
     seeds = range(plant.first_seed, plant.first_seed + SEEDS_TO_FIND_A_BUG)

@@ -19,8 +19,8 @@ SECOND: Final = 1_000_000_000
 """In nanoseconds."""
 
 
-_EVENTS_MAX: Final = 100_000
-"""A run has some 5,000 to 20,000."""
+_EVENTS_MAX: Final = 60_000
+"""A run has some 5,000, and 20,000 at most."""
 
 
 class LivelockError(Exception):
