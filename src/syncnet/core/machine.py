@@ -264,6 +264,10 @@ class Machine:
         """Return the syncs of a namespace with numbers above `after`, by number: a page of at most so many."""
         return self._trace.of(namespace, after, syncs_max)
 
+    def syncs_since(self, after: int) -> list[TracedSync]:
+        """Return the syncs with numbers above `after`, the latest first, of a machine with one namespace."""
+        return self._trace.since(after)
+
     def departures(self, namespace: str) -> Departures:
         """Return a copy of what is remembered of who left the events of a namespace."""
         copy = Departures()
