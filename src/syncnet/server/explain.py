@@ -29,6 +29,9 @@ from syncnet.wire.parameters import NAMESPACES_PARAMETERS, WhichOffers, read_pag
 __all__ = ["Explanations"]
 
 _COPIED_PER_STEP: Final = 2
+"""Offers that are copied under the lock for one step."""
+_LISTED_PER_STEP: Final = 2
+"""Offers that are listed under one event for one step."""
 _TEXT_TYPES: Final = ("text/plain", "text/html", "text/*")
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -97,6 +100,7 @@ class _Making:
         which = self._which
         page = which.page
         lists = lists_of(self._pending)
+        listed_steps = sum([len(each.offers) for each in lists.values()]) // _LISTED_PER_STEP
         meant = [
             offer
             for offer in self._pending
@@ -104,7 +108,7 @@ class _Making:
         ]
         if which.id and not meant:
             detail = f"no offer {which.id} is pending in the namespace {page.namespace}"
-            return Report(problem("unknown-id", detail), 0)
+            return Report(problem("unknown-id", detail), listed_steps)
         explained: list[dict[str, Any]] = []
         encoded: list[msgspec.Raw] = []
         made_bytes = 0
@@ -125,7 +129,7 @@ class _Making:
             given = {"namespace": page.namespace, "actor": which.actor, "event": which.event, "output": which.output}
             headers.append(next_page(meant[made - 1].arrival, page.items_max, **given))
         body = text_of(document).encode() if is_text else _encode({**document, "offers": encoded}) + b"\n"
-        return Report(Response(200, headers, body), self.steps_used)
+        return Report(Response(200, headers, body), listed_steps + self.steps_used)
 
     def _explained(self, lists: dict[str, OfferList], offer: Offer) -> dict[str, Any]:
         steps = Steps(EXPLANATION_STEPS_MAX)
@@ -152,9 +156,10 @@ class _Making:
 
     def _elsewhere(self, events: list[str]) -> list[dict[str, Any]]:
         """Return where else offers of these events are pending, of the namespaces that the caller may see."""
+        steps = Steps(EXPLANATION_STEPS_MAX)  # more than it takes
         with self._coordinator.lock:
-            found = self._coordinator.machine.waiting_elsewhere(self._which.page.namespace, events)
-        self.steps_used += len(found)
+            found = self._coordinator.machine.waiting_elsewhere(self._which.page.namespace, events, steps)
+        self.steps_used += steps.used + len(found)
         seen = [
             {"namespace": namespace, "event": event, "waiting": waiting}
             for namespace, event, waiting in found
