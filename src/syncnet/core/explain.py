@@ -29,7 +29,7 @@ from syncnet.core.limits import (
 from syncnet.core.offer_list import OfferList
 from syncnet.core.present import Standing, first_steps, may_be_mate, standing
 from syncnet.core.steps import BoundHit, Steps
-from syncnet.core.wording import counted, listed
+from syncnet.core.wording import counted, listed, suggestion
 
 __all__ = ["Explanation", "NearEvent", "Relation", "explain", "lists_of", "near", "near_events", "timed_out"]
 
@@ -93,14 +93,8 @@ class Explanation:
             for each in self.relations
             if each.compatible and each.other.mates > max(spec.mates, len(self.standing.present))
         ]
-        near_events = (
-            []
-            if self.relations
-            else [
-                Reason("", each.event, f"{each.event} has {each.waiting} waiting; did you mean that?")
-                for each in self.near_events
-            ]
-        )
+        near = [] if self.relations else self.near_events
+        near_events = [Reason("", each.event, suggestion(each.event, each.waiting)) for each in near]
         said = [Reason(each.other.actor, each.event, each.reason) for each in hindering]
         return [*said, *more, *self.others, *near_events]
 

@@ -23,7 +23,7 @@ from syncnet.server.background import Background
 from syncnet.server.pages import Report, answer_report, next_page
 from syncnet.server.request import Request
 from syncnet.server.responses import PLAIN_TEXT, Response, headers_of, problem
-from syncnet.wire.explanations import circle_document, explanation_document, is_meant, text_of
+from syncnet.wire.explanations import circle_document, explanation_document, is_meant, near_events_json, text_of
 from syncnet.wire.parameters import NAMESPACES_PARAMETERS, WhichOffers, read_page, read_which_offers
 
 __all__ = ["Explanations"]
@@ -149,9 +149,8 @@ class _Making:
     def _note_similar(self, document: dict[str, Any], lists: dict[str, OfferList], event: str) -> None:
         """Add where else offers are pending, for an event for which there is none."""
         steps = Steps(EXPLANATION_STEPS_MAX)
-        near = near_events(event, lists, steps)
+        document["near_events"] = near_events_json(near_events(event, lists, steps))
         self.steps_used += steps.used
-        document["near_events"] = [{"event": each.event, "waiting": each.waiting} for each in near]
         document["other_namespaces"] = self._elsewhere([event])
 
     def _elsewhere(self, events: list[str]) -> list[dict[str, Any]]:
