@@ -24,6 +24,7 @@ from syncnet.server.pages import Report, answer_report, next_page
 from syncnet.server.request import Request
 from syncnet.server.responses import PLAIN_TEXT, Response, headers_of, problem
 from syncnet.wire.explanations import circle_document, explanation_document, is_meant, near_events_json, text_of
+from syncnet.wire.negotiation import preferred_explain_output
 from syncnet.wire.parameters import NAMESPACES_PARAMETERS, WhichOffers, read_page, read_which_offers
 
 __all__ = ["Explanations"]
@@ -32,7 +33,6 @@ _COPIED_PER_STEP: Final = 2
 """Offers that are copied under the lock for one step."""
 _LISTED_PER_STEP: Final = 2
 """Offers that are listed under one event for one step."""
-_TEXT_TYPES: Final = ("text/plain", "text/html", "text/*")
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -55,8 +55,8 @@ class Explanations:
             departures = machine.departures(which.page.namespace)
         request.charge(len(pending) // _COPIED_PER_STEP)
         making = _Making(self._coordinator, request.caller, which, pending, departures)
-        is_text = which.output == "text" or (not which.output and _wants_text(request.accept))
-        self._background.in_thread("reports", request, answer_report, making.report, is_text)
+        output = which.output or preferred_explain_output(request.accept)
+        self._background.in_thread("reports", request, answer_report, making.report, output == "text")
 
     def namespaces(self, request: Request) -> None:
         """Answer with a page of the namespaces that the caller may see."""
@@ -165,9 +165,3 @@ class _Making:
             if self._caller.may("observe", namespace)
         ]
         return seen[:NEAR_EVENTS_MAX]
-
-
-def _wants_text(accept: str) -> bool:
-    """Return whether an `Accept` header prefers text for people: a browser's does, `*/*` does not."""
-    accepted = [part.partition(";")[0].strip() for part in accept.lower().split(",")]
-    return "application/json" not in accepted and any(each in _TEXT_TYPES for each in accepted)
