@@ -105,7 +105,7 @@ def image(folder: Path, to: Path) -> Path:
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + 10))
 def test_g9_what_was_delivered_is_there_after_a_crash_at_any_moment(folder: Path, tmp_path: Path, seed: int) -> None:
-    """Random worlds, a snapshot every few commands, and an image of the files after random ones."""
+    """Random states, a snapshot every few commands, and an image of the files after random ones."""
     chance = random.Random(seed)
     limits = Limits(outcomes_max=chance.choice([5, 1_000]), trace_syncs_max=chance.choice([3, 1_000]))
     kept = Kept(folder, limits, chance.choice([1, 7, 50]))

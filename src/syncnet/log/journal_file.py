@@ -163,7 +163,7 @@ class JournalFile:
             if not rows:
                 return None
             head = head_from_record(rows[0][0])
-            namespaces, departures = self._world(head)
+            namespaces, departures = self._parts_of(head)
             outcomes = self._past("outcome", outcomes_from_record, head.outcomes_last, head.outcomes_kept)
             trace = self._past("trace", trace_from_record, head.trace_last, head.trace_kept)
             limits = limits_from_dict(head.limits)
@@ -303,7 +303,7 @@ class JournalFile:
         except (JournalError, sqlite3.Error) as error:
             raise JournalError(f"the journal {self.path} is damaged: {error}; {REMEDY}") from None
 
-    def _world(self, head: Head) -> tuple[tuple[NamespaceSnapshot, ...], tuple[EventDepartures, ...]]:
+    def _parts_of(self, head: Head) -> tuple[tuple[NamespaceSnapshot, ...], tuple[EventDepartures, ...]]:
         """Return what the parts of a snapshot hold."""
         namespaces: dict[str, NamespaceSnapshot] = {}
         departures: list[EventDepartures] = []
