@@ -17,7 +17,7 @@ on disk when `write` returns (write-ahead log, `synchronous=FULL`); a half-writt
 again.
 
 A write-ahead log that is missing, cut off or of another journal is noticed: the commands must go on at least to the
-last commit that was noted beside the file, and be the same (`last_commit.py`). Nothing is written before that is known.
+last commit that was noted in a file of its own, and be the same (`last_commit.py`). Nothing is written before that is known.
 
 A file of version 1 is read as it is (`records_v1.py`). The first snapshot that is written turns it into one of today.
 """
@@ -196,7 +196,7 @@ class JournalFile:
             self._last_commit.check_complete(self._commit(), self._head.position)
 
     def begin_writing(self) -> None:
-        """Find out whether the file can be written, and note the last commit beside it.
+        """Find out whether the file can be written, and note the last commit (`last_commit.py`).
 
         :raises OSError: it cannot be written.
         :raises sqlite3.Error: it cannot be written.
@@ -359,7 +359,7 @@ class JournalFile:
         return Commit(self._id, self.position, self.digest)
 
     def _note_committed(self, rows: Sequence[tuple[int, bytes]], commands_total: int) -> None:
-        """Note a commit beside the file."""
+        """Note a commit as the last one."""
         for _, record in rows:
             self.digest = chained(self.digest, record)
         self.position += commands_total
