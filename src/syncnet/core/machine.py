@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from syncnet.core.candidates import add
 from syncnet.core.commands import DEFAULT_NAMESPACE, Abort, Command, Expire, Offer, Withdraw
@@ -64,6 +64,9 @@ from syncnet.core.steps import Steps
 from syncnet.core.trace import Trace, TracedSync, traced
 
 __all__ = ["Machine", "Namespace"]
+
+_LOOKUPS_PER_STEP: Final = 4
+"""Events that are looked up in other namespaces for one step."""
 
 Answer: TypeAlias = Synced | Attached | Replayed | Refused | None
 """What `Machine.offer` returns; None: the offer is pending."""
@@ -258,15 +261,18 @@ class Machine:
         page = islice(self._namespaces.items(), after, after + namespaces_max)
         return [(name, len(each.pending), each.syncs) for name, each in page]
 
-    def waiting_elsewhere(self, namespace: str, events: list[str]) -> list[tuple[str, str, int]]:
+    def waiting_elsewhere(self, namespace: str, events: list[str], steps: Steps) -> list[tuple[str, str, int]]:
         """Return other namespaces where offers of these events are pending, the event, and how many they are.
 
         Only so many namespaces and events are looked at as `ELSEWHERE_LOOKUPS_MAX` allows.
+
+        :raises BoundHit: the steps were not enough.
         """
-        looked_at = islice(self._namespaces.items(), ELSEWHERE_LOOKUPS_MAX // max(1, len(events)))
+        looked_at = min(len(self._namespaces), ELSEWHERE_LOOKUPS_MAX // max(1, len(events)))
+        steps.take(1 + looked_at * len(events) // _LOOKUPS_PER_STEP)
         return [
             (name, event, len(each.lists[event].offers))
-            for name, each in looked_at
+            for name, each in islice(self._namespaces.items(), looked_at)
             if name != namespace
             for event in events
             if event in each.lists

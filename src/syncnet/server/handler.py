@@ -41,8 +41,9 @@ __all__ = ["Handler"]
 _INLINE_BYTES_MAX: Final = 16_384  # decoding a body of this size takes less time than starting a thread
 _BYTES_PER_STEP: Final = 100  # decoding JSON, roughly
 _STEPS_PER_YAML_BYTE: Final = 4
+_SCANNED_PER_STEP: Final = 10  # pending offers whose actor is compared
 _INLINE_YAML_BYTES_MAX: Final = 1_024  # likewise
-_SHARED_BYTES_MIN: Final = 65_536  # a copy for each member of a smaller answer is no more than its connection takes
+_SHARED_BYTES_MIN: Final = 65_536  # a copy of a smaller answer takes no more memory than a connection
 _NO_TEXTS: Final = Texts()
 _HELD_S_MAX: Final = 0.25  # a refusal that comes later slows down a client that repeats it in a loop
 _ANY_MEDIA_TYPE: Final = ("", "*/*")
@@ -300,6 +301,8 @@ class Handler:
         caller.require("admin", wanted.namespace)
         if self._coordinator.is_draining:  # withdrawals go on, so that a durable log does not keep the offer
             raise DrainingError(_NO_MORE_COMMANDS)
+        if wanted.actor:  # all pending offers of the namespace are looked at
+            request.charge(self._coordinator.machine.totals(wanted.namespace)[0] // _SCANNED_PER_STEP)
         self._coordinator.abort(wanted, partial(_aborted, request))
 
     # --- bodies --------------------------------------------------------------------------------------------
