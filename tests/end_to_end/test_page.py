@@ -1,4 +1,4 @@
-"""The live page in a real Chromium, with a real server: what it shows, and what it does not do.
+"""The live page in a real Chromium, with a real server: what it shows, and which attacks on it fail.
 
 At the end of every test the page must have written no error to the console; a test that ends connections says so.
 """

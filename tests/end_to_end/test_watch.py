@@ -18,17 +18,7 @@ from syncnet.cli.exit_statuses import ExitStatus
 from tests.end_to_end.running import Server, curls, running, until
 from tests.end_to_end.test_live_trace import alone, meet
 from tests.end_to_end.test_security import make_token
-
-VENDING = """\
-┌─ VM:coin
-│┌ CUST:coin
-└└ CUST:coin VM:coin
-
-┌─ VM:choc
-│┌ CUST:choc
-└└ CUST:choc VM:choc
-
-"""
+from tests.view.test_graph_log import VENDING
 
 
 class Watch:
