@@ -76,36 +76,20 @@ from syncnet.core.limits import (
     Limits,
 )
 from syncnet.core.matching import Search
+from syncnet.core.namespace import Namespace
 from syncnet.core.offer_list import OfferList
 from syncnet.core.outcomes import Outcomes, is_kept
 from syncnet.core.snapshot import NamespaceSnapshot, Snapshot
 from syncnet.core.steps import Steps
 from syncnet.core.trace import Trace, TracedSync, traced
 
-__all__ = ["Machine", "Namespace"]
+__all__ = ["Machine"]
 
 _LOOKUPS_PER_STEP: Final = 4
 """Events that are looked up in other namespaces for one step."""
 
 Answer: TypeAlias = Synced | Attached | Replayed | Refused | None
 """What `Machine.offer` returns; None: the offer is pending."""
-
-
-class Namespace:
-    """One namespace."""
-
-    __slots__ = ("arrivals", "exhausted", "lists", "pending", "syncs")
-
-    def __init__(self, syncs: int) -> None:
-        self.pending: dict[str, Offer] = {}
-        self.lists: dict[str, OfferList] = {}
-        self.arrivals: int = 0
-        self.syncs: int = syncs
-        self.exhausted: int = 0  # searches that hit their bound
-
-    def is_blank(self, syncs_forgotten: int) -> bool:
-        """Return whether nothing in it needs to be kept: arrival numbers do not matter then, sync numbers do."""
-        return not self.pending and self.syncs <= syncs_forgotten and not self.exhausted
 
 
 class Machine:
