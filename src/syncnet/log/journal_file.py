@@ -17,7 +17,7 @@ on disk when `write` returns (write-ahead log, `synchronous=FULL`); a half-writt
 again.
 
 A write-ahead log that is missing, cut off or of another journal is noticed: the commands must go on at least to the
-last commit that was noted in a file of its own, and be the same (`last_commit.py`). Nothing is written before that is known.
+last one that was noted in another file, and be the same (`last_commit.py`). Nothing is written before that is known.
 
 A file of version 1 is read as it is (`records_v1.py`). The first snapshot that is written turns it into one of today.
 """

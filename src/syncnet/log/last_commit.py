@@ -2,7 +2,7 @@
 
 SQLite ignores a write-ahead log that is missing or cut off, as if its commits had never been made. So the position of
 the last commit is noted here as well, after the commit is on disk and before any client learns of it, with a digest of
-the commands up to there (`chained`). A journal with fewer commands, or with others, has lost outcomes that clients know.
+the commands up to there (`chained`). A journal with fewer commands, or with others, has lost what clients know.
 
 The note is written in place and not flushed: that costs some microseconds a commit. A killed process leaves it exact.
 After a power failure it may be some seconds old. Then it says that fewer commits were made than there were, never more,
