@@ -31,6 +31,7 @@ is returned as it is. `apply` takes any command and returns all of its effects.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from typing import Final, TypeAlias
@@ -44,6 +45,7 @@ from syncnet.core.effects import (
     Attached,
     Effect,
     Pending,
+    Reason,
     Refused,
     Remembered,
     Replayed,
@@ -56,9 +58,11 @@ from syncnet.core.effects import (
 )
 from syncnet.core.explain import timed_out
 from syncnet.core.limits import (
+    ANSWERED_LOOKUPS_MAX,
     ELSEWHERE_LOOKUPS_MAX,
     EXPLANATION_STEPS_MAX,
     LIMITS,
+    REASONS_MAX,
     WORD_BYTES,
     Limits,
 )
@@ -68,6 +72,7 @@ from syncnet.core.outcomes import Outcomes, is_kept
 from syncnet.core.snapshot import NamespaceSnapshot, Snapshot
 from syncnet.core.steps import Steps
 from syncnet.core.trace import Trace, TracedSync, traced
+from syncnet.core.wording import suggestion
 
 __all__ = ["Machine", "Namespace"]
 
@@ -285,6 +290,20 @@ class Machine:
             for event in events
             if event in each.lists
         ]
+
+    def with_other_namespaces(self, outcome: TimedOut, may_see: Callable[[str], bool]) -> TimedOut:
+        """Return the outcome of an offer that met nobody, with the other namespaces where its events are waited for.
+
+        They are added when a client is answered, because they are no part of the state: who may see them differs. Few
+        namespaces are looked at, as many offers may time out at once.
+        """
+        if outcome.present:
+            return outcome
+        spec, steps = outcome.offer.spec, Steps(EXPLANATION_STEPS_MAX)
+        found = self.waiting_elsewhere(spec.namespace, list(spec.events), steps, ANSWERED_LOOKUPS_MAX)
+        seen = [each for each in found if may_see(each[0])]
+        added = [Reason("", event, suggestion(event, waiting, name)) for name, event, waiting in seen]
+        return replace(outcome, reasons=(*outcome.reasons, *added)[:REASONS_MAX])
 
     # --- inside: offers ------------------------------------------------------------------------------------
 

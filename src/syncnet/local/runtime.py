@@ -18,7 +18,6 @@ from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import DEFAULT_NAMESPACE, OBJECT, OfferSpec
 from syncnet.core.commands import Offer as CoreOffer
 from syncnet.core.effects import Remembered, TimedOut, Withdrawn
-from syncnet.core.elsewhere import with_other_namespaces
 from syncnet.core.explain import explain, lists_of
 from syncnet.core.limits import EXPLANATION_STEPS_MAX, Limits
 from syncnet.core.machine import Machine
@@ -172,7 +171,7 @@ class LocalRuntime:
 
     def with_other_namespaces(self, outcome: TimedOut) -> TimedOut:
         """Return an outcome with the other namespaces where its events are waited for."""
-        return with_other_namespaces(self.coordinator.machine, outcome, bool)  # every name is true
+        return self.coordinator.machine.with_other_namespaces(outcome, bool)  # every name is true
 
     def close(self) -> None:
         """End all waits with `UnavailableError`, and accept no more calls."""
