@@ -31,7 +31,6 @@ is returned as it is. `apply` takes any command and returns all of its effects.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from typing import Final, TypeAlias
@@ -45,7 +44,6 @@ from syncnet.core.effects import (
     Attached,
     Effect,
     Pending,
-    Reason,
     Refused,
     Remembered,
     Replayed,
@@ -57,22 +55,13 @@ from syncnet.core.effects import (
     offers_of,
 )
 from syncnet.core.explain import timed_out
-from syncnet.core.limits import (
-    ANSWERED_LOOKUPS_MAX,
-    ELSEWHERE_LOOKUPS_MAX,
-    EXPLANATION_STEPS_MAX,
-    LIMITS,
-    REASONS_MAX,
-    WORD_BYTES,
-    Limits,
-)
+from syncnet.core.limits import ELSEWHERE_LOOKUPS_MAX, EXPLANATION_STEPS_MAX, LIMITS, WORD_BYTES, Limits
 from syncnet.core.matching import Search
 from syncnet.core.offer_list import OfferList
 from syncnet.core.outcomes import Outcomes, is_kept
 from syncnet.core.snapshot import NamespaceSnapshot, Snapshot
 from syncnet.core.steps import Steps
 from syncnet.core.trace import Trace, TracedSync, traced
-from syncnet.core.wording import suggestion
 
 __all__ = ["Machine", "Namespace"]
 
@@ -272,16 +261,14 @@ class Machine:
         page = islice(self._namespaces.items(), after, after + namespaces_max)
         return [(name, len(each.pending), each.syncs) for name, each in page]
 
-    def waiting_elsewhere(
-        self, namespace: str, events: list[str], steps: Steps, lookups_max: int = ELSEWHERE_LOOKUPS_MAX
-    ) -> list[tuple[str, str, int]]:
+    def waiting_elsewhere(self, namespace: str, events: list[str], steps: Steps) -> list[tuple[str, str, int]]:
         """Return other namespaces where offers of these events are pending, the event, and how many they are.
 
-        Only so many namespaces and events are looked at as `lookups_max` allows.
+        Only so many namespaces and events are looked at as `ELSEWHERE_LOOKUPS_MAX` allows.
 
         :raises BoundHit: the steps were not enough.
         """
-        looked_at = min(len(self._namespaces), lookups_max // max(1, len(events)))
+        looked_at = min(len(self._namespaces), ELSEWHERE_LOOKUPS_MAX // max(1, len(events)))
         steps.take(1 + looked_at * len(events) // _LOOKUPS_PER_STEP)
         return [
             (name, event, len(each.lists[event].offers))
@@ -290,20 +277,6 @@ class Machine:
             for event in events
             if event in each.lists
         ]
-
-    def with_other_namespaces(self, outcome: TimedOut, may_see: Callable[[str], bool]) -> TimedOut:
-        """Return the outcome of an offer that met nobody, with the other namespaces where its events are waited for.
-
-        They are added when a client is answered, because they are no part of the state: who may see them differs. Few
-        namespaces are looked at, as many offers may time out at once.
-        """
-        if outcome.present:
-            return outcome
-        spec, steps = outcome.offer.spec, Steps(EXPLANATION_STEPS_MAX)
-        found = self.waiting_elsewhere(spec.namespace, list(spec.events), steps, ANSWERED_LOOKUPS_MAX)
-        seen = [each for each in found if may_see(each[0])]
-        added = [Reason("", event, suggestion(event, waiting, name)) for name, event, waiting in seen]
-        return replace(outcome, reasons=(*outcome.reasons, *added)[:REASONS_MAX])
 
     # --- inside: offers ------------------------------------------------------------------------------------
 
