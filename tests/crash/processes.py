@@ -177,7 +177,10 @@ class Processes:
         """Run the checker on the files of the clients; return its summary."""
         files = sorted(self.folder.glob("*.jsonl"), key=os.path.getmtime)
         checker = subprocess.run(
-            [sys.executable, "-m", "tests.crash.checker", *map(str, files)], cwd=ROOT, capture_output=True, text=True
+            [sys.executable, "-m", "syncnet.testing.checker", *map(str, files)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
         )
         assert checker.returncode == 0, f"{checker.stderr[:5_000]}\nseed {self.seed}, files in {self.folder}"
         for path in self.folder.glob("server-*.err"):

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from tests.crash import checker
-from tests.crash.checker import check, matches
+from syncnet.testing import checker
+from syncnet.testing.checker import check, matches
 
 Lines: TypeAlias = list[dict[str, Any]]
 Files: TypeAlias = dict[str, Lines]
@@ -300,7 +300,7 @@ def test_the_program_prints_violations_and_fails(tmp_path: Path) -> None:
     def run() -> subprocess.CompletedProcess[str]:
         for path in paths:
             path.write_text("".join(json.dumps(each) + "\n" for each in files[path.name]))
-        command = [sys.executable, "-m", "tests.crash.checker", *map(str, paths)]
+        command = [sys.executable, "-m", "syncnet.testing.checker", *map(str, paths)]
         return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent.parent)
 
     valid = run()

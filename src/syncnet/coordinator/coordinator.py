@@ -212,7 +212,7 @@ class Coordinator:
         with self.lock:
             self.is_draining = self.is_shut_down = True
             self._timers.clear()
-            error = DrainingError("the server is shutting down")
+            error = self._shut_down_error()
             ended = 0
             for offer in self.machine.all_pending():
                 ended += self._end_wait(offer, error)
@@ -222,6 +222,10 @@ class Coordinator:
                 else:
                     _call_back(command, error)
             return ended
+
+    def _shut_down_error(self) -> RetryableError:
+        """Return the error with which `shut_down` ends the waits."""
+        return DrainingError("the server is shutting down")
 
     def close(self) -> None:
         """End every wait, and close the log."""

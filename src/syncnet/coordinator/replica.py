@@ -24,7 +24,7 @@ from syncnet.core.counts import Counts
 from syncnet.core.effects import Pending, Remembered, Withdrawn
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
-from syncnet.errors import DrainingError, RetryableError
+from syncnet.errors import ClusterError, DrainingError, RetryableError
 from syncnet.log import ELSEWHERE
 from syncnet.log.cluster.namespace import NamespaceLog
 
@@ -54,19 +54,28 @@ class ReplicaCoordinator(Coordinator):
         attended = [offer for offer in self.machine.all_pending() if offer.waiter is not ELSEWHERE]
         return not attended and not self._log.undelivered()
 
+    def now_ns(self) -> int:
+        """Return the time of the log, which may be behind what was returned before: the log's clock was set back."""
+        self._latest_ns = self._time_ns()
+        return self._latest_ns
+
     # --- what the log calls (see Replica) ------------------------------------------------------------------
 
     def deliver(self, command: Command) -> None:
         """Apply a command of this node."""
-        self._latest_ns = max(self._latest_ns, command.at_ns)
+        self._latest_ns = command.at_ns
         if isinstance(command, NodeLost):
             self._lose(command)
-        else:
-            super().deliver(command)
+            return
+        super().deliver(command)
+        if isinstance(command, Claim):
+            offer = self.machine.pending_offer(command.namespace, command.id)
+            if offer is not None and offer.waiter is None:
+                self._withdraw_abandoned(offer)  # again: the claim counts as a request, so the first has no effect
 
     def follow(self, command: Command) -> None:
         """Apply a command of another node."""
-        self._latest_ns = max(self._latest_ns, command.at_ns)
+        self._latest_ns = command.at_ns
         if isinstance(command, NodeLost):
             self._lose(command)
             return
@@ -75,7 +84,7 @@ class ReplicaCoordinator(Coordinator):
         super().deliver(command)
         if isinstance(command, Claim):
             offer = self.machine.pending_offer(command.namespace, command.id)
-            if offer is not None:
+            if offer is not None and offer.node == command.node:
                 self._move_elsewhere(offer)
 
     def leave_elsewhere(self) -> None:
@@ -113,6 +122,10 @@ class ReplicaCoordinator(Coordinator):
         else:
             self._later_observers = (*self._later_observers, observer)
 
+    def _shut_down_error(self) -> RetryableError:
+        """Return an error that leaves open what happens: the offers are still in the log, where others see them."""
+        return ClusterError("this node has shut down before its offers were withdrawn; ask another by the id")
+
     # --- inside --------------------------------------------------------------------------------------------
 
     def _begin(self, error: RetryableError | None) -> None:
@@ -144,8 +157,13 @@ class ReplicaCoordinator(Coordinator):
             return
         if offer.waiter is None or isinstance(offer.waiter, Lingering):
             self._move_elsewhere(offer)
+        elif self.is_draining:
+            self._remove_deadline(offer)
+            self._end_wait(offer, DrainingError("the server is shutting down; ask another by the id"))
+            offer.waiter = ELSEWHERE
         else:
-            self._log.append(Claim(self.now_ns(), offer.spec.namespace, offer.id, self.namespace_log.node_name))
+            node = self.namespace_log.node_name
+            self._log.append(Claim(self.now_ns(), offer.spec.namespace, offer.id, node, offer.at_ns, offer.asked))
 
     def _adopt(self, by: str) -> None:
         """Let the offers linger that this node has taken over from a lost one."""

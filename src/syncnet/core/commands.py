@@ -402,22 +402,26 @@ class NodeLost:
 
 
 class Claim:
-    """The client of the pending offer `id` is connected to the node `node`, which waits for it from now on.
+    """The client of the offer `id`, made at `made_ns`, is connected to the node `node`, which waits for it from now on.
 
-    Nothing happens where no such offer is pending.
+    Nothing happens where that one is not pending, or was not asked for `asked` times, but more often since.
     """
 
-    __slots__ = ("at_ns", "id", "namespace", "node", "waiter")
+    __slots__ = ("asked", "at_ns", "id", "made_ns", "namespace", "node", "waiter")
 
-    def __init__(self, at_ns: int, namespace: str, id: str, node: str, waiter: Any = None) -> None:
+    def __init__(
+        self, at_ns: int, namespace: str, id: str, node: str, made_ns: int, asked: int, waiter: Any = None
+    ) -> None:
         self.at_ns: int = at_ns
         self.namespace: str = namespace
         self.id: str = id
         self.node: str = node
+        self.made_ns: int = made_ns
+        self.asked: int = asked
         self.waiter: Any = waiter
 
     def _key(self) -> tuple[object, ...]:
-        return self.at_ns, self.namespace, self.id, self.node
+        return self.at_ns, self.namespace, self.id, self.node, self.made_ns, self.asked
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Claim) and self._key() == other._key()

@@ -420,7 +420,7 @@ class Machine:
         known = self._namespaces.get(namespace)
         return list(known.lists[event].offers.values()) if known is not None and event in known.lists else []
 
-    def _meant(self, command: Withdraw | Expire) -> Offer | None:
+    def _meant(self, command: Withdraw | Expire | Claim) -> Offer | None:
         """Return the pending offer that a command means; None where it is no longer pending."""
         offer = self.pending_offer(command.namespace, command.id)
         if offer is None or (command.made_ns is not None and command.made_ns != offer.at_ns):
@@ -474,8 +474,8 @@ class Machine:
         return withdrawn
 
     def _claim(self, command: Claim) -> list[Remembered]:
-        offer = self.pending_offer(command.namespace, command.id)
-        if offer is not None:
+        offer = self._meant(command)
+        if offer is not None and offer.asked == command.asked:
             offer.asked += 1
             offer.node = command.node
         return []

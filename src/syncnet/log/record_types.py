@@ -108,6 +108,8 @@ class ClaimRecord(msgspec.Struct, array_like=True, tag=5):
     namespace: str
     id: str
     node: str
+    made_ns: int
+    asked: int
 
 
 class SyncedRecord(msgspec.Struct, array_like=True, tag=0):

@@ -170,7 +170,8 @@ def _from_command(command: Command) -> tuple[tuple[Any, ...], int]:
     if isinstance(command, NodeLost):
         return (4, command.at_ns, command.namespace, command.node, command.by), _OFFER_BYTES
     if isinstance(command, Claim):
-        return (5, command.at_ns, command.namespace, command.id, command.node), _OFFER_BYTES
+        claim = (command.id, command.node, command.made_ns, command.asked)
+        return (5, command.at_ns, command.namespace, *claim), _OFFER_BYTES
     words = (command.event, command.actor, command.id, command.by, command.reason)
     return (3, command.at_ns, command.namespace, *words), _OFFER_BYTES
 
@@ -330,8 +331,8 @@ def _to_command(command: CommandRecord) -> Command:
             return Abort(at_ns, namespace, event, actor, id, by, reason)
         case NodeLostRecord(at_ns, namespace, node, by):
             return NodeLost(at_ns, namespace, node, by)
-        case ClaimRecord(at_ns, namespace, id, node):
-            return Claim(at_ns, namespace, id, node)
+        case ClaimRecord(at_ns, namespace, id, node, made_ns, asked):
+            return Claim(at_ns, namespace, id, node, made_ns, asked)
 
 
 def _to_outcome(outcome: OutcomeRecord) -> Remembered:

@@ -11,9 +11,11 @@ Laws
    twice, because an acknowledgement was lost. So a publication may be repeated until its outcome is known.
 3. After `NodeLost` in the log, entries of that node have no effect. A node that is lost publishes what had none again,
    under its new name.
-4. Each entry has the digest of its node's state at some position. A node whose state has another digest there does not
+4. A node publishes when it has the whole state, a lease, and has looked which nodes are lost: otherwise an offer could
+   sync with one whose node was lost long ago, and a snapshot could hold entries of the node that it still waits for.
+5. Each entry has the digest of its node's state at some position. A node whose state has another digest there does not
    serve on: it ends all waits and makes its state anew, from the snapshot and the entries.
-5. A snapshot takes the place of the entries before it. They are purged when the snapshot after it is saved, and not
+6. A snapshot takes the place of the entries before it. They are purged when the snapshot after it is saved, and not
    before `_KEPT_NS`: a node that was paused for longer has lost its lease.
 """
 
@@ -26,7 +28,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, cast
 
-from syncnet.core.commands import Command, NodeLost, Offer
+from syncnet.core.commands import Claim, Command, NodeLost, Offer
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import ClusterError, RetryableError
 from syncnet.log import LogConsumer, Replica
@@ -44,14 +46,14 @@ from syncnet.log.cluster.stream import Entry, Following, Saved, StreamError
 if TYPE_CHECKING:
     from syncnet.log.cluster.node import Node
 
-__all__ = ["NamespaceLog"]
+__all__ = ["SNAPSHOT_COMMANDS", "NamespaceLog"]
 
 _log = logging.getLogger("syncnet")
 
 _BATCH_COMMANDS_MAX: Final = 1_000
 _COMMAND_BYTES: Final = 1_024
 """What a command counts for in an entry, without its weight."""
-_SNAPSHOT_COMMANDS: Final = 10_000
+SNAPSHOT_COMMANDS: Final = 10_000
 """Commands between two snapshots: few enough that they are applied in well under a second."""
 _KEPT_NS: Final = 60_000_000_000
 _LOST_KEPT_NS: Final = 3_600_000_000_000
@@ -81,7 +83,7 @@ class _Batch:
 class NamespaceLog:
     """The log of one namespace, for one node. A `Log`; everything but `append` is on the thread of the loop."""
 
-    def __init__(self, node: Node, namespace: str, *, snapshot_commands: int = _SNAPSHOT_COMMANDS) -> None:
+    def __init__(self, node: Node, namespace: str, snapshot_commands: int = SNAPSHOT_COMMANDS) -> None:
         self.namespace = namespace
         self.is_ready: bool = False
         """All entries have been applied that were there when this node began to take part."""
@@ -91,7 +93,6 @@ class NamespaceLog:
         self._queue: deque[Command] = deque()
         self._batches: deque[_Batch] = deque()  # under the present name of the node; at most the last is not stored
         self._stale: deque[_Batch] = deque()  # under names of this node that are lost
-        self._batches_total = 0
         self._is_scheduled = False
         self._is_closed = False
         self._failure: ClusterError | None = None
@@ -114,6 +115,7 @@ class NamespaceLog:
         self._saved_position = 0
         self._revision = 0
         self._is_saving = False
+        self._has_begun = False  # to publish
         self.is_ready = False
 
     # --- what the consumer calls ---------------------------------------------------------------------------
@@ -186,6 +188,19 @@ class NamespaceLog:
         with self._consumer.lock:
             self._stale += [batch for batch in self._batches if batch.node == old]
             self._batches = deque([batch for batch in self._batches if batch.node != old])
+            self._has_begun = False
+
+    def enter_loss(self, name: str) -> None:
+        """Queue the loss of a node, before all else."""
+        with self._consumer.lock:
+            if not any(isinstance(command, NodeLost) and command.node == name for command in self._queue):
+                self._queue.appendleft(NodeLost(self.time_ns(), self.namespace, name, self._node.name))
+                self.wake()
+
+    def begin(self) -> None:
+        """Publish from now on: the losses that were seen are queued before all else."""
+        if self.is_ready and not self._has_begun:
+            self._has_begun = True
             self.wake()
 
     def refuse_queued(self, error: RetryableError) -> None:
@@ -210,7 +225,7 @@ class NamespaceLog:
     def _publish_next(self) -> None:
         with self._consumer.lock:
             self._is_scheduled = False
-            if self._is_closed or not self._node.may_publish:
+            if self._is_closed or not (self._has_begun and self._node.may_publish):
                 return
             if self._batches and not self._batches[-1].is_stored:
                 return
@@ -223,9 +238,8 @@ class NamespaceLog:
         """Queue the losses of the names that this node had: its entries are then published again, or have no effect."""
         names = self._node.names - {self._node.name}
         former = {batch.node for batch in self._stale} | (names & self.batches.keys())
-        queued = {command.node for command in self._queue if isinstance(command, NodeLost)}
-        for name in sorted(former - queued):
-            self._queue.appendleft(NodeLost(self.time_ns(), self.namespace, name, self._node.name))
+        for name in sorted(former):
+            self.enter_loss(name)
 
     def _next_batch(self) -> _Batch | None:
         """Return the next entry, made of as many queued commands as fit in."""
@@ -238,8 +252,7 @@ class NamespaceLog:
             commands.append(self._queue.popleft())
         if not commands:
             return None
-        self._batches_total += 1
-        node, number = self._node.name, self._batches_total
+        node, number = self._node.name, self._node.next_batch()
         data = message_of(node, number, self.position, self.digest, self._saved_position, commands)
         if len(data) > self._node.stream.entry_bytes_max:
             error = ClusterError(f"expected an entry of at most {self._node.stream.entry_bytes_max} bytes: NATS' limit")
@@ -341,14 +354,23 @@ class NamespaceLog:
         self.batches[message.node] = message.batch
         apply = self._consumer.follow if own is None else self._consumer.deliver
         for command in commands_of(message) if own is None else own.commands:
-            command.at_ns = self.at_ns
-            if isinstance(command, Offer):
-                command.node = message.node
+            self._complete(command, message.node)
             apply(command)
             self._commands += 1
             if isinstance(command, NodeLost):
                 self._note_lost(command)
         self._add_to_digest()
+
+    def _complete(self, command: Command, node: str) -> None:
+        """Set what only the log says: the time, and the node. Since the command was made its node may have been renamed.
+
+        A node that leaves names nobody who takes over: the first node that takes part does.
+        """
+        command.at_ns = self.at_ns
+        if isinstance(command, Offer | Claim):
+            command.node = node
+        elif isinstance(command, NodeLost):
+            command.by = "" if command.node == node else node
 
     def _publish_again(self, batch: _Batch) -> None:
         """Queue the commands of an entry that had no effect, before all others."""
@@ -369,14 +391,13 @@ class NamespaceLog:
         self.batches.pop(lost.node, None)
         if lost.node:
             self._lost[lost.node] = self.at_ns
-        if lost.by not in self._lost:
-            self.batches.setdefault(lost.by, 0)
+        self.batches.setdefault(lost.by, 0)
         for node, at_ns in list(self._lost.items()):
             if self.at_ns - at_ns > _LOST_KEPT_NS:
                 del self._lost[node]
         if lost.node == self._node.name:
             self._node.rename()
-        for batch in [batch for batch in self._stale if batch.node == lost.node]:
+        for batch in [batch for batch in reversed(self._stale) if batch.node == lost.node]:
             self._stale.remove(batch)
             self._publish_again(batch)
 
@@ -392,6 +413,7 @@ class NamespaceLog:
         waiting, self._when_ready = self._when_ready, []
         for ready in waiting:
             ready(None)
+        self._node.look_for_losses()
 
     # --- inside: loading -----------------------------------------------------------------------------------
 
@@ -402,6 +424,7 @@ class NamespaceLog:
         if self._is_closed or self._following is not None:
             return
         if isinstance(saved, StreamError):
+            self.refuse_queued(ClusterError("the state of the namespace cannot be loaded"))
             self._node.scheduler.later(_RETRY_S, self._load)
             return
         if saved is not None:
@@ -423,6 +446,8 @@ class NamespaceLog:
             self._saved_position, self._revision = state.position, saved.revision
             self._digests[self.position] = self.digest
             self._synced, _ = self._consumer.fingerprint(self.namespace, 0)
+        if self._node.name in self._lost:
+            self._node.rename()
 
     def _checked_empty(self, saved: Saved | StreamError | None) -> None:
         """Go on with no state, or make it anew: the first entries may have been purged after the first look."""

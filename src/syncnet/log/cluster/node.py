@@ -16,7 +16,7 @@ from typing import Final
 
 from syncnet.core.commands import NodeLost
 from syncnet.errors import ClusterError
-from syncnet.log.cluster.namespace import NamespaceLog
+from syncnet.log.cluster.namespace import SNAPSHOT_COMMANDS, NamespaceLog
 from syncnet.log.cluster.stream import Scheduler, Stream, StreamError
 
 __all__ = ["LEASE_S", "Node", "lifetime_s"]
@@ -34,7 +34,14 @@ def lifetime_s(lease_s: float) -> float:
 class Node:
     """One server of a cluster. All methods but `log_of` and `problem` are to be called on the thread of the loop."""
 
-    def __init__(self, stream: Stream, scheduler: Scheduler, lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        scheduler: Scheduler,
+        lease_s: float = LEASE_S,
+        *,
+        snapshot_commands: int = SNAPSHOT_COMMANDS,
+    ) -> None:
         self.stream = stream
         self.scheduler = scheduler
         self.name: str = scheduler.new_name()
@@ -47,11 +54,13 @@ class Node:
         """Called some times in each lease."""
         self.others: frozenset[str] = frozenset()
         """The other nodes whose leases lasted when they were last asked for."""
+        self._snapshot_commands = snapshot_commands
         self._interval_s = _INTERVAL * lease_s
         self._lease_ns = int(lifetime_s(lease_s) * 1e9)
         self._logs: dict[str, NamespaceLog] = {}
         self._renewed_ns: int | None = None  # when the last renewal that succeeded was sent
         self._sought_ns = scheduler.monotonic_ns()  # since when a lease is sought
+        self._batches_total = 0
         self._has_lease = False
         self._is_cut_off = False
         self._is_closed = False
@@ -74,8 +83,13 @@ class Node:
         """Return the log of a namespace; a new one is to be opened by its consumer."""
         log = self._logs.get(namespace)
         if log is None:
-            log = self._logs[namespace] = NamespaceLog(self, namespace)
+            log = self._logs[namespace] = NamespaceLog(self, namespace, self._snapshot_commands)
         return log
+
+    def next_batch(self) -> int:
+        """Return the number of the next entry: one of this node only, even if it leaves a namespace and returns."""
+        self._batches_total += 1
+        return self._batches_total
 
     def leave_out(self, namespace: str) -> None:
         """Take part in a namespace no more."""
@@ -104,6 +118,11 @@ class Node:
             if self.name in log.batches or log.undelivered():
                 log.append(NodeLost(log.time_ns(), log.namespace, self.name, ""))
 
+    def look_for_losses(self) -> None:
+        """Look up the leases; the loss of each node without one is entered where this node has the whole state."""
+        names = {log: list(log.batches) for log in self.logs if log.is_ready}
+        self.stream.nodes(partial(self._seen, names))
+
     def rename(self) -> None:
         """Take a new name: the old one is lost, or its lease has lapsed."""
         old, self.name = self.name, self.scheduler.new_name()
@@ -129,8 +148,7 @@ class Node:
         if self.on_tick is not None:
             self.on_tick()
         self.stream.renew(self.name, partial(self._renewed, self.name, now_ns))
-        suspects = {(log.namespace, name) for log in self.logs for name in log.batches}
-        self.stream.nodes(partial(self._seen, suspects))
+        self.look_for_losses()
         self.scheduler.later(self._interval_s, self._tick)
 
     def _renewed(self, name: str, sent_ns: int, error: StreamError | None) -> None:
@@ -142,17 +160,22 @@ class Node:
         if has_lapsed:
             self.rename()
             return
-        self._has_lease = True
+        if not self._has_lease:
+            self._has_lease = True
+            self.look_for_losses()
         for log in self.logs:
             log.wake()
 
-    def _seen(self, suspects: set[tuple[str, str]], live: frozenset[str] | StreamError) -> None:
+    def _seen(self, names: dict[NamespaceLog, list[str]], live: frozenset[str] | StreamError) -> None:
         """Enter the loss of each node that took part in a namespace before the leases were looked up and has none."""
         if isinstance(live, StreamError) or self.problem is not None or self._is_closed:
             return
         self.others = live - self.names
-        for namespace, name in sorted(suspects):
-            log = self._logs.get(namespace)
-            if name not in live and name not in self.names and log is not None and name in log.batches:
-                self.lost_total += 1
-                log.append(NodeLost(log.time_ns(), namespace, name, self.name))
+        for log, suspects in names.items():
+            if self._logs.get(log.namespace) is not log:
+                continue
+            for name in suspects:
+                if name not in live and name not in self.names and name in log.batches:
+                    self.lost_total += 1
+                    log.enter_loss(name)
+            log.begin()

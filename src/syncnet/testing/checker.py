@@ -1,4 +1,4 @@
-"""Checks what clients recorded: `python -m tests.crash.checker FILE…` prints violations, and fails if there are any.
+"""Checks what clients recorded: `python -m syncnet.testing.checker FILE…` prints violations, and fails if there are any.
 
 It reads only these files and knows nothing about syncnet's code: it checks the contract (docs/semantics.md). Each file
 was written by one client. Each line is a JSON object, which the client wrote before it continued:
@@ -30,9 +30,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-TRANSIENT_CODES = {"replaced", "draining", "journal", "full", "bad-body", "slow-body"}
+UNCERTAIN_CODES = {"cluster"}
+"""Transient codes after which an offer without an id may yet be pending, or in a sync."""
+TRANSIENT_CODES = {"replaced", "draining", "journal", "full", "busy", "bad-body", "slow-body"} | UNCERTAIN_CODES
 """Codes that are about a request and not about its offer: with an id the client sends it again; without an id, no offer
-is left. A body is bad if its connection was cut."""
+is left, except after an uncertain one. A body is bad if its connection was cut."""
 END_OF_CODE = {"timed-out": "timeout", "aborted": "abort", "withdrawn": "withdrawal"}
 EARLY_TIMEOUT_S_MAX = 0.05
 """How much too early a timeout may be, because clocks differ."""
@@ -91,7 +93,10 @@ class Offer:
 class Checker:
     """Reads the lines of all files, and then finds violations."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock_jumps_s: float | None = None) -> None:
+        self.clock_jumps_s = clock_jumps_s
+        """For a cluster, by how much the clock of the log was set forward. Its timeouts are checked by the clock of the
+        clients: its own may be set back, and an offer may have been made again with the time that was left."""
         self.violations: list[Violation] = []
         self.offers: dict[str, Offer] = {}
         self.reasons: set[str] = set()
@@ -118,6 +123,10 @@ class Checker:
             except ValueError:
                 if number < len(raw):
                     self.violation("unreadable", f"{name}: line {number} is not JSON: {written[:80]}")
+        self.read_lines(lines)
+
+    def read_lines(self, lines: list[Line]) -> None:
+        """Read the lines of one client."""
         is_done = bool(lines) and lines[-1]["what"] == "done"
         for line in lines:
             self._add_line(line, is_done)
@@ -170,7 +179,8 @@ class Checker:
     def check(self) -> None:
         """Find all violations."""
         for offer in self.offers.values():
-            offer.is_abandoned = offer.is_abandoned or offer.is_lost
+            is_uncertain = not offer.named and any(each.code in UNCERTAIN_CODES for each in offer.responses)
+            offer.is_abandoned = offer.is_abandoned or offer.is_lost or is_uncertain
             self._check_responses(offer)
         for key in sorted(self.bodies):
             self._check_sync(key, json.loads(self.bodies[key]))
@@ -202,7 +212,7 @@ class Checker:
         match response.code:
             case "timed-out":
                 timeout_s = offer.parameters.get("timeout")
-                if timeout_s is None or document["waited_s"] < timeout_s - EARLY_TIMEOUT_S_MAX:
+                if timeout_s is None or self._waited_s(offer, response, document) < timeout_s - EARLY_TIMEOUT_S_MAX:
                     self.violation("unrequested", f"{who} timed out, with a timeout of {timeout_s}: {response.body}")
             case "aborted":
                 if document["reason"] not in self.reasons:
@@ -210,6 +220,11 @@ class Checker:
             case _:
                 if not offer.may_be_withdrawn:
                     self.violation("unrequested", f"{who} was withdrawn, but no client requested it: {response.body}")
+
+    def _waited_s(self, offer: Offer, response: Response, document: Line) -> float:
+        if self.clock_jumps_s is None:
+            return float(document["waited_s"])
+        return (response.at - offer.requested_at) / 1e9 + self.clock_jumps_s
 
     def _add_sync(self, offer: Offer, response: Response) -> None:
         """Add the sync in the response of a member; every member gets the same bytes (G7)."""
@@ -262,7 +277,7 @@ class Checker:
                 self.violation(
                     f"after-{END_OF_CODE[response.code]}", f"{offer.token} is in the sync {key}, and: {response.body}"
                 )
-            elif not offer.named and response.code in TRANSIENT_CODES:
+            elif not offer.named and response.code in TRANSIENT_CODES - UNCERTAIN_CODES:
                 self.violation("after-refusal", f"{offer.token} is in the sync {key}, and was refused: {response.body}")
         if offer.withdrawn:
             self.violation("after-withdrawal", f"{offer.token} is in the sync {key}, and its DELETE got 204")
