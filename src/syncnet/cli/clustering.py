@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -15,6 +16,8 @@ from syncnet.coordinator.cluster import ClusterCoordinator
 from syncnet.coordinator.coordinator import Observer
 from syncnet.core.limits import Limits
 from syncnet.errors import ClusterError
+from syncnet.log.cluster.durability import flushing_of, shortfalls
+from syncnet.log.cluster.loop import Loop
 from syncnet.log.cluster.node import LEASE_S, Node
 
 if TYPE_CHECKING:
@@ -48,6 +51,9 @@ class Clustering:
     lease: float
     replicas: int | None
     nats_credentials: Path | None
+    nats_monitor: str | None
+    require_durable: bool
+    node_name: str | None
 
     async def join(self, urls: str, limits: Limits, observers: list[Observer]) -> Member:
         """Connect to a cluster, and take part in it.
@@ -55,7 +61,7 @@ class Clustering:
         :raises click.ClickException: it cannot be reached, or has other settings.
         """
         try:
-            from syncnet.log.cluster.jetstream import JetStream, Loop
+            from syncnet.log.cluster.jetstream import JetStream
         except ImportError:
             raise click.ClickException("--cluster needs: pip install 'syncnet-server[cluster]'") from None
         settings = {name: getattr(limits, name) for name in _OF_MACHINE}
@@ -69,12 +75,30 @@ class Clustering:
                 replicas=self.replicas,
                 credentials=str(self.nats_credentials) if self.nats_credentials else None,
             )
+            await self._look_at_durability(stream)
         except ClusterError as error:
             raise click.ClickException(str(error)) from None
         node = Node(stream, Loop(), self.lease)
         coordinator = ClusterCoordinator(node, limits, observers)
         node.start()
         return Member(stream, coordinator)
+
+    async def _look_at_durability(self, stream: JetStream) -> None:
+        """Say what the settings of NATS do not give, or refuse to start.
+
+        :raises click.ClickException: `--require-durable` was given, and something is missing.
+        """
+        monitors = [url for url in (self.nats_monitor or "").split(",") if url]
+        servers = await asyncio.gather(*[asyncio.to_thread(flushing_of, url) for url in monitors])
+        missing = shortfalls(await stream.kept(), stream.servers_total, servers)
+        if not missing:
+            return
+        if self.require_durable:
+            await stream.close()
+            raise click.ClickException("--require-durable: " + "; ".join(missing))
+        click.echo("syncnet: WARNING: outcomes may be lost in a crash of servers of NATS (docs/cluster.md):", err=True)
+        for line in missing:
+            click.echo(f"syncnet: WARNING: - {line}", err=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +154,21 @@ def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
             type=click.Path(path_type=Path, exists=True, dir_okay=False),
             metavar="FILE",
             help="The credentials file for NATS.",
+        ),
+        click.option(
+            "--nats-monitor",
+            metavar="URLS",
+            help="The monitoring ports of the servers of NATS, which say whether they flush: http://n1:8222,…",
+        ),
+        click.option(
+            "--require-durable",
+            is_flag=True,
+            help="Do not start where the settings of NATS do not make outcomes survive. By default they are warned of.",
+        ),
+        click.option(
+            "--node-name",
+            metavar="NAME",
+            help="The name of this node in answers and metrics.  [default: the name of the machine and the port]",
         ),
     )
     for decorate in reversed(decorators):
