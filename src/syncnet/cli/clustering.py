@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -40,6 +42,9 @@ _OF_MACHINE: Final = (
 )
 """The limits by which nodes decide; those of all nodes must be the same."""
 
+_NODE_NAME: Final = re.compile(r"[A-Za-z0-9.:_-]{1,100}")
+"""What is safe in a header and in a label of a metric."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clustering:
@@ -54,6 +59,12 @@ class Clustering:
     nats_monitor: str | None
     require_durable: bool
     node_name: str | None
+
+    def name_of(self, port: int) -> str:
+        """Return the name of the node that serves on this port; empty without a cluster."""
+        if self.cluster is None:
+            return ""
+        return self.node_name or f"{socket.gethostname()}:{port}"
 
     async def join(self, urls: str, limits: Limits, observers: list[Observer]) -> Member:
         """Connect to a cluster, and take part in it.
@@ -107,6 +118,12 @@ class Member:
 
     stream: JetStream
     coordinator: ClusterCoordinator
+
+
+def _checked_name(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    if name is not None and not _NODE_NAME.fullmatch(name):
+        raise click.BadParameter(f'expected 1 to 100 letters, digits and any of .:_-, got "{name}"')
+    return name
 
 
 def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -168,6 +185,7 @@ def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--node-name",
             metavar="NAME",
+            callback=_checked_name,
             help="The name of this node in answers and metrics.  [default: the name of the machine and the port]",
         ),
     )
