@@ -1,4 +1,4 @@
-"""`GET /trace` live, on real servers: what happens is told as it happens, and whoever missed something is told so."""
+"""`GET /trace` live, on real servers: a reader gets what happens at once, and a gap where it missed something."""
 
 import re
 import signal

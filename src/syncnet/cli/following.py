@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from syncnet.client.answers import Answer, failure_of, read_document
-from syncnet.client.requests import Request, Target
+from syncnet.client.requests import Request, Target, next_page
 from syncnet.client.retry import CONNECT_S_MAX, RetryState, is_retryable
 from syncnet.errors import SyncnetError, UnavailableError
 
@@ -21,8 +20,6 @@ __all__ = ["follow", "read_syncs"]
 _QUIET_S_MAX: Final = 45.0
 """The server sends something at least every 15 s; after three times that the connection is lost."""
 
-_NEXT: Final = re.compile(r'<(\?[^>]*)>; rel="next"')
-
 
 def read_syncs(target: Target, namespace: str | None) -> Iterator[dict[str, Any]]:
     """Yield the syncs of a namespace that the server keeps, page by page.
@@ -30,14 +27,12 @@ def read_syncs(target: Target, namespace: str | None) -> Iterator[dict[str, Any]
     :raises SyncnetError: the server refuses, or cannot be reached.
     """
     query = "?" + urlencode({"namespace": namespace}) if namespace else ""
-    while True:
-        with _asking(target, "/trace" + query) as response:
+    page: Request | None = Request("GET", "/trace" + query, b"")
+    while page is not None:
+        with _asking(target, page) as response:
             answer = Answer(response.status, _headers(response), response.read())
         yield from read_document(answer)["syncs"]
-        after = _NEXT.search(answer.headers.get("link", ""))
-        if after is None:
-            return
-        query = after[1]
+        page = next_page(page, answer.headers.get("link", ""))
 
 
 def follow(
@@ -57,7 +52,7 @@ def follow(
     query = {"output": "jsonl"} | ({"namespace": namespace} if namespace else {})
     while True:
         try:
-            with _asking(target, "/trace?" + urlencode(query)) as response:
+            with _asking(target, Request("GET", "/trace?" + urlencode(query), b"")) as response:
                 if response.status != 200:
                     raise failure_of(Answer(response.status, _headers(response), response.read()))
                 if retry.note_sent(time.monotonic()):
@@ -82,8 +77,8 @@ def follow(
 
 
 @contextlib.contextmanager
-def _asking(target: Target, path: str) -> Iterator[http.client.HTTPResponse]:
-    """Send a GET, and close the connection at the end.
+def _asking(target: Target, request: Request) -> Iterator[http.client.HTTPResponse]:
+    """Send a request, and close the connection at the end.
 
     :raises UnavailableError: the server cannot be reached.
     """
@@ -96,8 +91,8 @@ def _asking(target: Target, path: str) -> Iterator[http.client.HTTPResponse]:
         try:
             connection.connect()
             connection.sock.settimeout(_QUIET_S_MAX)
-            path, headers = target.head(Request("GET", path, b""))
-            connection.request("GET", path, headers=dict(headers))
+            path, headers = target.head(request)
+            connection.request(request.method, path, headers=dict(headers))
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise UnavailableError(f"cannot reach {target.url}: {error}") from error

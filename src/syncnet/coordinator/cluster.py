@@ -68,6 +68,7 @@ class ClusterCoordinator(Coordinator):
             timer_thread=timer_thread,
         )
         self.node: Node = node
+        self._observers_at_start = len(observers)
         self._monotonic_ns = monotonic_ns
         self._replicas = self._logs.replicas
         self._used_ns: dict[str, int] = {}
@@ -179,7 +180,9 @@ class ClusterCoordinator(Coordinator):
     def leave_unused(self) -> None:
         """Take part no more in the namespaces in which no client has waited or asked for a while."""
         with self.lock:
-            if len(self._observers) > 1:  # somebody reads the live trace, perhaps of a quiet namespace
+            if (
+                len(self._observers) > self._observers_at_start
+            ):  # somebody reads the live trace, perhaps of a quiet namespace
                 return
             before_ns = self._monotonic_ns() - _UNUSED_NS
             for namespace, used_ns in list(self._used_ns.items()):

@@ -211,7 +211,7 @@ class Coordinator:
         """Accept no more offers, and end every wait with `DrainingError`; return how many clients were waiting.
 
         The offers stay in the log and in the machine: a durable log has them when the server is back. To be called when
-        the coordinator is idle: an undelivered offer might yet sync with one whose client was told that it shuts down.
+        the coordinator is idle: an undelivered offer might yet sync with one whose client has already got 503.
         """
         with self.lock:
             self.is_draining = self.is_shut_down = True

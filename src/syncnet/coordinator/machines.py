@@ -8,6 +8,7 @@ from syncnet.core.departures import Departures
 from syncnet.core.effects import Remembered
 from syncnet.core.limits import ELSEWHERE_LOOKUPS_MAX, LIMITS, Limits
 from syncnet.core.machine import Machine
+from syncnet.core.steps import Steps
 from syncnet.core.trace import TracedSync
 
 __all__ = ["Machines"]
@@ -86,11 +87,13 @@ class Machines(Machine):
         page = list(self.by_namespace.items())[after : after + namespaces_max]
         return [(name, *machine.totals(name)[:2]) for name, machine in page]
 
-    def waiting_elsewhere(self, namespace: str, events: list[str]) -> list[tuple[str, str, int]]:
+    def waiting_elsewhere(
+        self, namespace: str, events: list[str], steps: Steps, lookups_max: int = ELSEWHERE_LOOKUPS_MAX
+    ) -> list[tuple[str, str, int]]:
         """See `Machine`."""
         found: list[tuple[str, str, int]] = []
-        looked_at = list(self.by_namespace.items())[: ELSEWHERE_LOOKUPS_MAX // max(1, len(events))]
+        looked_at = list(self.by_namespace.items())[: lookups_max // max(1, len(events))]
         for name, machine in looked_at:
             if name != namespace:
-                found += machine.waiting_elsewhere(namespace, events)
+                found += machine.waiting_elsewhere(namespace, events, steps)
         return found

@@ -61,7 +61,6 @@ class ReplicaCoordinator(Coordinator):
         self._latest_ns = max(self._latest_ns, command.at_ns)
         if isinstance(command, NodeLost):
             self._lose(command)
-            self._adopt(command.by)
         else:
             super().deliver(command)
 
@@ -97,7 +96,7 @@ class ReplicaCoordinator(Coordinator):
     def fingerprint(self, namespace: str, after: int) -> tuple[int, bytes]:
         """Return the number of the latest sync, and some bytes that differ where states most likely differ."""
         pending, syncs, exhausted = self.machine.totals(namespace)
-        new = self.machine.trace(namespace, after, syncs)
+        new = self.machine.syncs_since(after)
         members = [(sync.sync, [member[0] for member in sync.members]) for sync in new]
         return syncs, repr((pending, syncs, exhausted, members)).encode()
 
@@ -137,6 +136,7 @@ class ReplicaCoordinator(Coordinator):
         for offer in self.machine.all_pending():
             if offer.node == command.by and offer.waiter is not ELSEWHERE:
                 self._keep(offer, command.by)
+        self._adopt(command.by)
 
     def _keep(self, offer: Offer, by: str) -> None:
         """Keep an offer of this node that another has adopted, if its client is connected."""

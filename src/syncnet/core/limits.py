@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 __all__ = [
+    "ANSWERED_LOOKUPS_MAX",
     "CHARGED_STEPS_MIN",
     "CIRCLES_MAX",
     "DEPARTED_S",
@@ -355,7 +356,7 @@ DEPARTURES_MAX: Final = 2_000
 """Actors that all events remember together: about a megabyte."""
 
 MOMENT_S: Final = 1
-"""Seconds within which members of one roster time out together, and are told the same."""
+"""Seconds within which members of one roster time out together, and count as present for each other."""
 
 MOMENT_SHARE: Final = 10
 """Or within one part in so many of their timeout: who waits a minute may have come some seconds after the others."""
@@ -383,6 +384,9 @@ CIRCLES_MAX: Final = 10
 
 ELSEWHERE_LOOKUPS_MAX: Final = 10_000
 """Events times namespaces that are looked up for offers in other namespaces: about a millisecond."""
+
+ANSWERED_LOOKUPS_MAX: Final = 200
+"""The same, for the answer to one timeout: some ten microseconds."""
 
 NEAR_EVENTS_MAX: Final = 3
 """Similar names of events that an explanation lists, in case the event was mistyped."""

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import Offer
-from syncnet.core.effects import Remembered, Synced, Withdrawn
+from syncnet.core.effects import Remembered, Synced, TimedOut, Withdrawn
+from syncnet.core.elsewhere import with_other_namespaces
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.errors import PROBLEMS, DrainingError, GoneError, RetryableError
 from syncnet.server.access import Access, Caller
@@ -42,8 +43,9 @@ __all__ = ["Handler"]
 _INLINE_BYTES_MAX: Final = 16_384  # decoding a body of this size takes less time than starting a thread
 _BYTES_PER_STEP: Final = 100  # decoding JSON, roughly
 _STEPS_PER_YAML_BYTE: Final = 4
+_SCANNED_PER_STEP: Final = 10  # pending offers whose actor is compared
 _INLINE_YAML_BYTES_MAX: Final = 1_024  # likewise
-_SHARED_BYTES_MIN: Final = 65_536  # a copy for each member of a smaller answer is no more than its connection takes
+_SHARED_BYTES_MIN: Final = 65_536  # a copy of a smaller answer takes no more memory than a connection
 _NO_TEXTS: Final = Texts()
 _HELD_S_MAX: Final = 0.25  # a refusal that comes later slows down a client that repeats it in a loop
 _ANY_MEDIA_TYPE: Final = ("", "*/*")
@@ -256,6 +258,10 @@ class Handler:
             self._yaml_of = body
         return Response(200, headers, self._yaml)
 
+    def with_other_namespaces(self, caller: Caller, outcome: TimedOut) -> TimedOut:
+        """Return an outcome with the other namespaces where its events are waited for, if the caller may see them."""
+        return with_other_namespaces(self._coordinator.machine, outcome, partial(caller.may, "observe"))
+
     def _withdraw(self, request: Request) -> None:
         request.refuse_body()
         namespace, id = read_withdrawal(request.parameters(self._limits))
@@ -303,6 +309,8 @@ class Handler:
         caller.require("admin", wanted.namespace)
         if self._coordinator.is_draining:  # withdrawals go on, so that a durable log does not keep the offer
             raise DrainingError(_NO_MORE_COMMANDS)
+        if wanted.actor:  # all pending offers of the namespace are looked at
+            request.charge(self._coordinator.machine.totals(wanted.namespace)[0] // _SCANNED_PER_STEP)
         self._coordinator.abort(wanted, partial(_aborted, request))
 
     # --- bodies --------------------------------------------------------------------------------------------

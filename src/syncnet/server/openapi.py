@@ -219,7 +219,7 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
     ("/stats", "GET"): _Operation("stats", "List the pending offers.", _PENDING_OFFERS, _READ, query=PAGE_PARAMETERS),
     ("/trace", "GET"): _Operation(
         "trace",
-        "List the syncs so far; or, live, tell what happens.",
+        "List the syncs so far, or stream what happens.",
         _TRACE,
         (*_READ, "draining"),
         query=("limit",),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from syncnet.coordinator.waiters import Result
 from syncnet.core.commands import Offer
-from syncnet.core.effects import Synced
+from syncnet.core.effects import Synced, TimedOut
 from syncnet.core.limits import CHARGED_STEPS_MIN, Limits
 from syncnet.errors import BadBodyError, SyncnetError
 from syncnet.server.access import ANONYMOUS, Caller
@@ -291,17 +291,15 @@ class Request:
             if self.output != "json" and len(body) <= handler.yaml_answer_bytes_max:
                 handler.answer_in_yaml(self, headers, body)
                 return
-            if handler.is_encoded_large and len(synced.members) > 1:
-                self.is_answered = True
-                handler.background.forget(self)
-                self.send_shared([*headers, *self.caller.headers], body, len(synced.members))
-                return
             self.is_answered = True
             if self.is_watched:
                 handler.background.forget(self)
             if self.caller.headers:
                 headers.extend(self.caller.headers)
-            self.send(200, headers, body)
+            if handler.is_encoded_large and len(synced.members) > 1:
+                self.send_shared(headers, body, len(synced.members))
+            else:
+                self.send(200, headers, body)
         except Exception as error:  # a bug in one answer must not keep the other members from theirs
             self.is_answered = False
             self.fail(error)
@@ -309,6 +307,8 @@ class Request:
     def ended(self, result: Result) -> None:
         """Answer with any other result; the client can check that it is that of its own offer."""
         try:
+            if isinstance(result, TimedOut):
+                result = self.handler.with_other_namespaces(self.caller, result)
             response = problem_of(result) if isinstance(result, SyncnetError) else ended(result)
             if self.offer is not None:
                 response.headers.append(("syncnet-id", self.offer.id))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from syncnet.client.aio.calls import AsyncCallers, RetryCallback
 from syncnet.client.aio.net import spawn
 from syncnet.client.aio.offers import AsyncOffer
-from syncnet.client.answers import failure_of, read_explained, read_pending, read_total
+from syncnet.client.answers import Answer, failure_of, read_explained, read_pending, read_total
 from syncnet.client.requests import (
     CertificateFiles,
     FilePath,
@@ -255,13 +255,7 @@ class AsyncClient:
         :raises UnavailableError: no server answered in time.
         :raises ClosedError: the client is closed.
         """
-        pending: dict[str, Any] = {}
-        page: Request | None = make_stats(namespace)
-        while page is not None:
-            answer = await self._callers.here().command(page)
-            read_pending(answer, pending)
-            page = next_page(page, answer.headers.get("link", ""))
-        return pending
+        return await self._all_pages(make_stats(namespace), read_pending)
 
     async def explain(
         self,
@@ -279,13 +273,17 @@ class AsyncClient:
         :raises UnavailableError: no server answered in time.
         :raises ClosedError: the client is closed.
         """
-        explained: dict[str, Any] = {}
-        page: Request | None = make_explain(actor, event, id, namespace)
+        return await self._all_pages(make_explain(actor, event, id, namespace), read_explained)
+
+    async def _all_pages(self, first: Request, read: Callable[[Answer, dict[str, Any]], None]) -> dict[str, Any]:
+        """Return what `read` makes of all pages, each of which it adds to those before."""
+        document: dict[str, Any] = {}
+        page: Request | None = first
         while page is not None:
             answer = await self._callers.here().command(page)
-            read_explained(answer, explained)
+            read(answer, document)
             page = next_page(page, answer.headers.get("link", ""))
-        return explained
+        return document
 
 
 class AsyncActor:

@@ -27,7 +27,6 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, cast
 
 from syncnet.core.commands import Command, NodeLost, Offer
-from syncnet.core.limits import LIMITS
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import ClusterError, RetryableError
 from syncnet.log import LogConsumer, Replica
@@ -325,7 +324,7 @@ class NamespaceLog:
             self._batches.clear()
             self._stale.clear()
             self._reset()
-            self._consumer.restore(Snapshot(LIMITS, 0, (), (), ()))
+            self._consumer.restore(Snapshot(self._consumer.snapshot().limits, 0, (), (), ()))
         self._node.rename()  # so that the offers whose waits were ended here are withdrawn
         self._load()
 

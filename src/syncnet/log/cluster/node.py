@@ -114,13 +114,14 @@ class Node:
         self._is_closed = True
         for log in self.logs:
             log.close()
-        self.stream.release(self.name)
+        for name in sorted(self.names):
+            self.stream.release(name)
 
     def leave(self) -> None:
-        """Enter the loss of this node into all logs: its clients are asked to go to others."""
-        by = min(self.others, default="")
+        """Enter the loss of this node into all logs. Its offers that linger are adopted by the node that is first."""
         for log in self.logs:
-            log.append(NodeLost(log.time_ns(), log.namespace, self.name, by))
+            if self.name in log.batches or log.undelivered():
+                log.append(NodeLost(log.time_ns(), log.namespace, self.name, ""))
 
     def rename(self) -> None:
         """Take a new name: the old one is lost, or its lease has lapsed."""
