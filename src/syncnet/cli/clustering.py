@@ -126,6 +126,63 @@ def _checked_name(_: click.Context, __: click.Parameter, name: str | None) -> st
     return name
 
 
+_OPTIONS: Final = (
+    click.option(
+        "--cluster",
+        metavar="URLS",
+        help="Act as one with all servers that name the same NATS: nats://n1:4222,nats://n2:4222,nats://n3:4222.",
+    ),
+    click.option(
+        "--cluster-name",
+        default="syncnet",
+        show_default=True,
+        metavar="NAME",
+        help="The name of the cluster; several may share one NATS.",
+    ),
+    click.option(
+        "--shards",
+        type=click.IntRange(1, 1_000),
+        default=1,
+        show_default=True,
+        help="Over how many streams the namespaces are spread; the same for all nodes.",
+    ),
+    click.option(
+        "--lease",
+        type=DURATION,
+        default=f"{LEASE_S:.0f}s",
+        show_default=True,
+        help="After how long without a sign of life a node is lost, and its offers are withdrawn.",
+    ),
+    click.option(
+        "--replicas",
+        type=click.IntRange(1, 5),
+        help="How many servers of NATS keep each entry.  [default: 3 where three servers are there, else 1]",
+    ),
+    click.option(
+        "--nats-credentials",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE",
+        help="The credentials file for NATS.",
+    ),
+    click.option(
+        "--nats-monitor",
+        metavar="URLS",
+        help="The monitoring ports of the servers of NATS, which say whether they flush: http://n1:8222,…",
+    ),
+    click.option(
+        "--require-durable",
+        is_flag=True,
+        help="Do not start where the settings of NATS do not make outcomes survive. By default they are warned of.",
+    ),
+    click.option(
+        "--node-name",
+        metavar="NAME",
+        callback=_checked_name,
+        help="The name of this node in answers and metrics.  [default: the name of the machine and the port]",
+    ),
+)
+
+
 def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options for a cluster; the command gets them as `clustering`."""
 
@@ -134,61 +191,6 @@ def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
         own = {field.name: options.pop(field.name) for field in fields(Clustering)}
         command(**options, clustering=Clustering(**own))
 
-    decorators = (
-        click.option(
-            "--cluster",
-            metavar="URLS",
-            help="Act as one with all servers that name the same NATS: nats://n1:4222,nats://n2:4222,nats://n3:4222.",
-        ),
-        click.option(
-            "--cluster-name",
-            default="syncnet",
-            show_default=True,
-            metavar="NAME",
-            help="The name of the cluster; several may share one NATS.",
-        ),
-        click.option(
-            "--shards",
-            type=click.IntRange(1, 1_000),
-            default=1,
-            show_default=True,
-            help="Over how many streams the namespaces are spread; the same for all nodes.",
-        ),
-        click.option(
-            "--lease",
-            type=DURATION,
-            default=f"{LEASE_S:.0f}s",
-            show_default=True,
-            help="After how long without a sign of life a node is lost, and its offers are withdrawn.",
-        ),
-        click.option(
-            "--replicas",
-            type=click.IntRange(1, 5),
-            help="How many servers of NATS keep each entry.  [default: 3 where three servers are there, else 1]",
-        ),
-        click.option(
-            "--nats-credentials",
-            type=click.Path(path_type=Path, exists=True, dir_okay=False),
-            metavar="FILE",
-            help="The credentials file for NATS.",
-        ),
-        click.option(
-            "--nats-monitor",
-            metavar="URLS",
-            help="The monitoring ports of the servers of NATS, which say whether they flush: http://n1:8222,…",
-        ),
-        click.option(
-            "--require-durable",
-            is_flag=True,
-            help="Do not start where the settings of NATS do not make outcomes survive. By default they are warned of.",
-        ),
-        click.option(
-            "--node-name",
-            metavar="NAME",
-            callback=_checked_name,
-            help="The name of this node in answers and metrics.  [default: the name of the machine and the port]",
-        ),
-    )
-    for decorate in reversed(decorators):
+    for decorate in reversed(_OPTIONS):
         with_cluster = decorate(with_cluster)
     return with_cluster

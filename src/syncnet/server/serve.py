@@ -48,7 +48,7 @@ async def serve(
     server speaks HTTPS. `on_hangup` is called at each SIGHUP; without it SIGHUP ends the process, as usual when a
     terminal is closed. `output_left_out` returns how many changes standard output has left out, for the metrics.
     `warn_of_circle` is called once for actors that are stuck together; without it standard error has the warning.
-    `node_name` is the name of this node of a cluster.
+    `node_name` is that of this node of a cluster.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -58,8 +58,7 @@ async def serve(
         loop.add_signal_handler(signal.SIGHUP, on_hangup)
     app = RSGIApp(coordinator, Access() if access is None else access, limits, loop)
     watch = CircleWatch(coordinator, warn_of_circle)
-    app.handler.output_left_out = output_left_out
-    app.handler.node_name = node_name
+    app.handler.output_left_out, app.handler.node_name = output_left_out, node_name
     app.handler.circles = lambda: watch.found
     server = Granian(app.take, listener, limits, tls)
     serving = asyncio.create_task(server.serve())
