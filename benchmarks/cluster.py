@@ -50,6 +50,7 @@ _READY_S: Final = 60.0
 _READY_POLL_S: Final = 0.1
 _SERVERS: Final = 3
 _HELD: Final = 5_000
+_IN_FLIGHT: Final = 64
 _ENTRY_BYTES: Final = 350  # about what an entry with one offer takes
 _DISK: Final = Path(__file__).parent.parent / ".bench"
 _MEETING_MAX: Final = 3.0
@@ -76,6 +77,13 @@ class _Rate(NamedTuple):
     nats_us: float
 
 
+class _Bare(NamedTuple):
+    """What one stream of JetStream takes, and the processor time of all servers for one entry."""
+
+    entries_per_s: float
+    nats_us: float
+
+
 class _Latency(NamedTuple):
     """The medians of one round, in milliseconds."""
 
@@ -94,6 +102,7 @@ def report() -> str:
     _DISK.mkdir(exist_ok=True)
     before = machine("syncnet-server", "granian", "uvloop", "nats-py")
     latencies: list[_Latency] = []
+    bare: list[_Bare] = []
     rates: dict[tuple[int, int], list[_Rate]] = {}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_DISK)))
@@ -106,6 +115,7 @@ def report() -> str:
             _rate(wrk, servers, clusters[nodes], _CONNECTIONS[0], _WARM_S)
         for round_ in range(_ROUNDS):
             latencies.append(asyncio.run(_latency(servers.urls, clusters[2])))
+            bare.append(asyncio.run(_bare_rate(servers)))
             for connections in _CONNECTIONS:
                 for nodes in _NODES if round_ % 2 else reversed(_NODES):
                     rate = _rate(wrk, servers, clusters[nodes], connections, _ROUND_S)
@@ -116,6 +126,13 @@ def report() -> str:
     lines += [f"The nodes ran as {build}, with {_SERVERS} servers of NATS {version}, `sync_interval: always`.", ""]
     lines += [f"{_ROUNDS} rounds; in each {_MEETINGS} meetings one by one, and {_ROUND_S:g} s for each row.", ""]
     lines += [*_table_of(rates), "", *_verdicts(latencies, rates)]
+    per_s, nats_us = (
+        spread([each.entries_per_s for each in bare], ",.0f"),
+        spread([each.nats_us for each in bare], ".0f"),
+    )
+    lines.append(
+        f"- entries of one stream, {_IN_FLIGHT} on their way at a time: {per_s} a second, NATS µs each: {nats_us}"
+    )
     lines.append(f"- memory of an offer that is pending at another node: {held_kb:.1f} KB")
     return "\n".join(lines)
 
@@ -287,6 +304,24 @@ class _Connection:
     def close(self) -> None:
         """Close the connection."""
         self._writer.close()
+
+
+async def _bare_rate(servers: NatsServers) -> _Bare:
+    """Return how many entries one stream takes in a second."""
+    pids = [servers.pid(number) for number in range(_SERVERS)]
+    async with _bare(servers.urls) as publish:
+        before_s, started_s, published = _cpu_s(pids), time.perf_counter(), 0
+        until_s = started_s + _ROUND_S
+
+        async def go_on() -> None:
+            nonlocal published
+            while time.perf_counter() < until_s:
+                await publish()
+                published += 1
+
+        await asyncio.gather(*[go_on() for _ in range(_IN_FLIGHT)])
+        passed_s = time.perf_counter() - started_s
+        return _Bare(published / passed_s, 1e6 * (_cpu_s(pids) - before_s) / published)
 
 
 @contextlib.asynccontextmanager
