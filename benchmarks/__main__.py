@@ -28,6 +28,7 @@ _SECTIONS: Final = {
     "startup": "benchmarks.startup",
     "journal": "benchmarks.durable",
     "abuse": "benchmarks.abuse",
+    "cluster": "benchmarks.cluster",
 }
 _WITH_OPTIONS: Final = ("http", "in-process")
 

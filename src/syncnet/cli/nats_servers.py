@@ -8,11 +8,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 __all__ = ["NatsServers", "free_ports", "nats_server"]
 
 _MAX_PAYLOAD_BYTES: Final = 8_388_608
+_SHOWN_BYTES: Final = 1_000
 
 
 def nats_server() -> str | None:
@@ -31,25 +32,30 @@ def free_ports(wanted: int) -> list[int]:
 
 
 class NatsServers:
-    """Some servers of NATS that form one cluster, with JetStream in `folder`; every write is flushed to the disk.
+    """Some servers of NATS that form one cluster, with JetStream in `folder`.
 
-    `program` is that of `nats_server`.
+    `program` is that of `nats_server`. With `flushes` every write is flushed to the disk, otherwise after two minutes.
     """
 
-    def __init__(self, folder: Path, servers: int = 3, *, program: str, host: str = "127.0.0.1") -> None:
-        ports = free_ports(2 * servers)
+    def __init__(
+        self, folder: Path, servers: int = 3, *, program: str, host: str = "127.0.0.1", flushes: bool = True
+    ) -> None:
+        ports = free_ports(3 * servers)
         self._program = program
-        self._clients, routes = ports[:servers], ports[servers:]
+        self._clients, routes, self._monitors = ports[:servers], ports[servers : 2 * servers], ports[2 * servers :]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * servers
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         for number, (client, route) in enumerate(zip(self._clients, routes, strict=True)):
-            config = {
+            config: dict[str, Any] = {
                 "server_name": f"n{number}",
                 "listen": f"{host}:{client}",
                 "max_payload": _MAX_PAYLOAD_BYTES,
-                "jetstream": {"store_dir": str(folder / f"js{number}"), "sync_interval": "always"},
+                "http": f"{host}:{self._monitors[number]}",
+                "jetstream": {"store_dir": str(folder / f"js{number}")},
             }
+            if flushes:
+                config["jetstream"]["sync_interval"] = "always"
             if servers > 1:
                 others = [f"nats://{host}:{each}" for each in routes if each != route]
                 config["cluster"] = {"name": "syncnet", "listen": f"{host}:{route}", "routes": others}
@@ -59,6 +65,11 @@ class NatsServers:
     def urls(self) -> list[str]:
         """The addresses for clients."""
         return [f"nats://127.0.0.1:{port}" for port in self._clients]
+
+    @property
+    def monitors(self) -> list[str]:
+        """The addresses of the monitoring ports."""
+        return [f"http://127.0.0.1:{port}" for port in self._monitors]
 
     def pid(self, number: int) -> int:
         """Return the process id of one server, which runs."""
@@ -75,6 +86,15 @@ class NatsServers:
                     self._processes[number] = subprocess.Popen(  # noqa: S603 - our own program
                         command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
                     )
+
+    def ended(self) -> list[tuple[int, int]]:
+        """Return the servers that were started and have ended by themselves, with their exit statuses."""
+        statuses = [(number, process.poll()) for number, process in enumerate(self._processes) if process is not None]
+        return [(number, status) for number, status in statuses if status is not None]
+
+    def last_output(self, number: int) -> str:
+        """Return the end of the log of one server."""
+        return (self._folder / f"n{number}.log").read_bytes()[-_SHOWN_BYTES:].decode(errors="replace").strip()
 
     def kill(self, number: int) -> None:
         """Kill one server with SIGKILL."""

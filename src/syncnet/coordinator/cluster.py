@@ -21,7 +21,7 @@ from syncnet.coordinator.waiters import Lingering, Waiter
 from syncnet.core.commands import Abort, Command, Offer
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.errors import BusyError, ClusterError, DrainingError, RetryableError
-from syncnet.log import Log
+from syncnet.log import ClusterReport, Log
 from syncnet.log.cluster.node import Node
 from syncnet.log.memory import MemoryLog
 
@@ -154,6 +154,10 @@ class ClusterCoordinator(Coordinator):
             for each in self._replicas.values():
                 each.drain()
             self.node.leave()
+
+    def cluster_report(self) -> ClusterReport:
+        """Return what this node reports of its cluster."""
+        return self.node.report()
 
     def shut_down(self) -> int:
         """Accept no more offers, and end every wait with `DrainingError`; return how many clients were waiting."""

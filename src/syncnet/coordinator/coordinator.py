@@ -48,7 +48,7 @@ from syncnet.core.limits import CHARGED_STEPS_MIN, Limits
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import DrainingError, JournalError, ReplacedError, RetryableError
-from syncnet.log import ELSEWHERE, Log
+from syncnet.log import ELSEWHERE, ClusterReport, Log
 from syncnet.log.memory import MemoryLog
 
 __all__ = ["CommandCallback", "Coordinator", "Observer"]
@@ -197,6 +197,10 @@ class Coordinator:
 
     def leave(self) -> None:
         """Leave the cluster; a single server has none."""
+
+    def cluster_report(self) -> ClusterReport | None:
+        """Return what a node reports of its cluster; a single server has none."""
+        return None
 
     @property
     def is_idle(self) -> bool:

@@ -20,7 +20,7 @@ from syncnet.core.offer_list import OfferList
 from syncnet.core.steps import Steps
 from syncnet.server.access import Caller
 from syncnet.server.background import Background
-from syncnet.server.pages import Report, answer_report, next_page, when_ready
+from syncnet.server.pages import Report, answer_report, from_node, next_page, when_ready
 from syncnet.server.request import Request
 from syncnet.server.responses import PLAIN_TEXT, Response, headers_of, problem
 from syncnet.wire.explanations import circle_documents, explanation_document, is_meant, near_events_json, text_of
@@ -76,7 +76,8 @@ class Explanations:
         headers = headers_of("application/json")
         if len(rows) > page.items_max:
             headers.append(next_page(page.after + page.items_max, page.items_max))
-        request.answer(Response(200, headers, _encode({"namespaces": seen}) + b"\n"))
+        response = Response(200, headers, _encode({"namespaces": seen}) + b"\n")
+        request.answer(from_node(request, response))
 
 
 class _Making:

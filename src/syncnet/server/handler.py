@@ -25,6 +25,7 @@ from syncnet.server.background import Background
 from syncnet.server.body_budget import BodyBudget
 from syncnet.server.explain import Explanations
 from syncnet.server.page import PAGE_PATHS, Page
+from syncnet.server.pages import from_node
 from syncnet.server.reports import Reports
 from syncnet.server.request import BODY_HEADERS, Request
 from syncnet.server.responses import NO_STORE, Header, Response, headers_of, problem, problem_of
@@ -85,6 +86,8 @@ class Handler:
         """Returns how many changes were left out of standard output, where they are written there."""
         self.circles: Callable[[], dict[bool, int]] | None = None
         """Returns how many circles there are, certain (True) and possible ones, where something looks for them."""
+        self.node_name: str = ""
+        """The name of this node of a cluster, for the header `Syncnet-Node`; empty without a cluster."""
         self._counting = threading.Lock()
         self._coordinator = coordinator
         self._access = Access() if access is None else access
@@ -331,4 +334,5 @@ def _aborted(request: Request, result: Sequence[Remembered] | RetryableError) ->
     if isinstance(result, RetryableError):
         request.fail(result)
     else:
-        request.answer(Response(200, headers_of("application/json"), b'{"aborted":%d}\n' % len(result)))
+        response = Response(200, headers_of("application/json"), b'{"aborted":%d}\n' % len(result))
+        request.answer(from_node(request, response))

@@ -260,6 +260,8 @@ class NamespaceLog:
                 self._consumer.refuse(command, error)
             self.wake()
             return None
+        self._node.entries_total += 1
+        self._node.commands_total += len(commands)
         batch = _Batch(node, number, commands, data, self._node.scheduler.monotonic_ns())
         self._batches.append(batch)
         return batch
@@ -326,6 +328,7 @@ class NamespaceLog:
         """End all waits, and make the state anew."""
         _log.error("the state of the namespace %s is made anew: %s", self.namespace, reason)
         self.rebuilds_total += 1
+        self._node.rebuilds_total += 1
         self._stop_following()
         error = ClusterError("this node makes its state anew; ask again by the id")
         with self._consumer.lock:
