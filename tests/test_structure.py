@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "coordinator": {"errors", "core", "wire", "log"},
     "server": {"errors", "core", "wire", "log", "coordinator", "view"},
     "local": {"errors", "core", "wire", "log", "coordinator"},
-    "testing": {"", "local"},
+    "testing": {"", "errors", "core", "wire", "log", "coordinator", "local"},
     "view": {"core"},
     "cli": {"", "errors", "core", "wire", "client", "log", "coordinator", "server", "view"},
     "": {"errors", "core", "wire", "client", "log", "coordinator", "local", "server"},  # the public names
