@@ -112,11 +112,9 @@ async def test_offers_with_and_without_options_meet() -> None:
             await plain
         plain = net.send("coin", actor="A", timeout=0.01)
         other = net.send("choc", actor="A")
-        elsewhere = net.send("coin", actor="C", namespace="ci-2")
-        with pytest.raises(TimedOutError, match="coin has 1 waiting in the namespace ci-2"):
+        with pytest.raises(TimedOutError):
             await plain
         assert not other.done()
-        assert await net.withdraw(elsewhere.id, namespace="ci-2")
         assert await net.withdraw(other.id)
         with pytest.raises(WithdrawnError):
             await other

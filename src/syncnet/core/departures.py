@@ -30,7 +30,7 @@ _FORGOTTEN_AT_ONCE_MAX: Final = 16
 
 @dataclass(frozen=True)
 class Departure:
-    """`actor` left at `at_ns`; `how` is `timed-out`, `withdrawn`, `disconnected` or `aborted`.
+    """`actor` left at `at_ns`; `how` is `timed-out`, `withdrawn`, `disconnected`, `lost` or `aborted`.
 
     `roster_key` is that of its profile: empty where it had no roster.
     """

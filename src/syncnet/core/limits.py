@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 __all__ = [
-    "ANSWERED_LOOKUPS_MAX",
     "CHARGED_STEPS_MIN",
     "CIRCLES_MAX",
     "DEPARTED_S",
@@ -384,9 +383,6 @@ CIRCLES_MAX: Final = 10
 
 ELSEWHERE_LOOKUPS_MAX: Final = 10_000
 """Events times namespaces that are looked up for offers in other namespaces: about a millisecond."""
-
-ANSWERED_LOOKUPS_MAX: Final = 200
-"""The same, for the answer to one timeout: some ten microseconds."""
 
 NEAR_EVENTS_MAX: Final = 3
 """Similar names of events that an explanation lists, in case the event was mistyped."""

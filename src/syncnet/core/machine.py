@@ -68,13 +68,7 @@ from syncnet.core.effects import (
     offers_of,
 )
 from syncnet.core.explain import timed_out
-from syncnet.core.limits import (
-    ELSEWHERE_LOOKUPS_MAX,
-    EXPLANATION_STEPS_MAX,
-    LIMITS,
-    WORD_BYTES,
-    Limits,
-)
+from syncnet.core.limits import ELSEWHERE_LOOKUPS_MAX, EXPLANATION_STEPS_MAX, LIMITS, WORD_BYTES, Limits
 from syncnet.core.matching import Search
 from syncnet.core.namespace import Namespace
 from syncnet.core.offer_list import OfferList
@@ -272,16 +266,14 @@ class Machine:
         page = islice(self._namespaces.items(), after, after + namespaces_max)
         return [(name, len(each.pending), each.syncs) for name, each in page]
 
-    def waiting_elsewhere(
-        self, namespace: str, events: list[str], steps: Steps, lookups_max: int = ELSEWHERE_LOOKUPS_MAX
-    ) -> list[tuple[str, str, int]]:
+    def waiting_elsewhere(self, namespace: str, events: list[str], steps: Steps) -> list[tuple[str, str, int]]:
         """Return other namespaces where offers of these events are pending, the event, and how many they are.
 
-        Only so many namespaces and events are looked at as `lookups_max` allows.
+        Only so many namespaces and events are looked at as `ELSEWHERE_LOOKUPS_MAX` allows.
 
         :raises BoundHit: the steps were not enough.
         """
-        looked_at = min(len(self._namespaces), lookups_max // max(1, len(events)))
+        looked_at = min(len(self._namespaces), ELSEWHERE_LOOKUPS_MAX // max(1, len(events)))
         steps.take(1 + looked_at * len(events) // _LOOKUPS_PER_STEP)
         return [
             (name, event, len(each.lists[event].offers))

@@ -18,7 +18,7 @@ import msgspec
 
 from syncnet.coordinator.waiters import Result
 from syncnet.core.commands import OfferSpec
-from syncnet.core.effects import Synced, TimedOut
+from syncnet.core.effects import Synced
 from syncnet.local.results import SharedParts, error_of
 from syncnet.local.wakers import (
     TrioParker,
@@ -130,8 +130,6 @@ class Offer(msgspec.Struct, eq=False, weakref=True):
 
     def ended(self, result: Result) -> None:
         """Take any other result; under the coordinator's lock."""
-        if isinstance(result, TimedOut):
-            result = self._runtime.with_other_namespaces(result)
         self._result = result
         if self._wake is not None:
             self._wake(self._parker, self._runtime.here)

@@ -17,8 +17,7 @@ from typing import Any, Final
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import DEFAULT_NAMESPACE, OBJECT, OfferSpec
 from syncnet.core.commands import Offer as CoreOffer
-from syncnet.core.effects import Remembered, TimedOut, Withdrawn
-from syncnet.core.elsewhere import with_other_namespaces
+from syncnet.core.effects import Remembered, Withdrawn
 from syncnet.core.explain import explain, lists_of
 from syncnet.core.limits import EXPLANATION_STEPS_MAX, Limits
 from syncnet.core.machine import Machine
@@ -169,10 +168,6 @@ class LocalRuntime:
         actors = {each["actor"] for each in explained}
         found = circle_documents(pending, actors, Steps(EXPLANATION_STEPS_MAX))
         return {"namespace": namespace, "offers": explained, "circles": found}
-
-    def with_other_namespaces(self, outcome: TimedOut) -> TimedOut:
-        """Return an outcome with the other namespaces where its events are waited for."""
-        return with_other_namespaces(self.coordinator.machine, outcome, bool)  # every name is true
 
     def close(self) -> None:
         """End all waits with `UnavailableError`, and accept no more calls."""

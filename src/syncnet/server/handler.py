@@ -17,8 +17,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import Offer
-from syncnet.core.effects import Remembered, Synced, TimedOut, Withdrawn
-from syncnet.core.elsewhere import with_other_namespaces
+from syncnet.core.effects import Remembered, Synced, Withdrawn
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.errors import PROBLEMS, DrainingError, GoneError, RetryableError
 from syncnet.server.access import Access, Caller
@@ -257,10 +256,6 @@ class Handler:
             self._yaml = self.encoders[1](body)
             self._yaml_of = body
         return Response(200, headers, self._yaml)
-
-    def with_other_namespaces(self, caller: Caller, outcome: TimedOut) -> TimedOut:
-        """Return an outcome with the other namespaces where its events are waited for, if the caller may see them."""
-        return with_other_namespaces(self._coordinator.machine, outcome, partial(caller.may, "observe"))
 
     def _withdraw(self, request: Request) -> None:
         request.refuse_body()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from syncnet.coordinator.waiters import Result
 from syncnet.core.commands import Offer
-from syncnet.core.effects import Synced, TimedOut
+from syncnet.core.effects import Synced
 from syncnet.core.limits import CHARGED_STEPS_MIN, Limits
 from syncnet.errors import BadBodyError, SyncnetError
 from syncnet.server.access import ANONYMOUS, Caller
@@ -307,8 +307,6 @@ class Request:
     def ended(self, result: Result) -> None:
         """Answer with any other result; the client can check that it is that of its own offer."""
         try:
-            if isinstance(result, TimedOut):
-                result = self.handler.with_other_namespaces(self.caller, result)
             response = problem_of(result) if isinstance(result, SyncnetError) else ended(result)
             if self.offer is not None:
                 response.headers.append(("syncnet-id", self.offer.id))

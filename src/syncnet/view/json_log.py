@@ -44,9 +44,9 @@ def _line(described: dict[str, object]) -> str:
 def document(effect: Effect) -> dict[str, object]:
     """Return what the log and the live trace say about one effect, as a JSON object.
 
-    `at` is the time (RFC 3339). `happening` is one of pending, synced, withdrawn, disconnected, timed-out, aborted,
-    missed (a search that reached its limit of steps), refused, attached (a request that joined a pending offer with
-    the same id) and retold (a request that got an earlier outcome again).
+    `at` is the time (RFC 3339). `happening` is one of pending, synced, withdrawn, disconnected, lost (its node of a
+    cluster), timed-out, aborted, missed (a search that reached its limit of steps), refused, attached (a request that
+    joined a pending offer with the same id) and retold (a request that got an earlier outcome again).
     """
     match effect:
         case Synced():
