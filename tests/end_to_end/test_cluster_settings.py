@@ -22,7 +22,7 @@ def nats(folder: Path, servers: int = 1, *, flushes: bool = True) -> Iterator[Na
     started.start()
     try:
         for monitor in started.monitors:
-            until(lambda url=monitor: not flushing_of(url).problem, lambda: "NATS did not start")
+            until(lambda url=monitor: not flushing_of(url).problem, lambda: started.last_output(0))
         yield started
     finally:
         started.stop()

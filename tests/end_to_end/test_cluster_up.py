@@ -16,12 +16,13 @@ import pytest
 
 import syncnet.cli.cluster as module
 from syncnet.cli.cluster import cluster
+from syncnet.cli.nats_servers import free_ports
 from tests.end_to_end.running import curls, until
 
 
 def consecutive_ports(wanted: int) -> int:
     """The first of some free ports that follow each other."""
-    for first in range(20_000, 30_000, wanted):
+    for first in free_ports(10):
         try:
             for port in range(first, first + wanted):
                 socket.create_server(("127.0.0.1", port)).close()

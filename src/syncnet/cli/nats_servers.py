@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import secrets
 import shutil
 import socket
 import subprocess
@@ -14,6 +16,8 @@ __all__ = ["NatsServers", "free_ports", "nats_server"]
 
 _MAX_PAYLOAD_BYTES: Final = 8_388_608
 _SHOWN_BYTES: Final = 1_000
+_PORTS: Final = range(20_000, 32_000)
+"""Below the ports that kernels give to connections, from 32,768 on Linux and 49,152 elsewhere."""
 
 
 def nats_server() -> str | None:
@@ -23,11 +27,13 @@ def nats_server() -> str | None:
 
 
 def free_ports(wanted: int) -> list[int]:
-    """Return ports of 127.0.0.1 that are free now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(wanted)]
-    ports: list[int] = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
+    """Return ports of 127.0.0.1 that are free now. The kernel gives none of them to a connection meanwhile."""
+    ports: list[int] = []
+    while len(ports) < wanted:
+        port = _PORTS.start + secrets.randbelow(len(_PORTS))
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in ports:
+                ports.append(port)
     return ports
 
 

@@ -187,7 +187,8 @@ class ClusterCoordinator(Coordinator):
             before_ns = self._monotonic_ns() - _UNUSED_NS
             for namespace, used_ns in list(self._used_ns.items()):
                 if used_ns < before_ns and self._replicas[namespace].is_unused:
-                    del self._used_ns[namespace], self._replicas[namespace], self._machines.by_namespace[namespace]
+                    del self._used_ns[namespace], self._replicas[namespace]
+                    self._machines.remove(namespace)
                     self.node.leave_out(namespace)
 
     # --- inside --------------------------------------------------------------------------------------------

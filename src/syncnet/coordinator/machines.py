@@ -20,16 +20,22 @@ class Machines(Machine):
     def __init__(self, limits: Limits = LIMITS) -> None:
         super().__init__(limits)
         self.by_namespace: dict[str, Machine] = {}
+        self._counted = Counts()  # by the machines that were removed: a counter never falls
 
     def add(self, namespace: str) -> Machine:
         """Return a new machine for a namespace; what it counts is counted for all."""
         machine = self.by_namespace[namespace] = Machine(self.limits)
         return machine
 
+    def remove(self, namespace: str) -> None:
+        """Remove the machine of a namespace; what it has counted stays counted."""
+        self._counted.add(self.by_namespace.pop(namespace).counts)
+
     def count(self) -> None:
         """Sum up what the machines count."""
         self.pending_total = sum([each.pending_total for each in self.by_namespace.values()])
         self.counts = Counts()
+        self.counts.add(self._counted)
         for machine in self.by_namespace.values():
             self.counts.add(machine.counts)
 
