@@ -27,6 +27,7 @@ _SECTIONS: Final = {
     "memory": "benchmarks.memory",
     "startup": "benchmarks.startup",
     "journal": "benchmarks.durable",
+    "trace": "benchmarks.live_trace",
     "abuse": "benchmarks.abuse",
     "cluster": "benchmarks.cluster",
 }

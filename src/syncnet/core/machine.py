@@ -120,8 +120,9 @@ class Machine:
         """Return all effects of the offer that arrived last, of which `offer` returned `answer`, in order."""
         if answer is not None and not isinstance(answer, Synced):
             return (answer,)
-        effects: list[Effect] = [Pending(offer)]
-        effects.extend(self.exhausted_by(offer))
+        if not self._search.exhausted:
+            return (Pending(offer),) if answer is None else (Pending(offer), answer)
+        effects: list[Effect] = [Pending(offer), *self.exhausted_by(offer)]
         if answer is not None:
             effects.append(answer)
         return tuple(effects)
