@@ -28,8 +28,8 @@ class Machines(Machine):
 
     def count(self) -> None:
         """Sum up what the machines count."""
-        self.pending_total = sum([each.pending_total for each in self.by_namespace.values()])
-        self.counts = Counts()
+        self.pending_total: int = sum([each.pending_total for each in self.by_namespace.values()])
+        self.counts: Counts = Counts()
         for machine in self.by_namespace.values():
             self.counts.add(machine.counts)
 
