@@ -39,6 +39,7 @@ class Cluster:
         self.nodes: list[Server] = []
         self._stopped: set[int] = set()
         self._threads = ThreadPoolExecutor(REQUESTS_MAX)
+        self.http = httpx.Client(timeout=60, limits=httpx.Limits(max_connections=None, max_keepalive_connections=0))
 
     def __enter__(self) -> Self:
         self.nats.start()
@@ -56,6 +57,7 @@ class Cluster:
             node.close()
         self.nats.stop()
         self._threads.shutdown()
+        self.http.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- nodes ---------------------------------------------------------------------------------------------
@@ -140,7 +142,7 @@ class Cluster:
 
     def get(self, number: int, path: str, **query: Any) -> httpx.Response:
         """Return the answer of a node to a GET, over a connection of its own."""
-        return httpx.get(self.urls[number] + path, params=query, timeout=60)
+        return self.http.get(self.urls[number] + path, params=query)
 
     def pending(self, number: int, namespace: str) -> int:
         """Return how many offers of a namespace are pending, by the account of a node."""
@@ -168,12 +170,12 @@ class Cluster:
 
 def readiness(node: Server) -> str:
     """Return what /readyz says."""
-    return httpx.get(f"{node.url}/readyz?verbose", timeout=60).text
+    return node.client.get("/readyz?verbose").text
 
 
 def is_ready(node: Server) -> bool:
     """Return whether a node accepts offers."""
-    return httpx.get(f"{node.url}/readyz", timeout=60).status_code == 200
+    return node.client.get("/readyz").status_code == 200
 
 
 def code_of(response: httpx.Response) -> str:

@@ -1,15 +1,14 @@
 """Clients of different nodes meet, and every node knows all that happens."""
 
+import asyncio
 import json
-import subprocess
 from concurrent.futures import Future
 
 import httpx
-import pytest
 
-from syncnet import AsyncClient
+from syncnet import AsyncClient, Sync
 from tests.cluster.cluster import Cluster, code_of
-from tests.end_to_end.running import until
+from tests.end_to_end.running import curls, until
 
 
 def results(*asked: Future[httpx.Response]) -> list[httpx.Response]:
@@ -20,14 +19,16 @@ def results(*asked: Future[httpx.Response]) -> list[httpx.Response]:
     return answers
 
 
-@pytest.mark.anyio
-async def test_curl_at_one_node_meets_a_client_at_another(cluster: Cluster, namespace: str) -> None:
-    url = f"{cluster.urls[0]}/event?event=coin&actor=VM&payload=choc&timeout=20s&namespace={namespace}"
-    with subprocess.Popen(["curl", "--silent", url], stdout=subprocess.PIPE) as curl:
+def test_curl_at_one_node_meets_a_client_at_another(cluster: Cluster, namespace: str) -> None:
+    async def customer() -> Sync:
         async with AsyncClient(cluster.urls[1]) as net:
-            sync = await net.sync("coin", actor="CUST", timeout="20s", namespace=namespace)
-        assert curl.stdout is not None
-        document = json.loads(curl.stdout.read())
+            return await net.sync("coin", actor="CUST", timeout="20s", namespace=namespace)
+
+    with curls(f"{cluster.urls[0]}/event?event=coin&actor=VM&payload=choc&timeout=20s&namespace={namespace}") as (
+        curl,
+    ):
+        sync = asyncio.run(customer())
+        document = json.loads(curl.communicate()[0])
     assert document["payloads"] == sync.payloads == {"VM": "choc", "CUST": ""}
     assert document["sync"] == sync.number == 1
 
@@ -89,15 +90,17 @@ def test_a_timeout_says_who_was_at_other_nodes(cluster: Cluster, namespace: str)
 def test_withdraw_and_abort_at_another_node(cluster: Cluster, namespace: str) -> None:
     withdrawn = cluster.ask(0, "x", "A", namespace, id="mine")
     cluster.until_pending(1, namespace, 1)
-    response = httpx.delete(f"{cluster.urls[1]}/event", params={"id": "mine", "namespace": namespace})
+    response = cluster.http.delete(f"{cluster.urls[1]}/event", params={"id": "mine", "namespace": namespace})
     assert response.status_code == 204, response.text
     assert code_of(withdrawn.result()) == "withdrawn"
-    assert httpx.delete(f"{cluster.urls[2]}/event", params={"id": "no", "namespace": namespace}).status_code == 404
+    assert (
+        cluster.http.delete(f"{cluster.urls[2]}/event", params={"id": "no", "namespace": namespace}).status_code == 404
+    )
 
     aborted = [cluster.ask(number, "y", "A", namespace) for number in range(2)]
     cluster.until_pending(2, namespace, 2)
     body = {"event": "y", "reason": "enough", "by": "boss", "namespace": namespace}
-    assert httpx.post(f"{cluster.urls[2]}/abort", json=body).json() == {"aborted": 2}
+    assert cluster.http.post(f"{cluster.urls[2]}/abort", json=body).json() == {"aborted": 2}
     for each in aborted:
         assert (code_of(each.result()), each.result().json()["by"]) == ("aborted", "boss")
 

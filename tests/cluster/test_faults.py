@@ -76,25 +76,36 @@ def test_the_leader_of_the_stream_is_killed(cluster: Cluster, namespace: str) ->
 
 
 def test_nats_stands_still(cluster: Cluster, namespace: str) -> None:
-    """Nothing is accepted meanwhile, and what waited before waits on."""
+    """Offers get 503 meanwhile, and what waited before waits on.
+
+    Such an offer may be made nevertheless, when NATS goes on; so a client asks again by its id.
+    """
     cluster.pair(namespace)
     waiting = cluster.ask(0, "x", "A", namespace)
     cluster.until_pending(1, namespace)
     with paused(cluster, *map(cluster.nats.pid, range(3))):
         for number in range(3):
-            offer = cluster.get(number, "/event", event="x", actor="B", namespace=namespace)
+            offer = cluster.get(number, "/event", event="x", actor="B", namespace=namespace, id="b")
             assert (offer.status_code, code_of(offer)) == (503, "cluster"), offer.text
         node = cluster.nodes[0]
         until(lambda: not is_ready(node), lambda: f"it is ready: {readiness(node)}")
-        abort = httpx.post(
-            f"{cluster.urls[0]}/abort", json={"event": "x", "reason": "r", "namespace": namespace}, timeout=60
+        abort = cluster.http.post(
+            f"{cluster.urls[0]}/abort", json={"event": "x", "reason": "r", "namespace": namespace}
         )
         assert (abort.status_code, code_of(abort)) == (503, "cluster"), abort.text
     cluster.until_ready()
     with Client(cluster.urls) as net:
-        sync = net.sync("x", actor="C", namespace=namespace)
-    assert "A" in sync.payloads
-    assert waiting.result().json()["members"][0]["actor"] == "A"
+        sync = net.sync("x", actor="B", namespace=namespace, id="b")
+    assert waiting.result().json()["sync"] == sync.number
+
+
+def test_a_node_ends_while_nats_stands_still(cluster: Cluster, namespace: str) -> None:
+    waiting = cluster.ask(0, "x", "A", namespace)
+    cluster.until_pending(1, namespace)
+    with paused(cluster, *map(cluster.nats.pid, range(3))):
+        assert cluster.end_node(0, signal.SIGTERM) == 0
+    assert (waiting.result().status_code, code_of(waiting.result())) == (503, "draining")
+    cluster.until_pending(0, namespace, 1, 2)
 
 
 def test_a_node_stands_still_for_longer_than_its_lease(cluster: Cluster, namespace: str) -> None:

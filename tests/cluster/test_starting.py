@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from syncnet.cli.nats_servers import free_ports
 from tests.cluster.cluster import Cluster
 
 
@@ -41,9 +40,10 @@ def test_clusters_with_other_names_have_other_settings(cluster: Cluster, namespa
         node.close()
 
 
-def test_a_node_without_nats_does_not_start() -> None:
-    url = f"nats://127.0.0.1:{free_ports(1)[0]}"
-    assert failed_start("--cluster", url).startswith(f"Error: cannot connect to {url}: ")
+def test_a_node_without_nats_does_not_start(lonely_node: subprocess.Popen[str]) -> None:
+    out, err = lonely_node.communicate(timeout=60)
+    assert (lonely_node.returncode, out) == (1, "")
+    assert err.startswith("Error: cannot connect to nats://127.0.0.1:")
 
 
 def test_all_nodes_are_restarted(cluster: Cluster, namespace: str) -> None:

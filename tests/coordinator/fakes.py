@@ -117,6 +117,8 @@ class LateReplicaLog(LateLog):
             command.node = "here"
         super().append(command)
 
+    enqueue = append
+
     def follow(self, command: Command) -> None:
         """Deliver a command of the other node, before all that was appended here."""
         if isinstance(command, Offer):
