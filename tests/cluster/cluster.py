@@ -94,7 +94,7 @@ class Cluster:
     def until_ready(self) -> None:
         """Wait until all nodes accept offers."""
         for node in self.nodes:
-            until(lambda node=node: is_ready(node), lambda node=node: f"not ready: {readiness(node)} {node.stderr}")  # type: ignore[misc]
+            until(lambda node=node: is_ready(node), lambda node=node: f"not ready: {readiness(node)} {node.stderr}")
 
     # --- processes -----------------------------------------------------------------------------------------
 
@@ -153,8 +153,8 @@ class Cluster:
         """Wait until that many offers of a namespace are pending, by the account of all nodes, or of some."""
         for number in numbers or range(len(self.nodes)):
             until(
-                lambda number=number: self.pending(number, namespace) == offers,  # type: ignore[misc]
-                lambda number=number: f"node {number}: {self.pending(number, namespace)} pending, not {offers}",  # type: ignore[misc]
+                lambda number=number: self.pending(number, namespace) == offers,
+                lambda number=number: f"node {number}: {self.pending(number, namespace)} pending, not {offers}",
             )
 
     def pair(self, namespace: str, one: int = 0, other: int = 1) -> None:

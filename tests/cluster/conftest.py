@@ -23,7 +23,7 @@ def lonely_node() -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.fixture(scope="session")
-def one_cluster(lonely_node: subprocess.Popen[str]) -> Iterator[Cluster]:
+def one_cluster(lonely_node: subprocess.Popen[str]) -> Iterator[Cluster]:  # noqa: ARG001 - it starts first
     with Cluster() as cluster:
         yield cluster
 

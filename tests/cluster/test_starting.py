@@ -1,12 +1,14 @@
 """Nodes that start: with other settings, without NATS, all anew, and where much has happened."""
 
+import asyncio
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from tests.cluster.cluster import Cluster
+from tests.cluster.busy_namespace import fill
+from tests.cluster.cluster import LEASE_S, Cluster
 
 
 def failed_start(*options: str) -> str:
@@ -60,3 +62,18 @@ def test_all_nodes_are_restarted(cluster: Cluster, namespace: str) -> None:
     again = cluster.get(2, "/event", event="x", actor="A", namespace=namespace, id="mine", linger="1m")
     assert (again.json()["sync"], again.content) == (3, mate.result().content)
     assert [sync["sync"] for sync in cluster.get(0, "/trace", namespace=namespace).json()["syncs"]] == [1, 2, 3]
+
+
+def test_a_node_joins_a_namespace_where_much_has_happened(cluster: Cluster, namespace: str) -> None:
+    """It loads a snapshot, and the commands after that."""
+    syncs = 100_000
+    asyncio.run(fill(",".join(cluster.nats.urls), namespace, syncs, LEASE_S))
+    node = cluster.new_node()
+    try:
+        response = node.client.get("/event", params={"event": "x", "actor": "A", "mates": 0, "namespace": namespace})
+        assert response.json()["sync"] == syncs + 1
+        traced = node.client.get("/trace", params={"namespace": namespace, "after": syncs - 1}).json()["syncs"]
+        assert [sync["sync"] for sync in traced] == [syncs, syncs + 1]
+    finally:
+        node.close()
+    cluster.pair(namespace)
