@@ -18,7 +18,15 @@ OFFERS_AT_ONCE = 5_000
 async def fill(urls: str, namespace: str, syncs: int, lease_s: float) -> None:
     """Let many offers that need no mates sync in a namespace."""
     clustering = Clustering(
-        cluster=urls, cluster_name="syncnet", shards=1, lease=lease_s, replicas=None, nats_credentials=None
+        cluster=urls,
+        cluster_name="syncnet",
+        shards=1,
+        lease=lease_s,
+        replicas=None,
+        nats_credentials=None,
+        nats_monitor=None,
+        require_durable=False,
+        node_name=None,
     )
     member = await clustering.join(urls, LIMITS, [])
     coordinator = member.coordinator

@@ -381,7 +381,9 @@ class Life:
         if self.chance.random() < 0.5:
             self.log.follow(self.request())
         else:
-            self.log.follow(Claim(LIVE_NS, "default", "id-VM", "there"))
+            pending = self.pending()
+            assert pending is not None
+            self.log.follow(Claim(LIVE_NS, "default", "id-VM", "there", pending.at_ns, pending.asked))
 
     def before_the_withdrawal(self, act: Callable[[], None]) -> None:
         """Act; where a withdrawal is in the log, that comes before it."""

@@ -432,7 +432,7 @@ class NamespaceLog:
         if self._is_closed or self._following is not None:
             return
         if isinstance(saved, StreamError):
-            self.refuse_queued(ClusterError("the state of the namespace cannot be loaded"))
+            self.give_up(ClusterError("the state of the namespace cannot be loaded"))
             self._node.scheduler.later(_RETRY_S, self._load)
             return
         if saved is not None:
