@@ -68,7 +68,7 @@ def sync_in_threads(net: Client, actor: str) -> None:
 
 def connection_of(net: Client) -> object:
     """Return the connection that an idle client keeps."""
-    (connection,) = net._callers.here()._connections._idle
+    (connection,) = net._callers.here()._servers.used._idle
     return connection
 
 

@@ -195,7 +195,7 @@ def test_what_comes_on_an_idle_connection_is_not_used(late: bytes) -> None:
     """Also if it is the end of the connection: then the request is not sent in vain."""
     with fake_server(lambda *_: answer(b"{}")) as fake, Client(fake.url) as net:
         assert net.stats() == {}
-        (kept,) = net._callers.here()._connections._idle
+        (kept,) = net._callers.here()._servers.used._idle
         if late:
             fake.connections[0].sendall(late)
         else:
@@ -209,7 +209,7 @@ def test_what_comes_on_an_idle_connection_of_a_task_is_not_used() -> None:
     async def main() -> None:
         async with AsyncClient(fake.url) as net:
             assert await net.stats() == {}
-            (kept,) = net._callers.here()._connections._idle
+            (kept,) = net._callers.here()._servers.used._idle
             fake.connections[0].sendall(answer(STALE))
             with anyio.fail_after(PATIENCE_S):
                 while kept.is_usable():

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,22 +41,32 @@ def free_ports(wanted: int) -> list[int]:
 class NatsServers:
     """Some servers of NATS that form one cluster, with JetStream in `folder`.
 
-    `program` is that of `nats_server`. With `flushes` every write is flushed to the disk, otherwise after two minutes.
+    `program` is that of `nats_server`. `hosts` has the address of each, otherwise all are on this machine; the words of
+    `starters` come before the program then, such as those that start it elsewhere. With `flushes` every write is flushed to the disk, otherwise after two minutes.
     """
 
     def __init__(
-        self, folder: Path, servers: int = 3, *, program: str, host: str = "127.0.0.1", flushes: bool = True
+        self,
+        folder: Path,
+        servers: int = 3,
+        *,
+        program: str,
+        flushes: bool = True,
+        hosts: Sequence[str] = (),
+        starters: Sequence[Sequence[str]] = (),
     ) -> None:
         ports = free_ports(3 * servers)
-        self._program = program
+        self._hosts = hosts or ["127.0.0.1"] * servers
+        self._starts = [[*words, program] for words in starters or [[]] * servers]
         self._clients, routes, self._monitors = ports[:servers], ports[servers : 2 * servers], ports[2 * servers :]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * servers
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        for number, (client, route) in enumerate(zip(self._clients, routes, strict=True)):
+        peers = [f"nats://{host}:{route}" for host, route in zip(self._hosts, routes, strict=True)]
+        for number, host in enumerate(self._hosts):
             config: dict[str, Any] = {
                 "server_name": f"n{number}",
-                "listen": f"{host}:{client}",
+                "listen": f"{host}:{self._clients[number]}",
                 "max_payload": _MAX_PAYLOAD_BYTES,
                 "http": f"{host}:{self._monitors[number]}",
                 "jetstream": {"store_dir": str(folder / f"js{number}")},
@@ -63,19 +74,19 @@ class NatsServers:
             if flushes:
                 config["jetstream"]["sync_interval"] = "always"
             if servers > 1:
-                others = [f"nats://{host}:{each}" for each in routes if each != route]
-                config["cluster"] = {"name": "syncnet", "listen": f"{host}:{route}", "routes": others}
+                others = [peer for peer in peers if peer != peers[number]]
+                config["cluster"] = {"name": "syncnet", "listen": f"{host}:{routes[number]}", "routes": others}
             (folder / f"n{number}.conf").write_text(json.dumps(config))
 
     @property
     def urls(self) -> list[str]:
         """The addresses for clients."""
-        return [f"nats://127.0.0.1:{port}" for port in self._clients]
+        return [f"nats://{host}:{port}" for host, port in zip(self._hosts, self._clients, strict=True)]
 
     @property
     def monitors(self) -> list[str]:
         """The addresses of the monitoring ports."""
-        return [f"http://127.0.0.1:{port}" for port in self._monitors]
+        return [f"http://{host}:{port}" for host, port in zip(self._hosts, self._monitors, strict=True)]
 
     def pid(self, number: int) -> int:
         """Return the process id of one server, which runs."""
@@ -88,7 +99,7 @@ class NatsServers:
         for number, process in enumerate(self._processes):
             if process is None or process.poll() is not None:
                 with (self._folder / f"n{number}.log").open("ab") as output:
-                    command = [self._program, "-c", str(self._folder / f"n{number}.conf")]
+                    command = [*self._starts[number], "-c", str(self._folder / f"n{number}.conf")]
                     self._processes[number] = subprocess.Popen(  # noqa: S603 - our own program
                         command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
                     )

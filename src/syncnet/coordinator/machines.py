@@ -33,8 +33,8 @@ class Machines(Machine):
 
     def count(self) -> None:
         """Sum up what the machines count."""
-        self.pending_total = sum([each.pending_total for each in self.by_namespace.values()])
-        self.counts = Counts()
+        self.pending_total: int = sum([each.pending_total for each in self.by_namespace.values()])
+        self.counts: Counts = Counts()
         self.counts.add(self._counted)
         for machine in self.by_namespace.values():
             self.counts.add(machine.counts)

@@ -162,8 +162,8 @@ class ReplicaCoordinator(Coordinator):
             self._end_wait(offer, DrainingError("the server is shutting down; ask another by the id"))
             offer.waiter = ELSEWHERE
         else:
-            node = self.namespace_log.node_name
-            self._log.append(Claim(self.now_ns(), offer.spec.namespace, offer.id, node, offer.at_ns, offer.asked))
+            node, log = self.namespace_log.node_name, self.namespace_log
+            log.enqueue(Claim(self.now_ns(), offer.spec.namespace, offer.id, node, offer.at_ns, offer.asked))
 
     def _adopt(self, by: str) -> None:
         """Let the offers linger that this node has taken over from a lost one."""
@@ -195,7 +195,7 @@ class ReplicaCoordinator(Coordinator):
         if spec.timeout_ns is not None and not offer.named:
             spec = _with_timeout(spec, max(0, offer.at_ns + spec.timeout_ns - now_ns))
         again = Offer(spec, offer.id, now_ns, offer.payload, offer.payload_bytes, offer.named, waiter)
-        self._log.append(again)
+        self.namespace_log.enqueue(again)
 
 
 def _with_timeout(spec: OfferSpec, timeout_ns: int) -> OfferSpec:

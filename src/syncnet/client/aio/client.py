@@ -1,4 +1,4 @@
-"""The client: the methods of `syncnet.Net` over HTTP, for one server."""
+"""The client: the methods of `syncnet.Net` over HTTP, for one server or the servers of a cluster."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from syncnet.client.requests import (
     CertificateFiles,
     FilePath,
     Request,
-    Target,
+    Urls,
     make_abort,
     make_explain,
     make_stats,
+    make_targets,
     make_withdrawal,
     next_page,
 )
@@ -31,6 +32,8 @@ __all__ = ["AsyncActor", "AsyncClient"]
 class AsyncClient:
     """A client of the server at `url`.
 
+    - `url` may also name several servers of a cluster, as a list or as a text with commas. The client uses the first of
+      them that answers. When that one fails, it goes to the next, with the offers that are pending.
     - `token` is sent with every request and never shown.
     - For https: `verify` says whether to check the certificate of the server, `ca` is a file of authorities to trust
       instead of those of the system, and `cert` is the client's own certificate: one file, or a pair of files
@@ -46,7 +49,7 @@ class AsyncClient:
 
     def __init__(
         self,
-        url: str,
+        url: Urls,
         *,
         token: str | None = None,
         verify: bool = True,
@@ -56,11 +59,12 @@ class AsyncClient:
         connections_kept: int = 100,
         on_retry: RetryCallback | None = None,
     ) -> None:
-        target = Target(url, token=token, verify=verify, ca=ca, cert=cert)
-        self._callers = AsyncCallers(target, connections_kept, reconnect_s, on_retry)
+        targets = make_targets(url, token=token, verify=verify, ca=ca, cert=cert)
+        self._callers = AsyncCallers(targets, connections_kept, reconnect_s, on_retry)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._callers.target.url!r})"
+        urls = ",".join(target.url for target in self._callers.targets)
+        return f"{type(self).__name__}({urls!r})"
 
     async def __aenter__(self) -> Self:
         self._callers.here()

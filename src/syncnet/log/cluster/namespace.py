@@ -131,6 +131,10 @@ class NamespaceLog:
         if problem is not None:
             self._consumer.refuse(command, problem)
             return
+        self.enqueue(command)
+
+    def enqueue(self, command: Command) -> None:
+        """Put a command at the end that follows from an entry; it is refused only where a problem lasts."""
         self._queue.append(command)
         self.wake()
 
@@ -203,11 +207,12 @@ class NamespaceLog:
             self._has_begun = True
             self.wake()
 
-    def refuse_queued(self, error: RetryableError) -> None:
-        """Refuse what is queued and not published."""
+    def give_up(self, error: RetryableError) -> None:
+        """Refuse what is queued, and end the waits for what is on its way: that may have happened, or happen later."""
         with self._consumer.lock:
             commands, self._queue = self._queue, deque()
-            for command in commands:
+            on_their_way = [command for batch in (*self._stale, *self._batches) for command in batch.commands]
+            for command in (*[each for each in on_their_way if each.waiter is not None], *commands):
                 self._consumer.refuse(command, error)
             waiting, self._when_ready = self._when_ready, []
         for ready in waiting:
@@ -286,7 +291,7 @@ class NamespaceLog:
             batch.is_unknown = True
             stuck = self._stuck()
             if stuck is not None:
-                self.refuse_queued(stuck)
+                self.give_up(stuck)
             self._node.scheduler.later(_RETRY_S, partial(self._send, batch))
             return
         with self._consumer.lock:
@@ -427,7 +432,7 @@ class NamespaceLog:
         if self._is_closed or self._following is not None:
             return
         if isinstance(saved, StreamError):
-            self.refuse_queued(ClusterError("the state of the namespace cannot be loaded"))
+            self.give_up(ClusterError("the state of the namespace cannot be loaded"))
             self._node.scheduler.later(_RETRY_S, self._load)
             return
         if saved is not None:
@@ -473,7 +478,7 @@ class NamespaceLog:
         self._stop_following()
         with self._consumer.lock:
             self._consumer.abandon(error)
-        self.refuse_queued(error)
+        self.give_up(error)
 
     # --- inside: snapshots ---------------------------------------------------------------------------------
 

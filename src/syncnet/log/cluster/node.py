@@ -163,7 +163,7 @@ class Node:
             self._is_cut_off = True
         if self.problem is not None:
             for log in self.logs:
-                log.refuse_queued(self.problem)
+                log.give_up(self.problem)
         if self.on_tick is not None:
             self.on_tick()
         self.stream.renew(self.name, partial(self._renewed, self.name, now_ns))
