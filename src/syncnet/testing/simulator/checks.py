@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any, Final
 
-from syncnet.core.commands import Claim, NodeLost, Offer
-from syncnet.core.effects import Effect, Synced
+from syncnet.core.commands import Cause, Claim, NodeLost, Offer
+from syncnet.core.effects import Attached, Effect, Pending, Synced, Withdrawn
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
 from syncnet.log.cluster.entries import commands_of, message_from
@@ -42,6 +42,9 @@ class Replayed:
         self.effects: list[Effect] = []
         self.sync_positions: dict[int, int] = {}
         """The position of the entry in which each sync happened."""
+        self.disconnects: list[tuple[int, int, Offer]] = []
+        """For each offer whose client had disconnected the positions at which it was last asked for and withdrawn."""
+        self._asked: dict[str, int] = {}
         self._lost: set[str] = set()
         for entry in entries:
             self._apply(entry)
@@ -63,6 +66,10 @@ class Replayed:
             for effect in effects:
                 if isinstance(effect, Synced):
                     self.sync_positions[effect.sync] = entry.position
+                elif isinstance(effect, Pending | Attached):
+                    self._asked[effect.offer.id] = entry.position
+                elif isinstance(effect, Withdrawn) and effect.cause == Cause.DISCONNECTED:
+                    self.disconnects.append((self._asked[effect.offer.id], entry.position, effect.offer))
             if isinstance(command, NodeLost):
                 self._lose(command)
 
@@ -163,6 +170,7 @@ def check_records(cluster: Cluster, clients: list[Client], clock_jumps_s: float)
         traces += [_trace(node.coordinator.machine, namespace) for node in cluster.alive()]
         traces.append(_trace(replayed.machine, namespace))
         yield from _check_heard(checker, namespace, replayed)
+        yield from _check_lingers(cluster, namespace, replayed)
         yield from _check_presence(cluster, clients, namespace, replayed)
     checker.read_lines(traces)
     checker.check()
@@ -202,6 +210,15 @@ def _check_presence(cluster: Cluster, clients: list[Client], namespace: str, rep
                         f"{_token(offer)} is in the sync {effect.sync} of {namespace}, {waited_s} s after it was lost"
                     )
                     yield Violation("late-ghost", text)
+
+
+def _check_lingers(cluster: Cluster, namespace: str, replayed: Replayed) -> Iterator[Violation]:
+    """Yield the offers that were withdrawn before their linger was over, counted from when they were last asked for."""
+    for asked, withdrawn, offer in replayed.disconnects:
+        lasted_ns = cluster.server.stored_ns[withdrawn] - cluster.server.stored_ns[asked]
+        if offer.named and lasted_ns < offer.linger_ns:
+            text = f"{_token(offer)} of {namespace} lingered for {lasted_ns / SECOND} s, expected {offer.linger_ns / SECOND}"
+            yield Violation("early-withdrawal", text)
 
 
 def _trace(machine: Machine, namespace: str) -> dict[str, Any]:

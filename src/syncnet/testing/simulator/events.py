@@ -12,11 +12,19 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Final
 
-__all__ = ["MS", "SECOND", "Events"]
+__all__ = ["MS", "SECOND", "Events", "LivelockError"]
 
 MS: Final = 1_000_000
 SECOND: Final = 1_000_000_000
 """In nanoseconds."""
+
+
+_EVENTS_MAX: Final = 200_000
+"""A run has some 5,000 to 20,000."""
+
+
+class LivelockError(Exception):
+    """So much happens that something must go round in a circle."""
 
 
 class Events:
@@ -55,6 +63,8 @@ class Events:
         while queue and queue[0][0] <= end_ns:
             self.now_ns, _, function = heapq.heappop(queue)
             self.happened_total += 1
+            if self.happened_total > _EVENTS_MAX:
+                raise LivelockError(f"{self.happened_total} events in {self.now_ns / SECOND} s")
             function()
         self.now_ns = end_ns
 

@@ -64,6 +64,8 @@ class Faults:
             node.process.lag_ns = 0
             if node.process.is_paused:
                 node.process.resume()
+            if node.is_leaving:
+                node.kill()
         for name in cluster.down():
             cluster.start(name)
 

@@ -11,7 +11,7 @@ from syncnet.testing.checker import Violation
 from syncnet.testing.simulator.checks import check_nodes, check_records, check_waiting
 from syncnet.testing.simulator.clients import LINGER_S_MAX, TIMEOUT_S_MAX, Client
 from syncnet.testing.simulator.cluster import Cluster
-from syncnet.testing.simulator.events import SECOND, Events
+from syncnet.testing.simulator.events import SECOND, Events, LivelockError
 from syncnet.testing.simulator.faults import Faults
 
 __all__ = ["Report", "simulate"]
@@ -48,6 +48,8 @@ def simulate(seed: int, note: Callable[[str], None] | None = None) -> Report:
     logger.propagate = False
     try:
         violations, offers, syncs = _run(events)
+    except LivelockError as error:
+        violations, offers, syncs = [Violation("livelock", str(error))], 0, 0
     finally:
         logger.removeHandler(bugs)
         logger.propagate = before
