@@ -59,7 +59,7 @@ def test_a_server_that_flushes_every_two_minutes_is_warned_of_once_and_refused_o
     )
     with nats(tmp_path, flushes=False) as servers:
         with node(servers, "--nats-monitor", servers.monitors[0]) as server:
-            assert server.stderr.startswith(f"{WARNING}syncnet: WARNING: - {said}\n")
+            assert server.stderr.startswith(f"{WARNING}syncnet: WARNING: {said}\n")
             assert server.stderr.count("WARNING") == 2
         error = refusal(servers, "--nats-monitor", servers.monitors[0], "--require-durable")
         assert error == f"Error: --require-durable: {said}\n"
