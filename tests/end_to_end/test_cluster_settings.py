@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from syncnet.cli import clustering
 from syncnet.cli.nats_servers import NatsServers, nats_server
 from syncnet.log.cluster.durability import flushing_of
 from tests.end_to_end.running import Server, running, until
 from tests.end_to_end.test_prometheus import promtool
+from tests.test_structure import ROOT
 
 WARNING = "syncnet: WARNING: outcomes may be lost in a crash of servers of NATS (docs/cluster.md):\n"
 
@@ -57,7 +59,7 @@ def test_a_server_that_flushes_every_two_minutes_is_warned_of_once_and_refused_o
     )
     with nats(tmp_path, flushes=False) as servers:
         with node(servers, "--nats-monitor", servers.monitors[0]) as server:
-            assert server.stderr.startswith(f"{WARNING}syncnet: WARNING: - {said}\n")
+            assert server.stderr.startswith(f"{WARNING}syncnet: WARNING: {said}\n")
             assert server.stderr.count("WARNING") == 2
         error = refusal(servers, "--nats-monitor", servers.monitors[0], "--require-durable")
         assert error == f"Error: --require-durable: {said}\n"
@@ -102,6 +104,11 @@ def test_answers_and_metrics_name_the_node_and_count_entries(tmp_path: Path) -> 
         "syncnet_cluster_commands_total 3",
     ):
         assert f"{line}\n" in text
+
+
+def test_the_page_names_the_limits_that_must_be_equal() -> None:
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    assert [name for name in clustering._OF_MACHINE if f"`{name.replace('_', '-')}`" not in page] == []
 
 
 def test_the_name_of_a_node_must_be_safe_in_a_header() -> None:

@@ -86,30 +86,26 @@ class Clustering:
                 replicas=self.replicas,
                 credentials=str(self.nats_credentials) if self.nats_credentials else None,
             )
-            await self._look_at_durability(stream)
+            missing = await self._missing(stream)
         except ClusterError as error:
             raise click.ClickException(str(error)) from None
+        if missing and self.require_durable:
+            await stream.close()
+            raise click.ClickException("--require-durable: " + "; ".join(missing))
+        if missing:
+            missing.insert(0, "outcomes may be lost in a crash of servers of NATS (docs/cluster.md):")
+        for line in missing:
+            click.echo(f"syncnet: WARNING: {line}", err=True)
         node = Node(stream, Loop(), self.lease)
         coordinator = ClusterCoordinator(node, limits, observers)
         node.start()
         return Member(stream, coordinator)
 
-    async def _look_at_durability(self, stream: JetStream) -> None:
-        """Say what the settings of NATS do not give, or refuse to start.
-
-        :raises click.ClickException: `--require-durable` was given, and something is missing.
-        """
+    async def _missing(self, stream: JetStream) -> list[str]:
+        """Return what the settings of NATS leave out of the promise that outcomes survive."""
         monitors = [url for url in (self.nats_monitor or "").split(",") if url]
         servers = await asyncio.gather(*[asyncio.to_thread(flushing_of, url) for url in monitors])
-        missing = shortfalls(await stream.kept(), stream.servers_total, servers)
-        if not missing:
-            return
-        if self.require_durable:
-            await stream.close()
-            raise click.ClickException("--require-durable: " + "; ".join(missing))
-        click.echo("syncnet: WARNING: outcomes may be lost in a crash of servers of NATS (docs/cluster.md):", err=True)
-        for line in missing:
-            click.echo(f"syncnet: WARNING: - {line}", err=True)
+        return shortfalls(await stream.kept(), stream.servers_total, servers)
 
 
 @dataclass(frozen=True, slots=True)
