@@ -17,7 +17,8 @@ from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
 from syncnet.log.cluster import namespace as namespace_module
 from syncnet.log.cluster.entries import Message, State
-from syncnet.log.cluster.namespace import NamespaceLog, _Batch
+from syncnet.log.cluster.batch import Batch
+from syncnet.log.cluster.namespace import NamespaceLog
 from syncnet.log.cluster.stream import Entry, StreamError
 from syncnet.testing.simulator.stream import _Following
 
@@ -74,7 +75,7 @@ def what_had_no_effect_is_not_published_again(patch: pytest.MonkeyPatch) -> None
 def an_uncertain_publication_is_taken_for_a_failed_one(patch: pytest.MonkeyPatch) -> None:
     published = NamespaceLog._published
 
-    def publish_again(self: NamespaceLog, batch: _Batch, error: StreamError | None) -> None:
+    def publish_again(self: NamespaceLog, batch: Batch, error: StreamError | None) -> None:
         if error is None or error.is_certain or batch not in self._batches:
             published(self, batch, error)
             return

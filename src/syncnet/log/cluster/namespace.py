@@ -32,6 +32,7 @@ from syncnet.core.commands import Claim, Command, NodeLost, Offer
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import ClusterError, RetryableError
 from syncnet.log import LogConsumer, Replica
+from syncnet.log.cluster.batch import Batch
 from syncnet.log.cluster.entries import (
     Message,
     commands_of,
@@ -65,21 +66,6 @@ _DIGESTS_KEPT: Final = 1_000
 _DIGEST_BYTES: Final = 8
 
 
-class _Batch:
-    """Commands that make one entry, until it is delivered."""
-
-    __slots__ = ("commands", "data", "is_stored", "is_unknown", "node", "number", "sent_ns")
-
-    def __init__(self, node: str, number: int, commands: list[Command], data: bytes, sent_ns: int) -> None:
-        self.node = node
-        self.number = number
-        self.commands = commands
-        self.data = data
-        self.sent_ns = sent_ns
-        self.is_stored = False
-        self.is_unknown = False  # one of its publications may or may not have succeeded
-
-
 class NamespaceLog:
     """The log of one namespace, for one node. A `Log`; everything but `append` is on the thread of the loop."""
 
@@ -91,8 +77,8 @@ class NamespaceLog:
         self._node = node
         self._snapshot_commands = snapshot_commands
         self._queue: deque[Command] = deque()
-        self._batches: deque[_Batch] = deque()  # under the present name of the node; at most the last is not stored
-        self._stale: deque[_Batch] = deque()  # under names of this node that are lost
+        self._batches: deque[Batch] = deque()  # under the present name of the node; at most the last is not stored
+        self._stale: deque[Batch] = deque()  # under names of this node that are lost
         self._is_scheduled = False
         self._is_closed = False
         self._failure: ClusterError | None = None
@@ -246,7 +232,7 @@ class NamespaceLog:
         for name in sorted(former):
             self.enter_loss(name)
 
-    def _next_batch(self) -> _Batch | None:
+    def _next_batch(self) -> Batch | None:
         """Return the next entry, made of as many queued commands as fit in."""
         left = self._node.stream.entry_bytes_max
         commands: list[Command] = []
@@ -267,16 +253,16 @@ class NamespaceLog:
             return None
         self._node.entries_total += 1
         self._node.commands_total += len(commands)
-        batch = _Batch(node, number, commands, data, self._node.scheduler.monotonic_ns())
+        batch = Batch(node, number, commands, data, self._node.scheduler.monotonic_ns())
         self._batches.append(batch)
         return batch
 
-    def _send(self, batch: _Batch) -> None:
+    def _send(self, batch: Batch) -> None:
         if batch in self._batches and not batch.is_stored and not self._is_closed:
             entry_id = f"{self.namespace}.{batch.node}.{batch.number}"
             self._node.stream.publish(self.namespace, entry_id, batch.data, partial(self._published, batch))
 
-    def _published(self, batch: _Batch, error: StreamError | None) -> None:
+    def _published(self, batch: Batch, error: StreamError | None) -> None:
         if batch not in self._batches:  # delivered already, or its node was renamed
             return
         if error is None:
@@ -370,9 +356,9 @@ class NamespaceLog:
         self._add_to_digest()
 
     def _complete(self, command: Command, node: str) -> None:
-        """Set what only the log says: the time, and the node. Since the command was made its node may have been renamed.
+        """Set what only the log says: the time, and the node, which may have been renamed since the command was made.
 
-        A node that leaves names nobody who takes over: the first node that takes part does.
+        A node that leaves names no other: the first node that takes part adopts its offers.
         """
         command.at_ns = self.at_ns
         if isinstance(command, Offer | Claim):
@@ -380,12 +366,12 @@ class NamespaceLog:
         elif isinstance(command, NodeLost):
             command.by = "" if command.node == node else node
 
-    def _publish_again(self, batch: _Batch) -> None:
+    def _publish_again(self, batch: Batch) -> None:
         """Queue the commands of an entry that had no effect, before all others."""
         self._queue.extendleft(reversed(batch.commands))
         self.wake()
 
-    def _take_own(self, message: Message) -> _Batch | None:
+    def _take_own(self, message: Message) -> Batch | None:
         for batches in (self._batches, self._stale):
             for batch in batches:
                 if batch.node == message.node and batch.number == message.batch:
