@@ -1,5 +1,6 @@
 """What a node says about NATS when it starts, and how it names itself: with real servers of NATS."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -120,6 +121,15 @@ def test_every_query_about_a_cluster_finds_data(tmp_path: Path) -> None:
                 return not unanswered
 
             until(is_answered, lambda: f"these find nothing: {unanswered}")
+
+
+def test_the_configuration_of_nats_on_the_page_is_valid(tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```\n(server_name:.*?)^```$", (ROOT / "docs" / "cluster.md").read_text(), re.S | re.M)
+    (tmp_path / "nats.conf").write_text(block)
+    program = nats_server()
+    assert program is not None
+    done = subprocess.run([program, "-t", "-c", tmp_path / "nats.conf"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_page_names_the_limits_that_must_be_equal() -> None:
