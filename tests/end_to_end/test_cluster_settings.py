@@ -1,5 +1,6 @@
 """What a node says about NATS when it starts, and how it names itself: with real servers of NATS."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from syncnet.cli import clustering
 from syncnet.cli.nats_servers import NatsServers, nats_server
 from syncnet.log.cluster.durability import flushing_of
 from tests.end_to_end.running import Server, running, until
-from tests.end_to_end.test_prometheus import promtool
+from tests.end_to_end.test_prometheus import ALERTS, OF_CLUSTER, SCRAPE, prometheus, promtool, queried, queries
 from tests.test_structure import ROOT
 
 WARNING = "syncnet: WARNING: outcomes may be lost in a crash of servers of NATS (docs/cluster.md):\n"
@@ -24,7 +25,7 @@ def nats(folder: Path, servers: int = 1, *, flushes: bool = True) -> Iterator[Na
     started.start()
     try:
         for monitor in started.monitors:
-            until(lambda url=monitor: not flushing_of(url).problem, lambda: started.last_output(0))
+            until(lambda url=monitor: not flushing_of(url).problem, lambda url=monitor: flushing_of(url).problem)
         yield started
     finally:
         started.stop()
@@ -54,10 +55,9 @@ def test_a_server_that_flushes_each_entry_is_not_warned_of(tmp_path: Path) -> No
 
 
 def test_a_server_that_flushes_every_two_minutes_is_warned_of_once_and_refused_on_demand(tmp_path: Path) -> None:
-    said = (
-        "the server n0 of NATS flushes to its disk every 120 s: expected `sync_interval: always` in its jetstream block"
-    )
     with nats(tmp_path, flushes=False) as servers:
+        said = f"the server of NATS at {servers.monitors[0]} flushes to its disk every 120 s: "
+        said += "expected `sync_interval: always` in its jetstream block"
         with node(servers, "--nats-monitor", servers.monitors[0]) as server:
             assert server.stderr.startswith(f"{WARNING}syncnet: WARNING: {said}\n")
             assert server.stderr.count("WARNING") == 2
@@ -104,6 +104,32 @@ def test_answers_and_metrics_name_the_node_and_count_entries(tmp_path: Path) -> 
         "syncnet_cluster_commands_total 3",
     ):
         assert f"{line}\n" in text
+
+
+def test_every_query_about_a_cluster_finds_data(tmp_path: Path) -> None:
+    """Those of the dashboard and of the alerts."""
+    (tmp_path / "token").write_text("none")
+    with nats(tmp_path / "nats") as servers, node(servers) as server:
+        configuration = SCRAPE.format(token=tmp_path / "token", port=server.port, rules=ALERTS)
+        with prometheus(tmp_path, configuration) as client:
+            unanswered = [each for each in queries(f"127.0.0.1:{server.port}") if OF_CLUSTER in each]
+            assert unanswered
+
+            def is_answered() -> bool:
+                server.client.get("/event?event=solo&actor=A&mates=0")
+                unanswered[:] = [expression for expression in unanswered if not queried(client, expression)]
+                return not unanswered
+
+            until(is_answered, lambda: f"these find nothing: {unanswered}")
+
+
+def test_the_configuration_of_nats_on_the_page_is_valid(tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```\n(server_name:.*?)^```$", (ROOT / "docs" / "cluster.md").read_text(), re.S | re.M)
+    (tmp_path / "nats.conf").write_text(block)
+    program = nats_server()
+    assert program is not None
+    done = subprocess.run([program, "-t", "-c", tmp_path / "nats.conf"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_page_names_the_limits_that_must_be_equal() -> None:

@@ -31,13 +31,13 @@ def one_server(folder: Path, *, flushes: bool) -> Iterator[str]:
 @pytest.mark.parametrize(("flushes", "interval_s"), [(True, 0.0), (False, 120.0)])
 def test_a_real_server_says_how_it_flushes(tmp_path: Path, flushes: bool, interval_s: float) -> None:
     with one_server(tmp_path, flushes=flushes) as monitor:
-        assert flushing_of(monitor) == Flushing("n0", interval_s)
+        assert flushing_of(monitor) == Flushing(monitor, interval_s)
 
 
 def test_a_server_that_is_not_there_is_a_problem() -> None:
     (port,) = free_ports(1)
     problem = flushing_of(f"http://127.0.0.1:{port}").problem
-    assert problem.startswith(f"http://127.0.0.1:{port}/varz cannot be read: ")
+    assert problem.startswith(f"http://127.0.0.1:{port}/jsz?config=1 cannot be read: ")
     assert flushing_of("file:///etc").problem == 'expected a URL with http:// or https://, got "file:///etc"'
 
 
@@ -58,7 +58,7 @@ def test_one_server_that_flushes_is_as_durable_as_its_disk() -> None:
         (
             ON_DISK,
             [*FLUSHING[:2], Flushing("n2", 120.0)],
-            "the server n2 of NATS flushes to its disk every 120 s: "
+            "the server of NATS at n2 flushes to its disk every 120 s: "
             "expected `sync_interval: always` in its jetstream block",
         ),
         (

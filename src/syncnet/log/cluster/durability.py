@@ -3,7 +3,7 @@
 An entry counts as stored when JetStream acknowledges it. It is then on the disks of most of its servers only if they
 flush each entry before they acknowledge it (`sync_interval: always`). By default they flush every two minutes, and
 where several of them lose power, what came since is lost: https://jepsen.io/analyses/nats-2.12.1. Only the monitoring
-port of a server says how it flushes (`/varz`); the protocol for clients does not.
+port of a server says how it flushes; the protocol for clients does not.
 """
 
 from __future__ import annotations
@@ -30,27 +30,26 @@ class Kept(NamedTuple):
 
 
 class Flushing(NamedTuple):
-    """How a server flushes: before each acknowledgement with 0, otherwise after so many seconds.
+    """How the server at a monitoring port flushes: before each acknowledgement with 0, otherwise after so many seconds.
 
     `problem` says why that could not be read; empty if it could.
     """
 
-    server: str
+    monitor: str
     interval_s: float
     problem: str = ""
 
 
 def flushing_of(monitor: str) -> Flushing:
     """Ask the monitoring port of a server how it flushes; takes some seconds at most."""
-    url = f"{monitor.rstrip('/')}/varz"
+    url = f"{monitor.rstrip('/')}/jsz?config=1"  # `/varz` stays without it if it was asked before JetStream had started
     if not url.startswith(("http://", "https://")):
         return Flushing(monitor, 0.0, f'expected a URL with http:// or https://, got "{monitor}"')
     try:
         with urllib.request.urlopen(url, timeout=_MONITOR_S) as answer:  # noqa: S310 - the scheme is checked
-            said = json.load(answer)
-        config = said["jetstream"]["config"]
+            config = json.load(answer)["config"]
         interval_s = 0.0 if config.get("sync_always", False) else config["sync_interval"] / 1e9
-        return Flushing(said["server_name"], interval_s)
+        return Flushing(monitor, interval_s)
     except KeyError:
         return Flushing(monitor, 0.0, f"{url} says nothing about JetStream")
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -75,10 +74,10 @@ def shortfalls(streams: Sequence[Kept], servers_total: int, servers: Sequence[Fl
             found.append(f"how a server of NATS flushes to its disk is not known: {server.problem}")
         elif server.interval_s:
             found.append(
-                f"the server {server.server} of NATS flushes to its disk every {server.interval_s:g} s: "
+                f"the server of NATS at {server.monitor} flushes to its disk every {server.interval_s:g} s: "
                 "expected `sync_interval: always` in its jetstream block"
             )
-    asked = len({server.server for server in servers})
+    asked = len({server.monitor for server in servers})
     wanted = max([stream.replicas for stream in streams], default=1)
     if not servers:
         found.append("how the servers of NATS flush to their disks is not known: give --nats-monitor http://n1:8222,…")
