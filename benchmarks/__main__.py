@@ -27,7 +27,9 @@ _SECTIONS: Final = {
     "memory": "benchmarks.memory",
     "startup": "benchmarks.startup",
     "journal": "benchmarks.durable",
+    "trace": "benchmarks.live_trace",
     "abuse": "benchmarks.abuse",
+    "cluster": "benchmarks.cluster",
 }
 _WITH_OPTIONS: Final = ("http", "in-process")
 

@@ -1,11 +1,14 @@
 -- The requests of one run of wrk. Prints the figures of the run as one line of JSON.
 --
---   wrk -t1 -cN -d2s -s requests.lua URL -- SHAPE PARTIES RUN
+--   wrk -t1 -cN -d2s -s requests.lua URL -- SHAPE PARTIES RUN [NODE NODES]
 --
 -- SHAPE is a name in the table `makers` below, or `mixed`. PARTIES says how many requests meet in one event; with 0 all
 -- requests name the same event. `mixed` ignores PARTIES. RUN must differ from run to run on one server: it is part of
 -- every event and id. Without it, an offer that lingers from an earlier run would meet the wrong request, and a
 -- repeated id would get the old outcome instead of a new sync. Nothing here is random, so no seed is needed.
+--
+-- The shape `across` is for NODES runs at the same time, each on a node of one cluster, with the same RUN; NODE is the
+-- number of this one, from 0. Each request meets one of another run: that of the next node and the one before in turn.
 --
 -- Requests are numbered in the order in which they are sent. The members of one event have consecutive numbers, so
 -- only members of the newest event are pending, and every other connection is free to send the next number. This needs
@@ -13,6 +16,7 @@
 -- by time and closes the connections of the requests that are still pending.
 
 local shape, parties, run, head_end
+local node, nodes
 local number
 
 -- Each maker returns the query of a GET, and perhaps one more header. `event` and `actor` are those of the request,
@@ -134,6 +138,12 @@ function others.post_client(number, group)
   return post("/event", "Accept: application/json\r\n" .. JSON, body)
 end
 
+function others.across(number)
+  local first = number % 2 == 0 and node or (node - 1) % nodes
+  local event = string.format("e%s-%d-%08d", run, first, math.floor(number / 2))
+  return get("event=" .. event .. "&actor=" .. string.format("n%d", node))
+end
+
 -- For piping-server: a POST with a body, then a GET of the same path.
 function others.piping(number, group)
   local path = "/p" .. event_of(group)
@@ -145,6 +155,7 @@ end
 
 function init(args)
   shape, parties, run = args[1], tonumber(args[2]), args[3]
+  node, nodes = tonumber(args[4]), tonumber(args[5])
   assert(makers[shape] or others[shape], "unknown shape")
   head_end = "Host: " .. wrk.headers["Host"] .. "\r\n\r\n"
   -- wrk asks for one request that it never sends, to see whether requests are pipelined; it has the number -1.

@@ -27,13 +27,16 @@ _REQUESTS: Final = Path(__file__).with_name("requests.lua")
 _runs: Final = count()
 
 
-def wrk_load(wrk: str, port: int, connections: int, s: float, shape: str, in_event: int) -> Load:
+def wrk_load(
+    wrk: str, port: int, connections: int, s: float, shape: str, in_event: int, run: str = "", *more: str
+) -> Load:
     """Let wrk send requests of one shape for `s` seconds, rounded up: wrk counts in whole seconds.
 
-    `in_event` requests meet in an event; with 0 all of them name the same one.
+    `in_event` requests meet in an event; with 0 all of them name the same one. `run` names the run; the default differs
+    from run to run. `more` are the other arguments of the shape.
     """
     command = [wrk, "-t1", f"-c{connections}", f"-d{-int(-s // 1)}s", "-s", str(_REQUESTS), f"http://127.0.0.1:{port}"]
-    command += ["--", shape, str(in_event), f"{next(_runs):04x}"]
+    command += ["--", shape, str(in_event), run or f"{next(_runs):04x}", *more]
     before_s = _children_cpu_s()
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=s + _GRACE_S, check=False)

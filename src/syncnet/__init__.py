@@ -28,7 +28,7 @@ from syncnet.errors import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from syncnet.client.aio.client import AsyncClient
     from syncnet.client.aio.offers import AsyncOffer
@@ -106,7 +106,7 @@ def __dir__() -> list[str]:
 def connect(url: None = None, *, limits: Limits | None = None) -> Syncnet: ...
 @overload
 def connect(
-    url: str,
+    url: str | Iterable[str],
     *,
     token: str | None = None,
     verify: bool = True,
@@ -118,7 +118,7 @@ def connect(
 ) -> AsyncClient: ...
 @overload
 def connect(
-    url: str | None,
+    url: str | Iterable[str] | None,
     *,
     limits: Limits | None = None,
     token: str | None = None,
@@ -130,7 +130,7 @@ def connect(
     on_retry: Callable[[UnavailableError | None], None] | None = None,
 ) -> Net: ...
 def connect(
-    url: str | None = None,
+    url: str | Iterable[str] | None = None,
     *,
     limits: Limits | None = None,
     token: str | None = None,
@@ -143,6 +143,7 @@ def connect(
 ) -> Net:
     """Return a `Syncnet` in this process if `url` is None, else an `AsyncClient` of the server at `url`.
 
+    `url` may also name several servers of a cluster, as a list or as a text with commas.
     Use it as `async with connect(url) as net:`. Both have the methods of `Net`.
 
     `limits` is an option of `Syncnet`, the others are options of `AsyncClient`. A call whose `url` may be None can give

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from syncnet import AsyncClient, Client, OfferOptions, ParameterError
-from syncnet.client.requests import Request, Target, make_id, make_offer, make_withdrawal, next_page
+from syncnet.client.requests import Request, Target, Urls, make_id, make_offer, make_targets, make_withdrawal, next_page
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,32 @@ def test_an_invalid_url_is_refused(url: str) -> None:
     assert caught.value.parameter == "url"
 
 
+@pytest.mark.parametrize(
+    "urls",
+    [
+        "http://a:8000,http://b:8001/under",
+        " http://a:8000 , http://b:8001/under/",
+        ["http://a:8000", "http://b:8001/under"],
+        ("http://a:8000/", "http://b:8001/under"),
+        (url for url in ("http://a:8000", "http://b:8001/under")),
+    ],
+)
+def test_several_servers_are_named_by_a_list_or_by_commas(urls: Urls) -> None:
+    targets = make_targets(urls, token="s3cret")
+    assert [target.url for target in targets] == ["http://a:8000", "http://b:8001/under"]
+    assert {header for target in targets for header in target.head(Request("GET", "/stats", b""))[1]} >= {
+        ("Authorization", "Bearer s3cret"),
+        ("Host", "a:8000"),
+        ("Host", "b:8001"),
+    }
+
+
+@pytest.mark.parametrize("urls", ["", ",", "http://a:8000,", "http://a:8000,b:8000", [], ["http://a", ""], None, 8000])
+def test_invalid_lists_of_servers(urls: Any) -> None:
+    with pytest.raises(ParameterError, match=r"^url: expected "):
+        make_targets(urls)
+
+
 def test_secrets_are_not_shown() -> None:
     with pytest.raises(ParameterError) as caught:
         Client("http://me:s3cret@localhost")
@@ -58,7 +84,7 @@ def test_secrets_are_not_shown() -> None:
     assert "s3cret" not in str(caught.value)
     client = Client("http://localhost", token="s3cret")
     assert "s3cret" not in repr(client)
-    assert ("Authorization", "Bearer s3cret") in client._callers.target.head(Request("GET", "/stats", b""))[1]
+    assert ("Authorization", "Bearer s3cret") in client._callers.targets[0].head(Request("GET", "/stats", b""))[1]
 
 
 def test_a_certificate_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncnet.client.retry import RetryState, is_retryable
+from syncnet.client.retry import RetryState, is_of_server, is_retryable
 from syncnet.errors import RefusedError, UnavailableError
 
 FAILURE = UnavailableError("no server")
@@ -84,6 +84,36 @@ def test_g7_one_replaced_is_ignored_for_each_lost_connection() -> None:
     retry.note_answered()
     assert retry.was_replaced_by_own_request()
     assert not retry.was_replaced_by_own_request()
+
+
+def test_all_servers_are_asked_before_the_client_waits() -> None:
+    retry = RetryState(0.0, None, 30.0, servers_total=3)
+    delays_s = [retry.next_delay_s(0.0, FAILURE) for _ in range(9)]
+    assert [delay_s == 0.0 for delay_s in delays_s] == [True, True, False] * 3
+    assert retry.failures == 9
+    assert delays_s[2] <= 0.025
+    assert delays_s[5] <= 0.05, "the delay is doubled when all have failed once more"
+
+
+def test_a_failure_that_is_not_of_the_server_is_waited_for() -> None:
+    retry = RetryState(0.0, None, 30.0, servers_total=3)
+    assert retry.next_delay_s(0.0, UnavailableError("full", "full", 3.0)) >= 3.0
+    assert retry.next_delay_s(0.0, FAILURE) == 0.0
+
+
+def test_each_server_is_asked_once_without_reconnect_s() -> None:
+    retry = RetryState(0.0, None, 0.0, servers_total=2)
+    assert retry.next_delay_s(0.0, FAILURE) == 0.0
+    with pytest.raises(UnavailableError):
+        retry.next_delay_s(0.0, FAILURE)
+
+
+def test_which_failures_are_of_the_server() -> None:
+    assert is_of_server(FAILURE)
+    assert is_of_server(UnavailableError("cut off", "cluster"))
+    assert is_of_server(UnavailableError("ending", "draining"))
+    assert not is_of_server(UnavailableError("full", "full"))
+    assert not is_of_server(RefusedError("no", "forbidden"))
 
 
 def test_a_server_may_know_the_offer_once_a_request_was_sent() -> None:

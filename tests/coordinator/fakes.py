@@ -1,6 +1,13 @@
 """A clock that is set by hand, a log that delivers when it is asked to, and a waiter that notes its results."""
 
+import threading
+from collections.abc import Callable
+from typing import cast
+
 from syncnet.coordinator.coordinator import Coordinator, Observer
+from syncnet.coordinator.ids import random_ids
+from syncnet.coordinator.replica import ReplicaCoordinator
+from syncnet.coordinator.timers import Timers
 from syncnet.coordinator.waiters import Result
 from syncnet.core.commands import Command, Offer
 from syncnet.core.effects import Remembered, Synced
@@ -8,6 +15,7 @@ from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import RetryableError
 from syncnet.log import Log, LogConsumer
+from syncnet.log.cluster.namespace import NamespaceLog
 from tests.core.offers import offer
 
 SECOND_NS = 1_000_000_000
@@ -92,6 +100,55 @@ class Server:
         """Let time pass and the timers fire, those within the last slot too."""
         self.clock.passed_ns += round(seconds * SECOND_NS) + SLOT_NS
         return self.coordinator.fire_due_timers()
+
+
+class LateReplicaLog(LateLog):
+    """A `LateLog` of one namespace of a cluster: commands of this node (`here`), and of another (`there`)."""
+
+    is_ready = True
+    node_name = "here"
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        super().__init__()
+        self.clock = clock or Clock()
+
+    def append(self, command: Command) -> None:
+        if isinstance(command, Offer):
+            command.node = "here"
+        super().append(command)
+
+    enqueue = append
+
+    def follow(self, command: Command) -> None:
+        """Deliver a command of the other node, before all that was appended here."""
+        if isinstance(command, Offer):
+            command.node = "there"
+        with self.consumer.lock:
+            cast(ReplicaCoordinator, self.consumer).follow(command)
+
+    def time_ns(self) -> int:
+        return self.clock.time_ns()
+
+    def is_own(self, name: str) -> bool:
+        return name == "here"
+
+    def when_ready(self, ready: Callable[[RetryableError | None], None]) -> None:
+        ready(None)
+
+
+class ReplicaServer(Server):
+    """The coordinator of a namespace on one node of a cluster."""
+
+    coordinator: ReplicaCoordinator
+
+    def __init__(self, log: LateReplicaLog, observers: tuple[Observer, ...] = ()) -> None:
+        self.clock = log.clock
+        self.machine = Machine()
+        lock = threading.RLock()
+        timers = Timers(lock, lambda what: self.coordinator.fire(what), self.clock.monotonic_ns, threaded=False)
+        self.coordinator = ReplicaCoordinator(
+            cast(NamespaceLog, log), self.machine, observers, lock, timers, random_ids
+        )
 
 
 class Client:

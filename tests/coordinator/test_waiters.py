@@ -3,15 +3,16 @@
 import ast
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from syncnet.coordinator.waiters import TRANSITIONS, Event, State, state_of
-from syncnet.core.commands import Cause, Expire, Offer, Withdraw
+from syncnet.core.commands import Cause, Claim, Expire, NodeLost, Offer, Withdraw
 from syncnet.core.effects import Effect, Refused, Synced, TimedOut, Withdrawn
 from syncnet.errors import JournalError, ReplacedError
-from tests.coordinator.fakes import LIVE_NS, Client, LateLog, Outcomes, Server, named
+from tests.coordinator.fakes import LIVE_NS, Client, LateLog, LateReplicaLog, Outcomes, ReplicaServer, Server, named
 from tests.core.offers import offer
 
 SEED = int(os.environ.get("SYNCNET_SEED", "20261124"))
@@ -280,12 +281,15 @@ def test_the_table_in_the_docstring_is_the_one_in_the_code() -> None:
 
 
 class Life:
-    """One offer id, and events at random: the state of its waiter must be the one that the table says."""
+    """One offer id, and events at random: the state of its waiter must be the one that the table says.
+
+    The coordinator is that of one node of a cluster, because only there all of the events happen.
+    """
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
-        self.log = LateLog()
-        self.server = Server(self.log)
+        self.log = LateReplicaLog()
+        self.server = ReplicaServer(self.log)
         self.linger_s = chance.choice([0, 5])
         self.clients: list[Client] = []
         self.events: list[Event] = []
@@ -298,16 +302,22 @@ class Life:
         self.state = State.ATTENDED
 
     def ask(self) -> None:
-        again = Offer(self.made.spec, self.made.id, self.made.at_ns, self.made.payload, self.made.payload_bytes, True)
-        self.clients.append(self.server.offer(again))
+        self.clients.append(self.server.offer(self.request()))
         self.log.flush()
+
+    def request(self) -> Offer:
+        return Offer(self.made.spec, self.made.id, self.made.at_ns, self.made.payload, self.made.payload_bytes, True)
 
     def pending(self) -> Offer | None:
         return self.server.machine.pending_offer("default", "id-VM")
 
+    def can(self, event: Event) -> bool:
+        """An offer without a linger is withdrawn when its node is lost, and so never adopted."""
+        return event is not Event.ADOPTED or self.linger_s > 0
+
     def step(self) -> None:
         """Let one of the events happen that the table has for the present state, and check the next state."""
-        event = self.chance.choice([event for state, event in TRANSITIONS if state is self.state])
+        event = self.chance.choice([event for state, event in TRANSITIONS if state is self.state and self.can(event)])
         self.events.append(event)
         waiting = self.clients[-1]
         results = len(waiting.results)
@@ -324,37 +334,61 @@ class Life:
         else:
             assert now is pending
             assert state_of(now) is self.state
-            assert now.asked == asked + (event is Event.ASKED_AGAIN)
+            assert now.asked == asked + (event in (Event.ASKED_AGAIN, Event.MOVED))
         withdrawals = [command for command in self.log.undelivered() if isinstance(command, Withdraw)]
         assert len(withdrawals) == (self.state is State.ABANDONED)
-        called = before is State.ATTENDED and event in (Event.RESULT, Event.ASKED_AGAIN)
+        called = before is State.ATTENDED and event in (Event.RESULT, Event.ASKED_AGAIN, Event.MOVED)
         assert len(waiting.results) == results + called
         if called:
-            assert isinstance(waiting.result, ReplacedError) == (event is Event.ASKED_AGAIN)
+            assert isinstance(waiting.result, ReplacedError) == (event is not Event.RESULT)
 
     def happen(self, event: Event, waiting: Client) -> None:
         if event is Event.RESULT:
             if self.log.undelivered():
                 self.log.flush()
-            elif self.chance.random() < 0.5:
-                self.server.offer(offer("CUST", at_ns=LIVE_NS))
-                self.log.flush()
             else:
-                self.server.coordinator.withdraw("default", "id-VM", Outcomes())
-                self.log.flush()
+                self.end()
         elif event is Event.DISCONNECTED:
             waiting.disconnect()
         elif event is Event.ASKED_AGAIN:
-            self.ask_before_the_withdrawal()
+            self.before_the_withdrawal(self.ask)
+        elif event is Event.MOVED:
+            self.before_the_withdrawal(self.move)
+        elif event is Event.ADOPTED:
+            self.server.coordinator.namespace_log.append(NodeLost(LIVE_NS, "default", "there", "here"))
+            self.log.flush()
         elif event is Event.LINGER_OVER:
             self.server.wait(self.linger_s or 0.5)
         else:
             self.log.flush(REFUSED)
 
-    def ask_before_the_withdrawal(self) -> None:
-        """Ask again; where a withdrawal is in the log, the request comes before it."""
+    def end(self) -> None:
+        """End the offer, by a command of this node or of another."""
+        mate, withdrawal = offer("CUST", at_ns=LIVE_NS), Withdraw(LIVE_NS, "default", "id-VM", Cause.WITHDRAWN)
+        match self.chance.randrange(4):
+            case 0:
+                self.server.offer(mate)
+            case 1:
+                self.server.coordinator.withdraw("default", "id-VM", Outcomes())
+            case 2:
+                self.log.follow(mate)
+            case 3:
+                self.log.follow(withdrawal)
+        self.log.flush()
+
+    def move(self) -> None:
+        """Let the client ask again at another node; or that node claims the offer for it."""
+        if self.chance.random() < 0.5:
+            self.log.follow(self.request())
+        else:
+            pending = self.pending()
+            assert pending is not None
+            self.log.follow(Claim(LIVE_NS, "default", "id-VM", "there", pending.at_ns, pending.asked))
+
+    def before_the_withdrawal(self, act: Callable[[], None]) -> None:
+        """Act; where a withdrawal is in the log, that comes before it."""
         late, self.log.appended = self.log.appended, []
-        self.ask()
+        act()
         self.log.appended = late
         self.log.flush()  # the withdrawal has no effect now
 

@@ -20,7 +20,8 @@ from syncnet.core.commands import Offer
 from syncnet.core.departures import Departures
 from syncnet.core.explain import explain, timed_out
 from syncnet.core.limits import EXPLANATION_STEPS_MAX, LIMITS
-from syncnet.core.machine import Machine, Namespace
+from syncnet.core.machine import Machine
+from syncnet.core.namespace import Namespace
 from syncnet.core.selectors import Selector, parse_selector
 from syncnet.core.steps import Steps
 from syncnet.core.validation import make_offer

@@ -1,6 +1,6 @@
 """A client process that makes offers of all kinds, repeats them until it knows their outcomes, and records everything.
 
-`python -m tests.crash.client PORT SEED NAME TASKS FILE [EARLIER_FILE…]`, until SIGTERM. Then it makes no more offers,
+`python -m tests.crash.client HOST:PORT,… SEED NAME TASKS FILE [EARLIER_FILE…]`, until SIGTERM. Then it makes no more offers,
 waits for the outcomes of the pending ones, repeats some requests once more, and writes `done`. checker.py describes the
 lines. Given the files of killed clients of the same name, it continues with the offers whose outcomes they did not get.
 
@@ -22,11 +22,13 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from tests.crash.http1 import Connection, LostError, Response, curl, query
+from tests.crash.http1 import Connection, LostError, Response, Server, curl, query
 
 LINGER_S = 60
 REQUEST_S_MAX = 15.0
 """The time for one request before it is sent again: the server may be down for some seconds."""
+CODES_OF_SERVERS = {"cluster", "draining"}
+"""Codes that say that another server should be asked."""
 OUTCOME_CODES = {"timed-out", "aborted", "withdrawn"}
 REPEATED_AT_THE_END = 100
 """How many of its last offers each client requests once more at the end."""
@@ -58,8 +60,8 @@ class Offer:
 
 
 class Client:
-    def __init__(self, port: int, seed: str, name: str, path: str) -> None:
-        self.port, self.seed, self.name = port, seed, name
+    def __init__(self, servers: list[Server], seed: str, name: str, path: str) -> None:
+        self.servers, self.seed, self.name = servers, seed, name
         self.stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stopping.set)
         self.recorder = Recorder(path)  # when the file exists, the client can be stopped by the signal
@@ -84,7 +86,10 @@ class Task:
         self.client, self.number = client, number
         self.random = random.Random(f"{client.seed} {client.name} {number}")
         self.actor = f"{client.name.partition('.')[0]}-{number}"
-        self.connection, self.second_connection, self.delete_connection = (Connection(client.port) for _ in range(3))
+        first = self.random.randrange(len(client.servers))
+        self.connection, self.second_connection, self.delete_connection = (
+            Connection(client.servers, first + number) for number in range(3)
+        )
 
     async def run(self) -> None:
         for count in itertools.count():
@@ -192,8 +197,11 @@ class Task:
 
     async def _send(self, connection: Connection | None, method: str, path: str, body: bytes | None) -> Response:
         if connection is None:
-            return await curl(self.client.port, method, path, body, REQUEST_S_MAX)
-        return await connection.ask(method, path, body, REQUEST_S_MAX)
+            return await curl(self.random.choice(self.client.servers), method, path, body, REQUEST_S_MAX)
+        response = await connection.ask(method, path, body, REQUEST_S_MAX)
+        if response.code in CODES_OF_SERVERS:
+            connection.move()
+        return response
 
     async def withdraw(self, offer: Offer, requesting: asyncio.Task[None]) -> None:
         """Send DELETE until it succeeded or was too late, or the offer ended otherwise; the response says which."""
@@ -233,9 +241,10 @@ def unfinished_offers(paths: list[str]) -> list[Offer]:
     return [offer for offer in offers.values() if not offer.is_known]
 
 
-async def main(port: str, seed: str, name: str, tasks: str, path: str, *earlier: str) -> None:
+async def main(servers: str, seed: str, name: str, tasks: str, path: str, *earlier: str) -> None:
     unfinished = unfinished_offers(list(earlier))
-    await Client(int(port), seed, name, path).run(int(tasks), unfinished)
+    pairs = [(host, int(port)) for host, _, port in (server.rpartition(":") for server in servers.split(","))]
+    await Client(pairs, seed, name, path).run(int(tasks), unfinished)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -29,11 +30,16 @@ class LostError(Exception):
     """The connection broke before a whole response arrived."""
 
 
-class Connection:
-    """A connection that is kept open for the next request, and opened again if it was lost."""
+Server = tuple[str, int]
+"""The host and the port of a server."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+
+class Connection:
+    """A connection that is kept open for the next request, and opened again if it was lost: to the next server then."""
+
+    def __init__(self, servers: Sequence[Server], first: int = 0) -> None:
+        self._servers = servers
+        self._used = first
         self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, method: str, path: str, body: bytes | None, wait_s: float) -> Response:
@@ -45,7 +51,7 @@ class Connection:
         try:
             async with asyncio.timeout(wait_s):
                 if self._open is None:
-                    self._open = await asyncio.open_connection("127.0.0.1", self._port)
+                    self._open = await asyncio.open_connection(*self._servers[self._used % len(self._servers)])
                 reader, writer = self._open
                 writer.write(_request(method, path, body))
                 await writer.drain()
@@ -55,8 +61,13 @@ class Connection:
             raise LostError(repr(error)) from None
         finally:
             if not is_complete:
-                self.close()
+                self.move()
         return response
+
+    def move(self) -> None:
+        """Use the next server from now on."""
+        self._used += 1
+        self.close()
 
     def close(self) -> None:
         if self._open is not None:
@@ -64,7 +75,7 @@ class Connection:
             self._open = None
 
 
-async def curl(port: int, method: str, path: str, body: bytes | None, wait_s: float) -> Response:
+async def curl(server: Server, method: str, path: str, body: bytes | None, wait_s: float) -> Response:
     """Send a request with curl; return its response.
 
     :raises LostError: curl got no whole response.
@@ -73,7 +84,7 @@ async def curl(port: int, method: str, path: str, body: bytes | None, wait_s: fl
     if body is not None:
         arguments += ["--header", "content-type: application/json", "--data-binary", body.decode()]
     process = await asyncio.create_subprocess_exec(
-        "curl", *arguments, f"http://127.0.0.1:{port}{path}", stdout=asyncio.subprocess.PIPE
+        "curl", *arguments, f"http://{server[0]}:{server[1]}{path}", stdout=asyncio.subprocess.PIPE
     )
     try:
         output, _ = await process.communicate()

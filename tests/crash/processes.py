@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Processes:
         self.seed = seed
         self.random = random.Random(seed)
         self.folder = Path(tempfile.mkdtemp(prefix="syncnet-crash-"))
-        self.port = free_port()
+        self.address = f"127.0.0.1:{free_port()}"
         self.clients: dict[str, subprocess.Popen[bytes]] = {}
         self.starts = self.kills = 0
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -63,10 +64,12 @@ class Processes:
                 path.rmdir() if path.is_dir() else path.unlink()
             self.folder.rmdir()
 
-    def _run(self, name: str, *command: object) -> subprocess.Popen[bytes]:
-        """Start a process with its output in files."""
+    def _run(self, name: str, *command: object, starter: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start a process with its output in files; the words of `starter` come first in its command."""
         with (self.folder / f"{name}.out").open("ab") as out, (self.folder / f"{name}.err").open("ab") as err:
-            process = subprocess.Popen([sys.executable, "-m", *map(str, command)], stdout=out, stderr=err, cwd=ROOT)
+            process = subprocess.Popen(
+                [*starter, sys.executable, "-m", *map(str, command)], stdout=out, stderr=err, cwd=ROOT
+            )
         self._processes.append(process)
         return process
 
@@ -75,7 +78,7 @@ class Processes:
     def start_server(self) -> None:
         """Start the server; it may not be ready yet."""
         self.starts += 1
-        where, options = f"127.0.0.1:{self.port}", ("--log-format", "none", "--journal", self.folder / "journal")
+        where, options = self.address, ("--log-format", "none", "--journal", self.folder / "journal")
         self.server = self._run(f"server-{self.starts}", "tests.crash.server", SNAPSHOT_COMMANDS, where, *options)
 
     def until_ready(self) -> None:
@@ -108,12 +111,12 @@ class Processes:
 
     # --- the clients and the proxy -------------------------------------------------------------------------
 
-    def start_client(self, name: str, port: int, tasks: int) -> None:
-        """Start a client; it continues the unfinished offers of earlier clients with the same name before the dot."""
+    def start_client(self, name: str, servers: str, tasks: int) -> None:
+        """Start a client of servers (`HOST:PORT,…`); it continues the unfinished offers of earlier clients with the same name before the dot."""
         earlier = sorted(self.folder.glob(f"{name.partition('.')[0]}.*.jsonl"))
         path = self.folder / f"{name}.jsonl"
         self.clients[name] = self._run(
-            f"client-{name}", "tests.crash.client", port, self.seed, name, tasks, path, *earlier
+            f"client-{name}", "tests.crash.client", servers, self.seed, name, tasks, path, *earlier
         )
         until(path.exists, lambda: f"the client {name} did not start; {self.folder}")
 
@@ -135,12 +138,12 @@ class Processes:
                 raise AssertionError(f"the client {name} did not get all outcomes; {self.folder}") from None
             assert status == 0, self._failed(name)
 
-    def start_proxy(self) -> int:
-        """Start a proxy that cuts connections; return its port."""
+    def start_proxy(self) -> str:
+        """Start a proxy that cuts connections; return its address."""
         port = free_port()
-        self.proxy = self._run("proxy", "tests.crash.proxy", port, self.port, self.seed)
+        self.proxy = self._run("proxy", "tests.crash.proxy", port, self.address.rpartition(":")[2], self.seed)
         until(lambda: _accepts_connections(port), lambda: f"the proxy did not start; {self.folder}")
-        return port
+        return f"127.0.0.1:{port}"
 
     def end_proxy(self) -> Any:
         """Stop the proxy; return how often it did what."""
@@ -170,8 +173,10 @@ class Processes:
 
     def _syncs_after(self, namespace: str, after: int) -> Any:
         params: dict[str, str | int] = {"namespace": namespace, "after": after, "limit": TRACE_PAGE_SYNCS}
-        response = self._http.get(f"http://127.0.0.1:{self.port}/trace", params=params)
-        return response.raise_for_status().json()["syncs"]
+        return self._get("/trace", params).raise_for_status().json()["syncs"]
+
+    def _get(self, path: str, params: dict[str, str | int]) -> httpx.Response:
+        return self._http.get(f"http://{self.address}{path}", params=params)
 
     def check(self) -> Any:
         """Run the checker on the files of the clients; return its summary."""

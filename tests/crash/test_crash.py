@@ -20,7 +20,7 @@ def test_g9_a_killed_server_loses_no_outcome_that_a_client_got() -> None:
     with Processes(SEED) as processes:
         processes.start_server()
         for name in ("a.0", "b.0", "c.0"):
-            processes.start_client(name, processes.port, TASKS)
+            processes.start_client(name, processes.address, TASKS)
         processes.kill_often(KILLS)
         processes.end_clients()
         processes.read_trace(all_syncs=True)
@@ -35,10 +35,10 @@ def test_g9_a_killed_server_loses_no_outcome_that_a_client_got() -> None:
 def test_g7_clients_get_the_same_outcomes_when_connections_are_cut_and_clients_killed() -> None:
     with Processes(SEED) as processes:
         processes.start_server()
-        port = processes.start_proxy()
+        proxy = processes.start_proxy()
         for name in ("a.0", "b.0", "c.0"):
-            processes.start_client(name, port, TASKS)
-        processes.start_client("d.0", port, TASKS)
+            processes.start_client(name, proxy, TASKS)
+        processes.start_client("d.0", proxy, TASKS)
         generations = {"a": 0, "b": 0, "d": 0}
         for _ in range(max(2, KILLS // 2)):
             processes.kill_often(1)
@@ -49,7 +49,7 @@ def test_g7_clients_get_the_same_outcomes_when_connections_are_cut_and_clients_k
                 del generations[name]
             else:
                 generations[name] += 1
-                processes.start_client(f"{name}.{generations[name]}", port, TASKS)
+                processes.start_client(f"{name}.{generations[name]}", proxy, TASKS)
         processes.end_clients()
         processes.read_trace(all_syncs=True)
         cuts = processes.end_proxy()

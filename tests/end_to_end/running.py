@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -109,6 +110,12 @@ def until(condition: Any, message: Any) -> Any:
             return result
         time.sleep(0.005)
     raise AssertionError(message())
+
+
+def in_threads(run: Callable[[str], object], actors: Collection[str]) -> None:
+    """Call `run` for all actors at the same time, and raise what one of them raises."""
+    with ThreadPoolExecutor(len(actors)) as pool:
+        list(pool.map(run, actors))
 
 
 @contextlib.contextmanager

@@ -18,9 +18,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", (DOCS / "clients.md").read_text(), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_the_examples_of_the_documentation_run(server: Server, number: int) -> None:
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
     completed = subprocess.run(
         [sys.executable, "-W", "error", "-c", BLOCKS[number]],
         env={**os.environ, "SYNCNET_URL": server.url},

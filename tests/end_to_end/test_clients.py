@@ -99,7 +99,7 @@ async def test_g1_one_client_has_hundreds_of_pending_offers(server: Server) -> N
         await until_pending(net, 300, "many")
         sync = await net.sync("start", actor="LAST", mates=300, namespace="many")
         ranks = [(await offer).rank for offer in offers]
-        assert len(net._callers.here()._connections._idle) <= 10
+        assert len(net._callers.here()._servers.used._idle) <= 10
     assert sync.rank == 300
     assert sorted(ranks) == list(range(300))
 

@@ -21,7 +21,7 @@ import trio
 import uvloop
 
 from syncnet import AsyncClient, AsyncOffer, Client, ClosedError, Sync, WithdrawnError
-from tests.end_to_end.running import Server, running, until
+from tests.end_to_end.running import Server, in_threads, running, until
 from tests.end_to_end.test_tls import Files
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -63,25 +63,12 @@ def sync_alone(net: Client, actor: str) -> None:
 
 def sync_in_threads(net: Client, actor: str) -> None:
     """Make many syncs at the same time, in four threads."""
-    failures: list[BaseException] = []
-
-    def run(name: str) -> None:
-        try:
-            sync_alone(net, name)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(f"{actor}-{number}",)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE_S)
-    assert not failures, failures
+    in_threads(partial(sync_alone, net), [f"{actor}-{number}" for number in range(4)])
 
 
 def connection_of(net: Client) -> object:
     """Return the connection that an idle client keeps."""
-    (connection,) = net._callers.here()._connections._idle
+    (connection,) = net._callers.here()._servers.used._idle
     return connection
 
 
@@ -231,24 +218,12 @@ def test_a_client_is_used_in_several_event_loops(server: Server, run: Callable[.
 def test_a_client_is_used_in_two_event_loops_at_the_same_time(server: Server) -> None:
     net = AsyncClient(server.url)
     barrier = threading.Barrier(2)
-    failures: list[BaseException] = []
 
     async def main(actor: str) -> None:
         await asyncio.to_thread(barrier.wait)
         await sync_alone_in_tasks(net, actor)
 
-    def run(actor: str) -> None:
-        try:
-            asyncio.run(main(actor))
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(actor,)) for actor in "AB"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE_S)
-    assert not failures, failures
+    in_threads(lambda actor: asyncio.run(main(actor)), ["A", "B"])
 
 
 def test_an_offer_of_an_event_loop_that_has_ended_is_withdrawn(server: Server) -> None:

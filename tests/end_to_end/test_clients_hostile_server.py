@@ -19,7 +19,7 @@ import anyio
 import pytest
 
 from syncnet import AsyncClient, Client, Sync, TimedOutError, UnavailableError, WithdrawnError
-from tests.end_to_end.running import Server, until
+from tests.end_to_end.running import Server, in_threads, until
 
 PATIENCE_S = 60
 STALE = b'{"stale": {}}'
@@ -195,7 +195,7 @@ def test_what_comes_on_an_idle_connection_is_not_used(late: bytes) -> None:
     """Also if it is the end of the connection: then the request is not sent in vain."""
     with fake_server(lambda *_: answer(b"{}")) as fake, Client(fake.url) as net:
         assert net.stats() == {}
-        (kept,) = net._callers.here()._connections._idle
+        (kept,) = net._callers.here()._servers.used._idle
         if late:
             fake.connections[0].sendall(late)
         else:
@@ -209,7 +209,7 @@ def test_what_comes_on_an_idle_connection_of_a_task_is_not_used() -> None:
     async def main() -> None:
         async with AsyncClient(fake.url) as net:
             assert await net.stats() == {}
-            (kept,) = net._callers.here()._connections._idle
+            (kept,) = net._callers.here()._servers.used._idle
             fake.connections[0].sendall(answer(STALE))
             with anyio.fail_after(PATIENCE_S):
                 while kept.is_usable():
@@ -387,46 +387,32 @@ def test_g6_an_offer_whose_client_is_closed_while_it_connects_is_not_made(server
     assert server.pending("connecting") == 0
 
 
-def test_g6_an_offer_whose_client_is_closed_while_a_thread_connects_is_not_made(server: Server) -> None:
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_g6_an_offer_that_ends_while_a_thread_connects_is_not_made(server: Server, is_closed: bool) -> None:
+    """Because its client is closed, or because it is withdrawn."""
     for _ in range(50):
-        net = Client(server.url)
-        offer = net.send("coin", actor="VM", namespace="connecting", linger=60)
-        net.close()
-        with pytest.raises(WithdrawnError):
-            offer.result(PATIENCE_S)
-    assert server.pending("connecting") == 0
-
-
-def test_g6_an_offer_that_is_withdrawn_while_a_thread_connects_is_not_made(server: Server) -> None:
-    with Client(server.url) as net:
-        for _ in range(50):
+        with Client(server.url) as net:
             offer = net.send("coin", actor="VM", namespace="connecting", linger=60)
-            offer.withdraw()
+            if is_closed:
+                net.close()
+            else:
+                offer.withdraw()
             with pytest.raises(WithdrawnError):
                 offer.result(PATIENCE_S)
-        assert server.pending("connecting") == 0
+    assert server.pending("connecting") == 0
 
 
 def test_threads_that_close_each_others_offers_do_not_disturb_other_requests(server: Server) -> None:
     """An offer is withdrawn while its answer comes, so its connection is closed and kept at the same time."""
-    failures: list[BaseException] = []
 
     def run(actor: str) -> None:
-        try:
-            for number in range(100):
-                offer = net.send("alone", actor=actor, payload=number, mates=0)
-                offer.withdraw()
-                with contextlib.suppress(WithdrawnError, TimedOutError):
-                    assert offer.result(PATIENCE_S).members[0].payload == number
-                sync = net.sync("alone", actor=actor, payload=-number, mates=0)
-                assert (sync.members[0].actor, sync.members[0].payload) == (actor, -number)
-        except BaseException as error:
-            failures.append(error)
+        for number in range(100):
+            offer = net.send("alone", actor=actor, payload=number, mates=0)
+            offer.withdraw()
+            with contextlib.suppress(WithdrawnError, TimedOutError):
+                assert offer.result(PATIENCE_S).members[0].payload == number
+            sync = net.sync("alone", actor=actor, payload=-number, mates=0)
+            assert (sync.members[0].actor, sync.members[0].payload) == (actor, -number)
 
     with Client(server.url) as net:
-        threads = [threading.Thread(target=run, args=(f"A{number}",)) for number in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(PATIENCE_S)
-    assert not failures, failures
+        in_threads(run, [f"A{number}" for number in range(4)])

@@ -90,7 +90,7 @@ def test_a_host_that_is_not_of_this_machine() -> None:
         ((":0", "--journal="), "expected the name of a folder, got an empty text"),  # --journal=$UNSET
         ((":0", "--journal"), "Option '--journal' requires an argument"),  # --journal $UNSET
         (("evnt", "coin"), 'expected a subcommand or an address such as :8000, got "evnt"; did you mean event?'),
-        (("localhost",), 'got "localhost"; the subcommands are abort, bench, completion, event, serve, stats, token'),
+        (("localhost",), 'got "localhost"; the subcommands are abort, bench, cluster, completion, event, serve, stats'),
         (("event",), "Missing argument 'EVENT'"),
         (
             ("event", "start", "pytest", "tests"),

@@ -1,4 +1,4 @@
-"""`GET /trace` live, on real servers: what happens is told as it happens, and whoever missed something is told so."""
+"""`GET /trace` live, on real servers: a reader gets what happens at once, and a gap where it missed something."""
 
 import re
 import signal
@@ -336,6 +336,24 @@ def test_g8_a_reader_that_never_reads_costs_little_and_is_told_what_it_missed() 
         lines.close()
         alone(server, "B")
         assert lazy.words(2) == ["pending solo B", "synced solo B"]
+
+
+def test_a_reader_of_a_flood_gets_each_number_once() -> None:
+    requests = KEPT_MAX
+    with (
+        running("--log-format", "none", "--trace-keep", "1", *ANY_WORK) as server,
+        Reader(server.port, SSE) as reader,
+    ):
+        assert reader.words(1) == ["open 0"]
+        flooding = threading.Thread(target=flood, args=(server, requests, ""))
+        flooding.start()
+        number = 0
+        while number < 2 * requests:
+            number += reader.next().get("missed", 1)
+            assert int(reader.position.rpartition(".")[2]) == number
+        flooding.join()
+        alone(server, "B")
+        assert reader.words(2) == ["pending solo B", "synced solo B"]
 
 
 # --- ASGI ------------------------------------------------------------------------------------------------------

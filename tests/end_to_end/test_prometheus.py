@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from syncnet.server.metrics import FAMILIES
 from syncnet.server.tokens import new_token
@@ -23,13 +24,15 @@ DASHBOARD = ROOT / "deploy" / "grafana" / "syncnet.json"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yaml"
 CONFIGURATION = ROOT / "deploy" / "prometheus" / "prometheus.yaml"
 SCRAPE = """
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
 scrape_configs:
   - job_name: syncnet
     authorization: {{credentials_file: {token}}}
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
 rule_files: [{rules}]
 """
+THRESHOLD = re.compile(" (>|==) [0-9.]+")
+OF_CLUSTER = "syncnet_cluster_"
 NAME = re.compile(r"\b(?:syncnet|process)_[a-z_]+\b")
 
 
@@ -71,7 +74,8 @@ def test_promtool_finds_nothing_wrong_with_an_empty_and_a_busy_server(tmp_path: 
             text = server.client.get("/metrics").text
             promtool("check", "metrics", text=text)
     shown = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
-    assert shown == {family.name for family in FAMILIES}, "the busy server with a journal has every family"
+    alone = {family.name for family in FAMILIES if not family.name.startswith(OF_CLUSTER)}
+    assert shown == alone, "the busy server with a journal has every family but those of a cluster"
     assert "syncnet_offers_pending 2\n" in text
     assert 'syncnet_offers_total{end="timed-out"} 1\n' in text
 
@@ -134,8 +138,34 @@ def test_a_real_prometheus_scrapes_a_server_with_tokens(tmp_path: Path) -> None:
             ((labels, _),) = queried(client, "syncnet_build_info")
             assert labels["compiled"] in ("true", "false")
             assert queried(client, "histogram_quantile(0.5, sum by (le) (syncnet_sync_members_bucket))")
-            for expression in expressions(labels["instance"]):
-                queried(client, expression)
+
+
+def test_every_query_of_the_dashboard_and_of_the_alerts_finds_data(tmp_path: Path) -> None:
+    """On a server that has every metric but those of a cluster, while offers sync, are refused and are pending."""
+    (tmp_path / "token").write_text("none")
+    with running("--journal", str(tmp_path / "journal")) as server:
+        configuration = SCRAPE.format(token=tmp_path / "token", port=server.port, rules=ALERTS)
+        with prometheus(tmp_path, configuration) as client, curls(f"{server.url}/event?event=pending&actor=A"):
+            unanswered = [each for each in queries(f"127.0.0.1:{server.port}") if OF_CLUSTER not in each]
+
+            def is_answered() -> bool:
+                """Return whether each query has found data by now; one that has is not repeated."""
+                server.client.get("/event?event=wrong&actor=!")
+                with curls(f"{server.url}/event?event=coin&actor=VM"):
+                    server.until_pending(2)
+                    server.client.get("/event?event=coin&actor=CUST")
+                unanswered[:] = [expression for expression in unanswered if not queried(client, expression)]
+                return not unanswered
+
+            until(is_answered, lambda: f"these find nothing: {unanswered}")
+            until(lambda: set(rule_states(client)) == {"ok"}, lambda: rule_states(client))
+            assert len(rule_states(client)) == len(alerts())
+
+
+def rule_states(client: httpx.Client) -> list[str]:
+    """For each rule `ok`, `unknown` before it was evaluated, or what is wrong with it."""
+    groups = client.get("/api/v1/rules").json()["data"]["groups"]
+    return [rule.get("lastError") or rule["health"] for group in groups for rule in group["rules"]]
 
 
 # --- the files in deploy -----------------------------------------------------------------------------------
@@ -143,6 +173,15 @@ def test_a_real_prometheus_scrapes_a_server_with_tokens(tmp_path: Path) -> None:
 
 def dashboard() -> Any:
     return json.loads(DASHBOARD.read_text())
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+
+
+def queries(instance: str) -> list[str]:
+    """The queries of the dashboard, and what the alerts look at."""
+    return [*expressions(instance), *[THRESHOLD.sub("", rule["expr"]) for rule in alerts()]]
 
 
 def expressions(instance: str) -> list[str]:

@@ -18,17 +18,8 @@ from syncnet.cli.exit_statuses import ExitStatus
 from tests.end_to_end.running import Server, curls, running, until
 from tests.end_to_end.test_live_trace import alone, meet
 from tests.end_to_end.test_security import make_token
-
-VENDING = """\
-┌─ VM:coin
-│┌ CUST:coin
-└└ CUST:coin VM:coin
-
-┌─ VM:choc
-│┌ CUST:choc
-└└ CUST:choc VM:choc
-
-"""
+from tests.test_structure import ROOT
+from tests.view.test_graph_log import VENDING
 
 
 class Watch:
@@ -133,6 +124,12 @@ def test_colour_on_a_terminal_unless_it_is_unwanted(
     text = seen.decode()
     assert ("\x1b[" in text) == is_coloured
     assert re.sub("\x1b\\[[0-9;]*m", "", text) == "┌─ VM:coin\r\n"
+
+
+def test_the_picture_of_the_documentation_is_that_of_today() -> None:
+    script = ROOT / "scripts" / "pictures.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, ""), "run scripts/pictures.py, and look at the picture"
 
 
 @pytest.mark.parametrize("command", ["watch", "trace"])

@@ -105,7 +105,7 @@ def image(folder: Path, to: Path) -> Path:
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + 10))
 def test_g9_what_was_delivered_is_there_after_a_crash_at_any_moment(folder: Path, tmp_path: Path, seed: int) -> None:
-    """Random worlds, a snapshot every few commands, and an image of the files after random ones."""
+    """Random states, a snapshot every few commands, and an image of the files after random ones."""
     chance = random.Random(seed)
     limits = Limits(outcomes_max=chance.choice([5, 1_000]), trace_syncs_max=chance.choice([3, 1_000]))
     kept = Kept(folder, limits, chance.choice([1, 7, 50]))
@@ -163,7 +163,7 @@ def test_g9_a_tail_that_was_half_written_is_not_there_and_all_before_it_is(folde
 
 
 def test_limits_that_change_hold_from_then_on_and_the_past_is_replayed_under_its_own(folder: Path) -> None:
-    """G9: a smaller bound must not undo what was told."""
+    """G9: a smaller bound must not undo what clients have learned."""
     kept = Kept(folder, Limits(pending_offers_max=10), snapshot_commands=10**9)
     kept.append(*(offer("A", f"e{number}", id=str(number)) for number in range(10)))
     kept.crash()
@@ -341,7 +341,7 @@ def test_g9_a_full_disk_refuses_what_is_new_and_keeps_what_is_there(disk: Path) 
     assert kept.refused
     assert "the journal could not be written" in str(kept.refused[0][1])
     assert "full" in str(kept.refused[0][1]) or "disk I/O" in str(kept.refused[0][1])
-    told = kept.snapshot()
+    known = kept.snapshot()
     crashed = image(disk / "journal", disk.parent / "crashed")
 
     filler.unlink()
@@ -351,7 +351,7 @@ def test_g9_a_full_disk_refuses_what_is_new_and_keeps_what_is_there(disk: Path) 
     assert kept.machine.totals("default")[1] == 1, "C met A"
     last = kept.snapshot()
     kept.close()
-    assert Kept(crashed).snapshot() == told
+    assert Kept(crashed).snapshot() == known
     assert Kept(disk / "journal").snapshot() == last
 
 
@@ -363,8 +363,8 @@ def test_a_disk_with_room_for_commands_and_none_for_a_snapshot_refuses_nothing(d
     for number in range(20):
         kept.append(offer("S", "s", id=f"s{number}", mates=0))
     assert not kept.refused
-    told = kept.snapshot()
-    assert Kept(image(disk / "journal", disk.parent / "crashed")).snapshot() == told
+    known = kept.snapshot()
+    assert Kept(image(disk / "journal", disk.parent / "crashed")).snapshot() == known
 
 
 def test_a_trace_as_long_as_wished_is_there_after_a_restart(folder: Path) -> None:

@@ -145,7 +145,7 @@ def test_without_the_note_a_journal_starts_with_what_is_there_and_a_warning(
     (path / LAST_COMMIT_NAME).unlink()
     with caplog.at_level(logging.WARNING, "syncnet"):
         kept = Kept(path)
-    assert "whether the journal beside it has lost commits cannot be known" in caplog.text
+    assert "it is unknown whether the journal has lost commits" in caplog.text
     kept.append(offer("AFTER", id="after", mates=0, named=True))
     last = kept.snapshot()
     kept.close()

@@ -77,6 +77,9 @@ def test_the_text_has_the_reasons_below(server: Server) -> None:
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "", "text/plain"),
         ("text/plain", "", "text/plain"),
         ("text/plain", "output=json", "application/json"),
+        ("application/json, text/plain, */*", "", "application/json"),
+        ("application/json;q=0.5, text/plain", "", "text/plain"),
+        ("text/plain, */*", "", "text/plain"),
         ("*/*", "output=text", "text/plain"),
     ],
 )

@@ -5,6 +5,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -207,7 +208,8 @@ def test_without_readers_the_coordinator_has_no_observer() -> None:
         feed.beat()
         assert coordinator._observers == ()
         make(coordinator, offer("A"))
-        assert not feed._queue
+        feed.drain()
+        assert not channel.kept
 
     with_feed(run)
 
@@ -222,6 +224,7 @@ def test_a_reader_that_comes_back_within_a_minute_finds_its_channel() -> None:
         feed.beat()
         again = feed.join("default")
         assert again is channel
+        feed.drain()
         assert actors(again, position) == ["VM", "CUST", "synced"]
         feed.leave(again)
         clock.now_s += 61
@@ -311,17 +314,137 @@ def test_a_closed_feed_ends_every_wait() -> None:
     with_feed(run)
 
 
-def test_more_than_the_queue_holds_is_a_gap_of_unknown_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop was held up for so long that happenings were lost."""
-    monkeypatch.setattr(feed_module, "_QUEUED_MAX", 10)
+def make_many(coordinator: Coordinator, first: int, offers: int, namespace: str = "default") -> None:
+    numbers = range(first, first + offers)
+    make(coordinator, *[offer(f"A{number}", f"e{number}", namespace=namespace) for number in numbers])
+
+
+def test_more_than_a_channel_takes_at_once_becomes_one_gap_with_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "KEPT_MAX", 10)
 
     async def run(feed: Feed, coordinator: Coordinator, clock: Clock) -> None:
         channel = feed.join("default")
-        position = channel.latest
-        make(coordinator, *[offer(f"A{number}", f"e{number}") for number in range(25)])
+        start = channel.latest
         feed.flush()
-        assert channel.latest.epoch != position.epoch
-        assert actors(channel, position) == ["gap", *[f"A{number}" for number in range(15, 25)]]
+        for first in range(0, 30, 10):
+            make_many(coordinator, first, 10)
+            feed.flush()
+        assert actors(channel, start) == [f"A{number}" for number in range(10)]
+        assert channel.is_leaving_out
+        before = channel.latest
+        clock.now_s += 1
+        feed.flush()
+        make_many(coordinator, 30, 2)
+        feed.flush()
+        gap, *others = read_all(channel, before)
+        assert gap == {"position": f"{start.epoch}.30", "happening": "gap", "namespace": "default", "missed": 20}
+        assert [each["actor"] for each in others] == ["A30", "A31"]
+        assert channel.latest.number == 32
+
+    with_feed(run)
+
+
+def test_the_gap_comes_without_further_happenings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "KEPT_MAX", 10)
+
+    async def run(feed: Feed, coordinator: Coordinator, clock: Clock) -> None:
+        channel = feed.join("default")
+        feed.flush()
+        make_many(coordinator, 0, 15)
+        feed.flush()
+        assert channel.latest.number == 10
+        clock.now_s += 1
+        await feed.wait(channel, is_behind=False)
+        assert channel.latest.number == 15
+
+    with_feed(run)
+
+
+def test_a_position_within_a_gap_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No reader was given one."""
+    channel = channel_with(5)
+    epoch = channel.latest.epoch
+    channel.leave_out(10)
+    assert [channel.missed(Position(epoch, number)) for number in (4, 5, 6, 14, 15)] == [0, 0, None, None, 0]
+    assert read_all(channel, Position(epoch, 6)) == [
+        {"position": f"{epoch}.15", "happening": "gap", "namespace": "default", "missed": None}
+    ]
+
+
+def test_who_opens_the_trace_while_happenings_are_left_out_missed_none_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(channel_module, "KEPT_MAX", 10)
+
+    async def run(feed: Feed, coordinator: Coordinator, clock: Clock) -> None:
+        early = feed.join("default")
+        start = early.latest
+        make_many(coordinator, 0, 15)
+        late = feed.join("default")
+        pieces, position, _ = feed.opening(late, "jsonl")
+        assert len(objects(b"".join(pieces))) == 1 + 15
+        clock.now_s += 1
+        feed.flush()
+        make_many(coordinator, 15, 1)
+        feed.flush()
+        assert actors(late, position) == ["A15"]
+        assert actors(early, start)[-2:] == ["gap", "A15"]
+
+    with_feed(run)
+
+
+def test_a_flood_of_one_namespace_takes_nothing_from_the_readers_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "KEPT_MAX", 10)
+
+    async def run(feed: Feed, coordinator: Coordinator, clock: Clock) -> None:
+        flooded, quiet = feed.join("flooded"), feed.join("quiet")
+        start = quiet.latest
+        feed.flush()
+        make_many(coordinator, 0, 100, "flooded")
+        make_many(coordinator, 100, 5, "quiet")
+        feed.flush()
+        assert flooded.is_leaving_out
+        assert actors(quiet, start) == [f"A{number}" for number in range(100, 105)]
+
+    with_feed(run)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_readers_got_and_what_they_missed_add_up(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bursts and pauses, and readers that come at random: each sees all numbers once, in order."""
+    monkeypatch.setattr(channel_module, "KEPT_MAX", 30)
+    monkeypatch.setattr(channel_module, "_TAKEN_PER_S", 20)
+    random = Random(seed)
+
+    async def run(feed: Feed, coordinator: Coordinator, clock: Clock) -> None:
+        channel = feed.join("default")
+        known = [channel.latest] * 3
+        made = 0
+
+        def look(reader: int, bytes_max: int) -> None:
+            data, after = channel.read(known[reader], "jsonl", bytes_max)
+            number = known[reader].number
+            for each in objects(data):
+                number += each.get("missed", 1)
+                assert each["position"] == f"{after.epoch}.{number}"
+                assert each.get("actor") in (None, f"A{number - 1}")
+            assert number == after.number
+            known[reader] = after
+
+        for _ in range(200):
+            offers = random.choice((0, 0, 1, 5, 40))
+            make_many(coordinator, made, offers)
+            made += offers
+            clock.now_s += random.choice((0.02, 0.25, 1.0))
+            feed.flush()
+            for reader in range(3):
+                if random.random() < 0.5**reader:
+                    look(reader, random.choice((1, 2_000, CHUNK_BYTES_MAX)))
+        feed.drain()
+        for reader in range(3):
+            while known[reader] != channel.latest:
+                look(reader, CHUNK_BYTES_MAX)
+            assert known[reader].number == made
 
     with_feed(run)
 
@@ -345,8 +468,39 @@ def test_more_readers_get_smaller_shares_in_longer_intervals() -> None:
         assert (feed.interval_s, feed.chunk_bytes_max) == (0.02, CHUNK_BYTES_MAX)
         for _ in range(999):
             feed.join("default")
-        assert feed.interval_s == 0.25
-        assert feed.chunk_bytes_max * 1_000 <= 16_777_216 * 0.25
+        assert feed.interval_s == 1.0
+        assert 8_000 < feed.chunk_bytes_max <= 8_389
+
+    with_feed(run)
+
+
+def test_more_channels_get_smaller_shares_because_each_is_encoded() -> None:
+    async def run(feed: Feed, coordinator: Coordinator, clock: Clock) -> None:
+        channels = [feed.join(f"n{number % 200}") for number in range(400)]
+        assert 1_000_000 < feed.chunk_bytes_max * 200 / feed.interval_s <= 1_048_576
+        for channel in channels[1:]:
+            feed.leave(channel)
+        assert feed.chunk_bytes_max == CHUNK_BYTES_MAX
+
+    with_feed(run)
+
+
+def test_readers_are_woken_at_the_end_of_an_interval() -> None:
+    async def run(feed: Feed, coordinator: Coordinator, clock: Clock) -> None:
+        channel = feed.join("default")
+        for _ in range(999):
+            feed.join("elsewhere")
+        start = channel.latest
+
+        async def woken_after(passed_s: float) -> bool:
+            waiting = channel.news()
+            clock.now_s += passed_s
+            make(coordinator, offer("A", f"e{clock.now_s}"))
+            feed.flush()
+            return waiting.done()
+
+        assert [await woken_after(0.25) for _ in range(9)] == [True, *[False, False, False, True] * 2]
+        assert len(actors(channel, start)) == 9
 
     with_feed(run)
 

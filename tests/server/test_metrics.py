@@ -34,8 +34,13 @@ PROMETHEUS_3 = (
     "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )
 NAMES = ("secret-namespace", "secret-event", "secret-actor", "secret-id", "secret-label", "secret-path", "secret-token")
-ELSEWHERE = ("syncnet_circles", "syncnet_journal", "syncnet_output")  # of a server in a process of its own
-ENDS = ("synced", "timed-out", "withdrawn", "disconnected", "aborted", "refused")
+ELSEWHERE = (
+    "syncnet_circles",
+    "syncnet_journal",
+    "syncnet_output",
+    "syncnet_cluster",
+)  # of a server in a process of its own
+ENDS = ("synced", "timed-out", "withdrawn", "disconnected", "aborted", "refused", "lost")
 
 parse_text: Callable[[str], Any] = parser.text_string_to_metric_families
 parse_openmetrics: Callable[[str], Any] = openmetrics_parser.text_string_to_metric_families
@@ -98,7 +103,7 @@ def every_kind_of_end(server: Server) -> None:
 def test_every_kind_of_end_is_counted(server: Server) -> None:
     every_kind_of_end(server)
     values = values_of(server)
-    assert ends_of(values) == dict(zip(ENDS, (6, 2, 1, 1, 2, 1), strict=True))
+    assert ends_of(values) == dict(zip(ENDS, (6, 2, 1, 1, 2, 1, 0), strict=True))
     assert values["syncnet_offers_pending"] == 1
     assert values["syncnet_offers_pending_bytes"] > 0
     assert values["syncnet_oldest_pending_seconds"] > 0
@@ -218,7 +223,7 @@ def test_counts_of_a_journal_begin_anew_after_a_restart(tmp_path: Path) -> None:
     server.ask("event=left&actor=A&id=left&linger=1h")
     server.until(lambda: server.coordinator.machine.pending_total)
     values = values_of(server)
-    assert ends_of(values) == dict(zip(ENDS, (2, 1, 0, 0, 0, 0), strict=True))
+    assert ends_of(values) == dict(zip(ENDS, (2, 1, 0, 0, 0, 0, 0), strict=True))
     assert values["syncnet_journal_commands_total"] == 5
     assert 1 <= values["syncnet_journal_commits_total"] <= 5
     assert values["syncnet_journal_failing"] == 0
@@ -357,6 +362,7 @@ def test_no_client_chooses_a_label(server: Server) -> None:
         ("certainty",),
         ("pool",),
         ("code",),
+        ("node",),
     ]
 
 
@@ -385,7 +391,7 @@ async def test_a_mounted_application_has_metrics() -> None:
         response = await client.get("/metrics", headers={"accept": PROMETHEUS_3})
         assert response.headers["content-type"].startswith("application/openmetrics-text")
         values = read(response.text, parse_openmetrics)
-        assert ends_of(values) == dict(zip(ENDS, (1, 1, 0, 0, 0, 0), strict=True))
+        assert ends_of(values) == dict(zip(ENDS, (1, 1, 0, 0, 0, 0, 0), strict=True))
         assert values["syncnet_offers_pending_max"] == LIMITS.pending_offers_max
         head = await client.head("/metrics")
         assert (head.status_code, head.content) == (200, b"")

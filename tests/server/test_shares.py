@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -131,6 +131,39 @@ def test_g8_large_reports_are_charged(server: Server) -> None:
     (refused,) = server.ask("event=e&actor=B")
     server.until(lambda: refused.answers)
     assert refused.statuses == [429]
+
+
+def in_many_namespaces(server: Server) -> None:
+    server.ask(*[f"event=e&actor=A&namespace=n{number}" for number in range(8 * CHARGED_STEPS_MIN)])
+
+
+def under_many_events(server: Server) -> None:
+    for number in range(CHARGED_STEPS_MIN // 16):
+        server.ask("&".join([f"event=e{number}-{each}" for each in range(64)]) + "&actor=A")
+
+
+def in_one_namespace(server: Server) -> None:
+    server.ask(*["event=e&actor=A" for _ in range(20 * CHARGED_STEPS_MIN)])
+
+
+@pytest.mark.parametrize(
+    ("offers", "path", "query", "method"),
+    [
+        (in_many_namespaces, "/explain", "event=other", "GET"),
+        (under_many_events, "/explain", "id=unknown", "GET"),
+        (in_one_namespace, "/abort", "actor=B&reason=test", "POST"),
+    ],
+)
+def test_g8_what_looks_at_all_offers_or_namespaces_is_charged(
+    server: Server, offers: Callable[[Server], None], path: str, query: str, method: str
+) -> None:
+    offers(server)
+    server.app.handler.shares._levels.clear()
+    asked = server.take(Exchange(query, method=method, path=path))
+    if method == "POST":
+        asked.come()
+    server.until(lambda: asked.answers)
+    assert server.app.handler.shares._left("127.0.0.1") < FEW.client_steps_max - CHARGED_STEPS_MIN
 
 
 def test_g8_offers_that_take_much_work_are_charged(server: Server) -> None:

@@ -13,6 +13,17 @@ from syncnet.view import graph_log
 from syncnet.view.graph_log import LANES_MAX, GraphLog
 from tests.core.offers import offer
 
+VENDING = """\
+┌─ VM:coin
+│┌ CUST:coin
+└└ CUST:coin VM:coin
+
+┌─ VM:choc
+│┌ CUST:choc
+└└ CUST:choc VM:choc
+
+"""
+
 
 def drawn(*commands: Command, machine: Machine | None = None) -> str:
     machine, graph = machine or Machine(), GraphLog()
@@ -25,19 +36,7 @@ def withdraw(id: str, cause: Cause = Cause.DISCONNECTED) -> Withdraw:
 
 def test_the_customer_and_the_vending_machine() -> None:
     """Equal to the example in semantics.md, character by character."""
-    assert (
-        drawn(offer("VM"), offer("CUST"), offer("VM", "choc"), offer("CUST", "choc"))
-        == """\
-┌─ VM:coin
-│┌ CUST:coin
-└└ CUST:coin VM:coin
-
-┌─ VM:choc
-│┌ CUST:choc
-└└ CUST:choc VM:choc
-
-"""
-    )
+    assert drawn(offer("VM"), offer("CUST"), offer("VM", "choc"), offer("CUST", "choc")) == VENDING
 
 
 def test_an_offer_that_syncs_alone() -> None:

@@ -72,6 +72,12 @@ def test_several_parties(name: str, draw: Callable[[list[Row]], str], request: p
     assert drawn == (GOLDEN / name).read_text()
 
 
+def test_a_note_of_mermaid_names_its_members_where_it_spans_others_or_one_is_there_twice() -> None:
+    rows = [Row(1, AT, "all", ("A", "B", "C")), Row(2, AT, "twice", ("A", "A", "C")), Row(3, AT, "two", ("B", "A"))]
+    notes = [line.partition(": ")[2] for line in as_mermaid(rows).splitlines() if "Note" in line]
+    assert notes == ["1: all", "2: twice (A, A, C)", "3: two"]
+
+
 def rows_named(event: str, actor: str) -> list[Row]:
     return [Row(1, AT, event, ("A", actor)), Row(2, AT, "plain", ("A", "B"))]
 

@@ -52,6 +52,8 @@ To require tokens: syncnet token --help, and --token-file in syncnet serve --hel
 To list the pending offers: syncnet stats. To learn why they wait: syncnet why
 
 To watch what happens: syncnet watch
+
+To try out several servers that act as one: syncnet cluster up
 """
 
 
@@ -62,6 +64,7 @@ _COMMAND_NAME: Final = re.compile(r"[A-Za-z_-]+")
 _SUBCOMMANDS: Final = {
     "abort": "syncnet.cli.abort",
     "bench": "syncnet.cli.bench.command",
+    "cluster": "syncnet.cli.cluster",
     "completion": "syncnet.cli.completion",
     "event": "syncnet.cli.event",
     "serve": "syncnet.cli.serve",

@@ -15,7 +15,7 @@ import click
 
 from syncnet.cli.durations import DURATION
 from syncnet.cli.exit_statuses import ExitStatus
-from syncnet.client.requests import Target
+from syncnet.client.requests import Target, make_targets
 from syncnet.client.threads.client import Client
 from syncnet.errors import (
     AbortedError,
@@ -35,8 +35,8 @@ __all__ = [
     "formatted",
     "identity_options",
     "make_client",
-    "make_target",
     "namespace_option",
+    "targets_of",
 ]
 
 _SIGNALED: Final = 128
@@ -88,7 +88,7 @@ def client_options(command: _F) -> _F:
         default="http://localhost:8000",
         show_default=True,
         show_envvar=True,
-        help="The URL of the server.",
+        help="The URL of the server; of a cluster's servers with commas between them.",
     )(identity_options(command))
 
 
@@ -111,9 +111,9 @@ def make_client(options: dict[str, Any], **more: Any) -> Client:
     )
 
 
-def make_target(options: dict[str, Any]) -> Target:
-    """Take the options of `identity_options` and the URL out of `options`, and return the server that they name."""
-    return Target(
+def targets_of(options: dict[str, Any]) -> tuple[Target, ...]:
+    """Take the options of `identity_options` and the URL out of `options`, and return the servers that they name."""
+    return make_targets(
         options.pop("url"),
         token=options.pop("token"),
         ca=options.pop("ca"),

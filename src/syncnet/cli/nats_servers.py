@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 __all__ = ["NatsServers", "free_ports", "nats_server"]
 
 _MAX_PAYLOAD_BYTES: Final = 8_388_608
+_SHOWN_BYTES: Final = 1_000
+_PORTS: Final = range(20_000, 32_000)
+"""Below the ports that kernels give to connections, from 32,768 on Linux and 49,152 elsewhere."""
 
 
 def nats_server() -> str | None:
@@ -22,43 +28,65 @@ def nats_server() -> str | None:
 
 
 def free_ports(wanted: int) -> list[int]:
-    """Return ports of 127.0.0.1 that are free now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(wanted)]
-    ports: list[int] = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
+    """Return ports of 127.0.0.1 that are free now. The kernel gives none of them to a connection meanwhile."""
+    ports: list[int] = []
+    while len(ports) < wanted:
+        port = _PORTS.start + secrets.randbelow(len(_PORTS))
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in ports:
+                ports.append(port)
     return ports
 
 
 class NatsServers:
-    """Some servers of NATS that form one cluster, with JetStream in `folder`; every write is flushed to the disk.
+    """Some servers of NATS that form one cluster, with JetStream in `folder`.
 
-    `program` is that of `nats_server`.
+    `program` is that of `nats_server`. `hosts` has the address of each, otherwise all are on this machine; the words of
+    `starters` come before the program then, such as those that start it elsewhere. With `flushes` every write is flushed to the disk, otherwise after two minutes.
     """
 
-    def __init__(self, folder: Path, servers: int = 3, *, program: str, host: str = "127.0.0.1") -> None:
-        ports = free_ports(2 * servers)
-        self._program = program
-        self._clients, routes = ports[:servers], ports[servers:]
+    def __init__(
+        self,
+        folder: Path,
+        servers: int = 3,
+        *,
+        program: str,
+        flushes: bool = True,
+        hosts: Sequence[str] = (),
+        starters: Sequence[Sequence[str]] = (),
+    ) -> None:
+        ports = free_ports(3 * servers)
+        self._hosts = hosts or ["127.0.0.1"] * servers
+        self._starts = [[*words, program] for words in starters or [[]] * servers]
+        self._clients, routes, self._monitors = ports[:servers], ports[servers : 2 * servers], ports[2 * servers :]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * servers
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        for number, (client, route) in enumerate(zip(self._clients, routes, strict=True)):
-            config = {
+        peers = [f"nats://{host}:{route}" for host, route in zip(self._hosts, routes, strict=True)]
+        for number, host in enumerate(self._hosts):
+            config: dict[str, Any] = {
                 "server_name": f"n{number}",
-                "listen": f"{host}:{client}",
+                "listen": f"{host}:{self._clients[number]}",
                 "max_payload": _MAX_PAYLOAD_BYTES,
-                "jetstream": {"store_dir": str(folder / f"js{number}"), "sync_interval": "always"},
+                "http": f"{host}:{self._monitors[number]}",
+                "jetstream": {"store_dir": str(folder / f"js{number}")},
             }
+            if flushes:
+                config["jetstream"]["sync_interval"] = "always"
             if servers > 1:
-                others = [f"nats://{host}:{each}" for each in routes if each != route]
-                config["cluster"] = {"name": "syncnet", "listen": f"{host}:{route}", "routes": others}
+                others = [peer for peer in peers if peer != peers[number]]
+                config["cluster"] = {"name": "syncnet", "listen": f"{host}:{routes[number]}", "routes": others}
             (folder / f"n{number}.conf").write_text(json.dumps(config))
 
     @property
     def urls(self) -> list[str]:
         """The addresses for clients."""
-        return [f"nats://127.0.0.1:{port}" for port in self._clients]
+        return [f"nats://{host}:{port}" for host, port in zip(self._hosts, self._clients, strict=True)]
+
+    @property
+    def monitors(self) -> list[str]:
+        """The addresses of the monitoring ports."""
+        return [f"http://{host}:{port}" for host, port in zip(self._hosts, self._monitors, strict=True)]
 
     def pid(self, number: int) -> int:
         """Return the process id of one server, which runs."""
@@ -71,10 +99,19 @@ class NatsServers:
         for number, process in enumerate(self._processes):
             if process is None or process.poll() is not None:
                 with (self._folder / f"n{number}.log").open("ab") as output:
-                    command = [self._program, "-c", str(self._folder / f"n{number}.conf")]
+                    command = [*self._starts[number], "-c", str(self._folder / f"n{number}.conf")]
                     self._processes[number] = subprocess.Popen(  # noqa: S603 - our own program
                         command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
                     )
+
+    def ended(self) -> list[tuple[int, int]]:
+        """Return the servers that were started and have ended by themselves, with their exit statuses."""
+        statuses = [(number, process.poll()) for number, process in enumerate(self._processes) if process is not None]
+        return [(number, status) for number, status in statuses if status is not None]
+
+    def last_output(self, number: int) -> str:
+        """Return the end of the log of one server."""
+        return (self._folder / f"n{number}.log").read_bytes()[-_SHOWN_BYTES:].decode(errors="replace").strip()
 
     def kill(self, number: int) -> None:
         """Kill one server with SIGKILL."""

@@ -159,6 +159,7 @@ def serve(
                 lambda: _say(started),
                 limits=limits,
                 drain_s=drain,
+                node_name=clustering.name_of(listener.getsockname()[1]),
                 **output.options(),
                 **security.of(listener),
             )

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from syncnet.cli.common import client_options, exit_on_error, formatted, make_target, namespace_option
+from syncnet.cli.common import client_options, exit_on_error, formatted, namespace_option, targets_of
 from syncnet.cli.following import read_syncs
 from syncnet.view.sequence import as_mermaid, as_svg, as_text, rows_of
 
@@ -30,7 +30,7 @@ def trace(namespace: str | None, format_: str, last: int, **options: Any) -> Non
     """Print the last syncs of a namespace: who met, and when, the oldest first."""
     with exit_on_error():
         options.pop("reconnect")
-        syncs = list(deque(read_syncs(make_target(options), namespace), maxlen=last))
+        syncs = list(deque(read_syncs(targets_of(options), namespace), maxlen=last))
     if format_ == "json":
         click.echo(formatted(syncs, "json"))
     elif not syncs:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from syncnet.cli.common import client_options, exit_on_error, make_target
+from syncnet.cli.common import client_options, exit_on_error, targets_of
 from syncnet.cli.following import follow
 from syncnet.errors import UnavailableError
 from syncnet.view.graph_log import GraphLog
@@ -34,9 +34,9 @@ def watch(namespace: str | None, output: str, **options: Any) -> None:
     """
     with exit_on_error():
         reconnect_s = options.pop("reconnect")
-        target = make_target(options)
+        targets = targets_of(options)
         picture = _Picture()
-        for described in follow(target, namespace, reconnect_s, _note):
+        for described in follow(targets, namespace, reconnect_s, _note):
             if output == "jsonl":
                 _write([json.dumps(described, ensure_ascii=False, separators=(",", ":"))])
             else:

@@ -26,11 +26,13 @@ __all__ = [
     "OfferDocument",
     "Request",
     "Target",
+    "Urls",
     "make_abort",
     "make_explain",
     "make_id",
     "make_offer",
     "make_stats",
+    "make_targets",
     "make_withdrawal",
     "next_page",
     "without_nones",
@@ -39,6 +41,9 @@ __all__ = [
 FilePath: TypeAlias = str | os.PathLike[str]
 CertificateFiles: TypeAlias = FilePath | tuple[FilePath, FilePath]
 """A file with a certificate and its key, or one file for each."""
+
+Urls: TypeAlias = str | Iterable[str]
+"""The URL of a server, or those of several servers of one cluster: as a list, or as one text with commas."""
 
 _PORTS: Final = {"http": 80, "https": 443}
 _ID_BYTES: Final = 12
@@ -134,6 +139,28 @@ class Target:
         if self.is_tls and self._tls is None:
             self._tls = _tls_context(*self._tls_files)
         return self._tls
+
+
+def make_targets(
+    urls: Urls,
+    *,
+    token: str | None = None,
+    verify: bool = True,
+    ca: FilePath | None = None,
+    cert: CertificateFiles | None = None,
+) -> tuple[Target, ...]:
+    """Return the servers at these URLs, at least one; the credentials are for all of them.
+
+    :raises ParameterError: a URL or the token is invalid.
+    """
+    if isinstance(urls, str):
+        urls = [url.strip() for url in urls.split(",")]
+    elif not isinstance(urls, Iterable):
+        raise ParameterError("url", f"expected a URL such as http://localhost:8000, or several, got {urls!r}")
+    targets = [Target(url, token=token, verify=verify, ca=ca, cert=cert) for url in urls]
+    if not targets:
+        raise ParameterError("url", "expected at least one URL, got none")
+    return tuple(targets)
 
 
 def make_id() -> str:

@@ -8,6 +8,8 @@ clock.
   missing. So the client waits for an answer longer than the timeout: 5 s after the first request, 1 s after later ones.
 - The server may be unavailable for `reconnect_s` at a time. A request that was pending for at least a second ends such
   an outage.
+- Where there are several servers, a request whose server fails goes to the next one at once. Only after all have failed
+  the client waits.
 - A request whose connection was lost may reach the server after the request that repeats it, and replace that one. So
   the client ignores one "replaced" for each connection that was lost.
 """
@@ -19,7 +21,7 @@ from typing import Final
 
 from syncnet.errors import SyncnetError, UnavailableError
 
-__all__ = ["CONNECT_S_MAX", "RetryState", "is_retryable"]
+__all__ = ["CONNECT_S_MAX", "RetryState", "is_of_server", "is_retryable"]
 
 CONNECT_S_MAX: Final = 10.0
 """How long opening a connection may take."""
@@ -29,13 +31,15 @@ _STABLE_S: Final = 1.0
 _FIRST_DELAY_S_MAX: Final = 0.025
 _DELAY_S_MAX: Final = 1.0
 _DOUBLINGS_MAX: Final = 16
+_CODES_OF_SERVERS: Final = frozenset(("unavailable", "cluster", "draining"))
 
 
 class RetryState:
     """The attempts at one request.
 
     `timeout_s` bounds the whole, and `reconnect_s` bounds each outage of the server; None is no bound. `graces_s` says
-    how long to wait for an answer after the timeout: for the first attempt, and for later ones.
+    how long to wait for an answer after the timeout: for the first attempt, and for later ones. `servers_total` is how
+    many servers there are.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class RetryState:
         timeout_s: float | None,
         reconnect_s: float | None,
         graces_s: tuple[float, float] = _GRACES_S,
+        servers_total: int = 1,
     ) -> None:
         self._graces_s = graces_s
         self._deadline_s = None if timeout_s is None else now_s + timeout_s
@@ -52,6 +57,8 @@ class RetryState:
         self._sent_s: float | None = None
         self._outage_since_s: float | None = None
         self._failures = 0
+        self._servers_total = servers_total
+        self._servers_failed = 0  # since the last wait
         self._lost_requests = 0
         self._is_first_attempt = True
 
@@ -99,7 +106,7 @@ class RetryState:
             self._lost_requests += 1
             if now_s - self._sent_s >= _STABLE_S:
                 self._outage_since_s = None
-                self._failures = 0
+                self._failures = self._servers_failed = 0
         self._sent_s = None
 
     def was_replaced_by_own_request(self) -> bool:
@@ -112,15 +119,25 @@ class RetryState:
     def next_delay_s(self, now_s: float, failure: SyncnetError) -> float:
         """Return how long to wait before the next attempt; it does not go beyond the timeout.
 
+        After a failure of a server (`is_of_server`) the next attempt must go to another server, where there is one.
+
         :raises SyncnetError: `failure` itself, if the outage has lasted for `reconnect_s`.
         """
         if self._outage_since_s is None:
             self._outage_since_s = now_s
         outage_s = now_s - self._outage_since_s
+        if is_of_server(failure) and self._servers_failed < self._servers_total - 1:
+            self._is_first_attempt = False
+            self._servers_failed += 1
+            self._failures += 1
+            return 0.0
+        self._servers_failed = 0
         if self._reconnect_s is not None and outage_s >= self._reconnect_s:
             raise failure
         self._is_first_attempt = False
-        delay_s_max = min(_DELAY_S_MAX, _FIRST_DELAY_S_MAX * (1 << min(self._failures, _DOUBLINGS_MAX)))
+        delay_s_max = min(
+            _DELAY_S_MAX, _FIRST_DELAY_S_MAX * (1 << min(self._failures // self._servers_total, _DOUBLINGS_MAX))
+        )
         delay_s = random.random() * delay_s_max  # noqa: S311 - it spreads the retries of many clients
         self._failures += 1
         if isinstance(failure, UnavailableError) and failure.retry_after_s is not None:
@@ -131,6 +148,11 @@ class RetryState:
         if self._deadline_s is not None:
             bounds_s.append(max(0.0, self._deadline_s - now_s))
         return min(bounds_s)
+
+
+def is_of_server(failure: SyncnetError) -> bool:
+    """Return whether another server may answer the same request: this one is not reachable, or accepts nothing."""
+    return isinstance(failure, UnavailableError) and failure.code in _CODES_OF_SERVERS
 
 
 def is_retryable(failure: SyncnetError) -> bool:

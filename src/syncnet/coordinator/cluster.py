@@ -21,7 +21,7 @@ from syncnet.coordinator.waiters import Lingering, Waiter
 from syncnet.core.commands import Abort, Command, Offer
 from syncnet.core.limits import LIMITS, Limits
 from syncnet.errors import BusyError, ClusterError, DrainingError, RetryableError
-from syncnet.log import Log
+from syncnet.log import ClusterReport, Log
 from syncnet.log.cluster.node import Node
 from syncnet.log.memory import MemoryLog
 
@@ -68,6 +68,7 @@ class ClusterCoordinator(Coordinator):
             timer_thread=timer_thread,
         )
         self.node: Node = node
+        self._observers_at_start = len(observers)
         self._monotonic_ns = monotonic_ns
         self._replicas = self._logs.replicas
         self._used_ns: dict[str, int] = {}
@@ -154,6 +155,10 @@ class ClusterCoordinator(Coordinator):
                 each.drain()
             self.node.leave()
 
+    def cluster_report(self) -> ClusterReport:
+        """Return what this node reports of its cluster."""
+        return self.node.report()
+
     def shut_down(self) -> int:
         """Accept no more offers, and end every wait with `DrainingError`; return how many clients were waiting."""
         with self.lock:
@@ -175,12 +180,15 @@ class ClusterCoordinator(Coordinator):
     def leave_unused(self) -> None:
         """Take part no more in the namespaces in which no client has waited or asked for a while."""
         with self.lock:
-            if len(self._observers) > 1:  # somebody reads the live trace, perhaps of a quiet namespace
+            if (
+                len(self._observers) > self._observers_at_start
+            ):  # somebody reads the live trace, perhaps of a quiet namespace
                 return
             before_ns = self._monotonic_ns() - _UNUSED_NS
             for namespace, used_ns in list(self._used_ns.items()):
                 if used_ns < before_ns and self._replicas[namespace].is_unused:
-                    del self._used_ns[namespace], self._replicas[namespace], self._machines.by_namespace[namespace]
+                    del self._used_ns[namespace], self._replicas[namespace]
+                    self._machines.remove(namespace)
                     self.node.leave_out(namespace)
 
     # --- inside --------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ from syncnet.core.limits import CHARGED_STEPS_MIN, Limits
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import DrainingError, JournalError, ReplacedError, RetryableError
-from syncnet.log import ELSEWHERE, Log
+from syncnet.log import ELSEWHERE, ClusterReport, Log
 from syncnet.log.memory import MemoryLog
 
 __all__ = ["CommandCallback", "Coordinator", "Observer"]
@@ -198,6 +198,10 @@ class Coordinator:
     def leave(self) -> None:
         """Leave the cluster; a single server has none."""
 
+    def cluster_report(self) -> ClusterReport | None:
+        """Return what a node reports of its cluster; a single server has none."""
+        return None
+
     @property
     def is_idle(self) -> bool:
         """Return whether all that clients asked for has been delivered or refused."""
@@ -207,7 +211,7 @@ class Coordinator:
         """Accept no more offers, and end every wait with `DrainingError`; return how many clients were waiting.
 
         The offers stay in the log and in the machine: a durable log has them when the server is back. To be called when
-        the coordinator is idle: an undelivered offer might yet sync with one whose client was told that it shuts down.
+        the coordinator is idle: an undelivered offer might yet sync with one whose client has already got 503.
         """
         with self.lock:
             self.is_draining = self.is_shut_down = True

@@ -8,6 +8,7 @@ from syncnet.core.departures import Departures
 from syncnet.core.effects import Remembered
 from syncnet.core.limits import ELSEWHERE_LOOKUPS_MAX, LIMITS, Limits
 from syncnet.core.machine import Machine
+from syncnet.core.steps import Steps
 from syncnet.core.trace import TracedSync
 
 __all__ = ["Machines"]
@@ -19,16 +20,22 @@ class Machines(Machine):
     def __init__(self, limits: Limits = LIMITS) -> None:
         super().__init__(limits)
         self.by_namespace: dict[str, Machine] = {}
+        self._counted = Counts()  # by the machines that were removed: a counter never falls
 
     def add(self, namespace: str) -> Machine:
         """Return a new machine for a namespace; what it counts is counted for all."""
         machine = self.by_namespace[namespace] = Machine(self.limits)
         return machine
 
+    def remove(self, namespace: str) -> None:
+        """Remove the machine of a namespace; what it has counted stays counted."""
+        self._counted.add(self.by_namespace.pop(namespace).counts)
+
     def count(self) -> None:
         """Sum up what the machines count."""
-        self.pending_total = sum([each.pending_total for each in self.by_namespace.values()])
-        self.counts = Counts()
+        self.pending_total: int = sum([each.pending_total for each in self.by_namespace.values()])
+        self.counts: Counts = Counts()
+        self.counts.add(self._counted)
         for machine in self.by_namespace.values():
             self.counts.add(machine.counts)
 
@@ -86,11 +93,13 @@ class Machines(Machine):
         page = list(self.by_namespace.items())[after : after + namespaces_max]
         return [(name, *machine.totals(name)[:2]) for name, machine in page]
 
-    def waiting_elsewhere(self, namespace: str, events: list[str]) -> list[tuple[str, str, int]]:
+    def waiting_elsewhere(
+        self, namespace: str, events: list[str], steps: Steps, lookups_max: int = ELSEWHERE_LOOKUPS_MAX
+    ) -> list[tuple[str, str, int]]:
         """See `Machine`."""
         found: list[tuple[str, str, int]] = []
-        looked_at = list(self.by_namespace.items())[: ELSEWHERE_LOOKUPS_MAX // max(1, len(events))]
+        looked_at = list(self.by_namespace.items())[: lookups_max // max(1, len(events))]
         for name, machine in looked_at:
             if name != namespace:
-                found += machine.waiting_elsewhere(namespace, events)
+                found += machine.waiting_elsewhere(namespace, events, steps)
         return found

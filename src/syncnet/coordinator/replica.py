@@ -66,7 +66,6 @@ class ReplicaCoordinator(Coordinator):
         self._latest_ns = command.at_ns
         if isinstance(command, NodeLost):
             self._lose(command)
-            self._adopt(command.by)
             return
         super().deliver(command)
         if isinstance(command, Claim):
@@ -106,7 +105,7 @@ class ReplicaCoordinator(Coordinator):
     def fingerprint(self, namespace: str, after: int) -> tuple[int, bytes]:
         """Return the number of the latest sync, and some bytes that differ where states most likely differ."""
         pending, syncs, exhausted = self.machine.totals(namespace)
-        new = self.machine.trace(namespace, after, syncs)
+        new = self.machine.syncs_since(after)
         members = [(sync.sync, [member[0] for member in sync.members]) for sync in new]
         return syncs, repr((pending, syncs, exhausted, members)).encode()
 
@@ -150,6 +149,7 @@ class ReplicaCoordinator(Coordinator):
         for offer in self.machine.all_pending():
             if offer.node == command.by and offer.waiter is not ELSEWHERE:
                 self._keep(offer, command.by)
+        self._adopt(command.by)
 
     def _keep(self, offer: Offer, by: str) -> None:
         """Keep an offer of this node that another has adopted, if its client is connected."""
@@ -162,8 +162,8 @@ class ReplicaCoordinator(Coordinator):
             self._end_wait(offer, DrainingError("the server is shutting down; ask another by the id"))
             offer.waiter = ELSEWHERE
         else:
-            node = self.namespace_log.node_name
-            self._log.append(Claim(self.now_ns(), offer.spec.namespace, offer.id, node, offer.at_ns, offer.asked))
+            node, log = self.namespace_log.node_name, self.namespace_log
+            log.enqueue(Claim(self.now_ns(), offer.spec.namespace, offer.id, node, offer.at_ns, offer.asked))
 
     def _adopt(self, by: str) -> None:
         """Let the offers linger that this node has taken over from a lost one."""
@@ -195,7 +195,7 @@ class ReplicaCoordinator(Coordinator):
         if spec.timeout_ns is not None and not offer.named:
             spec = _with_timeout(spec, max(0, offer.at_ns + spec.timeout_ns - now_ns))
         again = Offer(spec, offer.id, now_ns, offer.payload, offer.payload_bytes, offer.named, waiter)
-        self._log.append(again)
+        self.namespace_log.enqueue(again)
 
 
 def _with_timeout(spec: OfferSpec, timeout_ns: int) -> OfferSpec:

@@ -1,9 +1,9 @@
 """Who was there and left: for each event, the actors whose offers ended without a sync a short time ago.
 
-A timeout removes an offer, and so changes what the next one can see. What is kept here lets every report tell apart who
-gave up and who never came. The latest departure of each actor is kept, by event, for `DEPARTED_S` by the time of the
-commands, and for so many actors as `DEPARTURES_PER_EVENT_MAX` and `DEPARTURES_MAX` allow; above a bound the oldest are
-forgotten. An actor that takes part in a sync of the event is forgotten too: it has come back.
+A timeout removes an offer, and so changes what the next one can see. What is kept here lets every report distinguish
+who gave up from who never came. The latest departure of each actor is kept, by event, for `DEPARTED_S` by the time of
+the commands, and for so many actors as `DEPARTURES_PER_EVENT_MAX` and `DEPARTURES_MAX` allow; above a bound the oldest
+are forgotten. An actor that takes part in a sync of the event is forgotten too: it has come back.
 
 It is part of the machine's state (G4).
 """
@@ -30,7 +30,7 @@ _FORGOTTEN_AT_ONCE_MAX: Final = 16
 
 @dataclass(frozen=True)
 class Departure:
-    """`actor` left at `at_ns`; `how` is `timed-out`, `withdrawn`, `disconnected` or `aborted`.
+    """`actor` left at `at_ns`; `how` is `timed-out`, `withdrawn`, `disconnected`, `lost` or `aborted`.
 
     `roster_key` is that of its profile: empty where it had no roster.
     """

@@ -29,7 +29,7 @@ from syncnet.core.limits import (
 from syncnet.core.offer_list import OfferList
 from syncnet.core.present import Standing, first_steps, may_be_mate, standing
 from syncnet.core.steps import BoundHit, Steps
-from syncnet.core.wording import counted, listed
+from syncnet.core.wording import counted, listed, suggestion
 
 __all__ = ["Explanation", "NearEvent", "Relation", "explain", "lists_of", "near", "near_events", "timed_out"]
 
@@ -93,14 +93,8 @@ class Explanation:
             for each in self.relations
             if each.compatible and each.other.mates > max(spec.mates, len(self.standing.present))
         ]
-        near_events = (
-            []
-            if self.relations
-            else [
-                Reason("", each.event, f"{each.event} has {each.waiting} waiting; did you mean that?")
-                for each in self.near_events
-            ]
-        )
+        near = [] if self.relations else self.near_events
+        near_events = [Reason("", each.event, suggestion(each.event, each.waiting)) for each in near]
         said = [Reason(each.other.actor, each.event, each.reason) for each in hindering]
         return [*said, *more, *self.others, *near_events]
 
@@ -146,16 +140,15 @@ def explain(
     Half of the steps are for who is there and half for the reasons. Where the wait `is_over` it is the short form, for
     which `REASONS_STEPS_MAX` steps must do: many offers may time out together.
     """
-    kept = min(steps.left // 2, REASONS_STEPS_MAX) if is_over else steps.left // 2
-    steps.left -= kept
+    kept = steps.set_aside(min(steps.left // 2, REASONS_STEPS_MAX) if is_over else steps.left // 2)
     found = standing(lists, offer, now_ns, steps, departures, is_over=is_over)
-    left = max(steps.left, 0)
-    steps.left = kept if is_over else left + kept
+    rest = steps.set_aside(max(steps.left, 0)) if is_over else 0
+    steps.give_back(kept)
     work = _Work(offer, lists, found, steps, is_over)
     is_whole = work.relate() and work.find_excluding()
     if found.missing_actors or not work.relations or not is_over:
         is_whole = work.look_around(pending) and is_whole
-    steps.left = max(steps.left, 0) + (left if is_over else 0)
+    steps.give_back(rest)
     return Explanation(
         offer, found, tuple(work.relations), work.left_out, tuple(work.others), tuple(work.near_events), is_whole
     )
@@ -257,8 +250,7 @@ class _Work:
         except BoundHit:
             return False
         finally:
-            nearest = sorted([event for event in ratios if ratios[event] >= _NEAR], key=lambda event: -ratios[event])
-            self.near_events = [NearEvent(event, len(self._lists[event].offers)) for event in nearest[:NEAR_EVENTS_MAX]]
+            self.near_events = _nearest(ratios, self._lists)
             for actor, offers in waiting.items():
                 events = listed(list(dict.fromkeys([event for each in offers for event in each.events])))
                 said = f"{actor} waits for {events}, not for {' or '.join(self._offer.events)}"
@@ -278,6 +270,7 @@ def near_events(asked: str, lists: dict[str, OfferList], steps: Steps) -> list[N
 
 
 def _nearest(ratios: dict[str, float], lists: dict[str, OfferList]) -> list[NearEvent]:
+    """Return the events that resemble another most, by how much each does."""
     nearest = sorted([event for event in ratios if ratios[event] >= _NEAR], key=lambda event: -ratios[event])
     return [NearEvent(event, len(lists[event].offers)) for event in nearest[:NEAR_EVENTS_MAX]]
 

@@ -355,7 +355,7 @@ DEPARTURES_MAX: Final = 2_000
 """Actors that all events remember together: about a megabyte."""
 
 MOMENT_S: Final = 1
-"""Seconds within which members of one roster time out together, and are told the same."""
+"""Seconds within which members of one roster time out together, and count as present for each other."""
 
 MOMENT_SHARE: Final = 10
 """Or within one part in so many of their timeout: who waits a minute may have come some seconds after the others."""

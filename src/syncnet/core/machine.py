@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from syncnet.core.candidates import add
 from syncnet.core.commands import (
@@ -70,33 +70,20 @@ from syncnet.core.effects import (
 from syncnet.core.explain import timed_out
 from syncnet.core.limits import ELSEWHERE_LOOKUPS_MAX, EXPLANATION_STEPS_MAX, LIMITS, WORD_BYTES, Limits
 from syncnet.core.matching import Search
+from syncnet.core.namespace import Namespace
 from syncnet.core.offer_list import OfferList
 from syncnet.core.outcomes import Outcomes, is_kept
 from syncnet.core.snapshot import NamespaceSnapshot, Snapshot
 from syncnet.core.steps import Steps
 from syncnet.core.trace import Trace, TracedSync, traced
 
-__all__ = ["Machine", "Namespace"]
+__all__ = ["Machine"]
+
+_LOOKUPS_PER_STEP: Final = 4
+"""Events that are looked up in other namespaces for one step."""
 
 Answer: TypeAlias = Synced | Attached | Replayed | Refused | None
 """What `Machine.offer` returns; None: the offer is pending."""
-
-
-class Namespace:
-    """One namespace."""
-
-    __slots__ = ("arrivals", "exhausted", "lists", "pending", "syncs")
-
-    def __init__(self, syncs: int) -> None:
-        self.pending: dict[str, Offer] = {}
-        self.lists: dict[str, OfferList] = {}
-        self.arrivals: int = 0
-        self.syncs: int = syncs
-        self.exhausted: int = 0  # searches that hit their bound
-
-    def is_blank(self, syncs_forgotten: int) -> bool:
-        """Return whether nothing in it needs to be kept: arrival numbers do not matter then, sync numbers do."""
-        return not self.pending and self.syncs <= syncs_forgotten and not self.exhausted
 
 
 class Machine:
@@ -133,8 +120,9 @@ class Machine:
         """Return all effects of the offer that arrived last, of which `offer` returned `answer`, in order."""
         if answer is not None and not isinstance(answer, Synced):
             return (answer,)
-        effects: list[Effect] = [Pending(offer)]
-        effects.extend(self.exhausted_by(offer))
+        if not self._search.exhausted:
+            return (Pending(offer),) if answer is None else (Pending(offer), answer)
+        effects: list[Effect] = [Pending(offer), *self.exhausted_by(offer)]
         if answer is not None:
             effects.append(answer)
         return tuple(effects)
@@ -264,6 +252,10 @@ class Machine:
         """Return the syncs of a namespace with numbers above `after`, by number: a page of at most so many."""
         return self._trace.of(namespace, after, syncs_max)
 
+    def syncs_since(self, after: int) -> list[TracedSync]:
+        """Return the syncs with numbers above `after`, the latest first, of a machine with one namespace."""
+        return self._trace.since(after)
+
     def departures(self, namespace: str) -> Departures:
         """Return a copy of what is remembered of who left the events of a namespace."""
         copy = Departures()
@@ -275,15 +267,18 @@ class Machine:
         page = islice(self._namespaces.items(), after, after + namespaces_max)
         return [(name, len(each.pending), each.syncs) for name, each in page]
 
-    def waiting_elsewhere(self, namespace: str, events: list[str]) -> list[tuple[str, str, int]]:
+    def waiting_elsewhere(self, namespace: str, events: list[str], steps: Steps) -> list[tuple[str, str, int]]:
         """Return other namespaces where offers of these events are pending, the event, and how many they are.
 
         Only so many namespaces and events are looked at as `ELSEWHERE_LOOKUPS_MAX` allows.
+
+        :raises BoundHit: the steps were not enough.
         """
-        looked_at = islice(self._namespaces.items(), ELSEWHERE_LOOKUPS_MAX // max(1, len(events)))
+        looked_at = min(len(self._namespaces), ELSEWHERE_LOOKUPS_MAX // max(1, len(events)))
+        steps.take(1 + looked_at * len(events) // _LOOKUPS_PER_STEP)
         return [
             (name, event, len(each.lists[event].offers))
-            for name, each in looked_at
+            for name, each in islice(self._namespaces.items(), looked_at)
             if name != namespace
             for event in events
             if event in each.lists

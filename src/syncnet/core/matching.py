@@ -25,7 +25,7 @@ What keeps the second walk short, and why no set is lost by it:
 - Where a member wants labels, only the offers that have them are walked on.
 
 All of this takes steps (`steps.py`). An arrival is allowed `search_steps_max` of them, over all the events of a choice
-together, and so many again for each `PARTIES_PER_SEARCH` of the largest set that is possible, which counts tell.
+together, and so many again for each `PARTIES_PER_SEARCH` of the largest set that the counts allow.
 Where they are used up the offer stays pending and the event is reported (G3).
 """
 

@@ -97,18 +97,17 @@ def _absent(spec: OfferSpec, present: Container[str]) -> list[str]:
 
 
 def _named(lists: dict[str, OfferList], spec: OfferSpec, steps: Steps) -> set[str] | None:
-    """Return the actors with an offer of the same events, compatible or not; None where half of the steps do not do."""
-    kept = steps.left // 2
-    steps.left -= kept
+    """Return the actors with an offer of the same events, compatible or not; None where that takes too many steps."""
+    kept = steps.set_aside(steps.left // 2)
     named: set[str] = set()
     try:
         for event in spec.events:
             steps.take(1 + len(lists[event].offers) // _NAMES_PER_STEP)
             named.update([other.spec.actor for other in lists[event].offers.values()])
     except BoundHit:
-        steps.left = kept
         return None
-    steps.left += kept
+    finally:
+        steps.give_back(kept)
     return named
 
 
@@ -154,16 +153,13 @@ def compatible_offers(offers: OfferList, offer: Offer, offers_max: int, steps: S
     """
     steps.take(1)
     if len(offers.offers) > SCANNED_OFFERS_MAX and offers.index is not None:
-        kept = steps.left // 2
-        steps.left -= kept
+        kept = steps.set_aside(steps.left // 2)
         try:
-            found = _by_index(offers.index, offer, offers_max, steps)
+            return _by_index(offers.index, offer, offers_max, steps)
         except BoundHit:
-            # What was found by now depends on the history of the index, not on the pending offers alone (G4).
-            steps.left = kept
-        else:
-            steps.left += kept
-            return found
+            pass  # what was found by now depends on the history of the index, not on the pending offers alone (G4)
+        finally:
+            steps.give_back(kept)
     return _oldest(offers.offers, offer, offers_max, steps)
 
 

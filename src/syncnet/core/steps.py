@@ -46,6 +46,15 @@ class Steps:
             self.left += steps_max - self.allowed
             self.allowed = steps_max
 
+    def set_aside(self, steps: int) -> int:
+        """Keep so many for later work, which gets them by `give_back`; return how many."""
+        self.left -= steps
+        return steps
+
+    def give_back(self, kept: int) -> None:
+        """Allow again what was set aside, also where all others were used up."""
+        self.left = max(self.left, 0) + kept
+
     def take(self, steps: int) -> None:
         """Take so many. The innermost loops do the same in place, because a call costs more than a comparison.
 

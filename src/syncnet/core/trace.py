@@ -77,6 +77,15 @@ class Trace:
         """Return the syncs that are kept, the oldest first."""
         return list(self._syncs)
 
+    def since(self, after: int) -> list[TracedSync]:
+        """Return the syncs with numbers above `after`, the latest first, of a trace of one namespace."""
+        found: list[TracedSync] = []
+        for sync in reversed(self._syncs):
+            if sync.sync <= after:
+                break
+            found.append(sync)
+        return found
+
     def of(self, namespace: str, after: int, syncs_max: int) -> list[TracedSync]:
         """Return the syncs of a namespace with numbers above `after`, the oldest first.
 

@@ -1,15 +1,27 @@
-"""Outcomes in words: the parts of sentences that the answers, the logs and the explanations have in common."""
+"""Outcomes in words, and parts of them as JSON has them: what answers, logs and explanations have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from itertools import islice
 
+from syncnet.core.commands import Offer
 from syncnet.core.departures import Departure
-from syncnet.core.effects import TimedOut
+from syncnet.core.effects import Reason, TimedOut
 from syncnet.core.limits import NAMES_SAID_MAX
+from syncnet.core.times import rfc3339
 
-__all__ = ["counted", "duration", "listed", "who_gave_up", "who_was_missing"]
+__all__ = [
+    "counted",
+    "departures_json",
+    "duration",
+    "listed",
+    "reasons_json",
+    "suggestion",
+    "waited_s",
+    "who_gave_up",
+    "who_was_missing",
+]
 
 
 def counted(number: int, noun: str) -> str:
@@ -32,6 +44,27 @@ def listed(names: Collection[str]) -> str:
     more = len(names) - NAMES_SAID_MAX
     said = ", ".join(islice(names, NAMES_SAID_MAX))
     return f"{said} and {more} more" if more > 0 else said
+
+
+def suggestion(event: str, waiting: int, namespace: str = "") -> str:
+    """Return that so many offers are waiting for another event, or in another namespace, which may have been meant."""
+    where = f" in the namespace {namespace}" if namespace else ""
+    return f"{event} has {waiting} waiting{where}; did you mean that?"
+
+
+def waited_s(offer: Offer, now_ns: int) -> float:
+    """Return for how many seconds an offer has been pending, to the millisecond."""
+    return round(max(0, now_ns - offer.at_ns) / 1e9, 3)
+
+
+def departures_json(departures: Iterable[Departure]) -> list[dict[str, str]]:
+    """Return who left, how and when."""
+    return [{"actor": each.actor, "how": each.how, "at": rfc3339(each.at_ns)} for each in departures]
+
+
+def reasons_json(reasons: Iterable[Reason]) -> list[dict[str, str]]:
+    """Return reasons."""
+    return [{"actor": each.actor, "event": each.event, "reason": each.reason} for each in reasons]
 
 
 def who_gave_up(gave_up: Iterable[Departure], now_ns: int) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from syncnet.coordinator.waiters import Result
 from syncnet.core.effects import Aborted, Refused, TimedOut, Withdrawn
 from syncnet.core.times import rfc3339
+from syncnet.core.wording import waited_s
 from syncnet.errors import (
     AbortedError,
     DrainingError,
@@ -22,7 +23,7 @@ from syncnet.errors import (
     UnavailableError,
     WithdrawnError,
 )
-from syncnet.wire.answers import aborted_detail, timed_out_detail, waited_s
+from syncnet.wire.answers import aborted_detail, timed_out_detail
 from syncnet.wire.payloads import value_of
 from syncnet.wire.results import Member
 
@@ -76,7 +77,7 @@ def error_of(result: Result) -> SyncnetError:
         case TimedOut():
             return TimedOutError(
                 timed_out_detail(result),
-                waited_s=waited_s(result),
+                waited_s=waited_s(result.offer, result.at_ns),
                 present=result.present,
                 missing=result.missing,
                 missing_actors=result.missing_actors,

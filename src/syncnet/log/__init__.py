@@ -11,7 +11,7 @@ from syncnet.core.limits import Limits
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import RetryableError
 
-__all__ = ["ELSEWHERE", "DiskReport", "Elsewhere", "Log", "LogConsumer", "Replica"]
+__all__ = ["ELSEWHERE", "ClusterReport", "DiskReport", "Elsewhere", "Log", "LogConsumer", "Replica"]
 
 
 class Elsewhere:
@@ -45,6 +45,19 @@ class DiskReport(NamedTuple):
     commits_total: int
     commands_total: int
     problem: str
+
+
+class ClusterReport(NamedTuple):
+    """What a node of a cluster reports of it. The totals count from its start, and only what this node did."""
+
+    is_connected: bool
+    has_lease: bool
+    nodes_total: int
+    renames_total: int
+    losses_total: int
+    rebuilds_total: int
+    entries_total: int
+    commands_total: int
 
 
 class LogConsumer(Protocol):

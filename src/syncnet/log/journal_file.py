@@ -17,7 +17,7 @@ on disk when `write` returns (write-ahead log, `synchronous=FULL`); a half-writt
 again.
 
 A write-ahead log that is missing, cut off or of another journal is noticed: the commands must go on at least to the
-last commit that was noted beside the file, and be the same (`last_commit.py`). Nothing is written before that is known.
+last one that was noted in another file, and be the same (`last_commit.py`). Nothing is written before that is known.
 
 A file of version 1 is read as it is (`records_v1.py`). The first snapshot that is written turns it into one of today.
 """
@@ -163,7 +163,7 @@ class JournalFile:
             if not rows:
                 return None
             head = head_from_record(rows[0][0])
-            namespaces, departures = self._world(head)
+            namespaces, departures = self._parts_of(head)
             outcomes = self._past("outcome", outcomes_from_record, head.outcomes_last, head.outcomes_kept)
             trace = self._past("trace", trace_from_record, head.trace_last, head.trace_kept)
             limits = limits_from_dict(head.limits)
@@ -196,7 +196,7 @@ class JournalFile:
             self._last_commit.check_complete(self._commit(), self._head.position)
 
     def begin_writing(self) -> None:
-        """Find out whether the file can be written, and note the last commit beside it.
+        """Find out whether the file can be written, and note the last commit (`last_commit.py`).
 
         :raises OSError: it cannot be written.
         :raises sqlite3.Error: it cannot be written.
@@ -303,7 +303,7 @@ class JournalFile:
         except (JournalError, sqlite3.Error) as error:
             raise JournalError(f"the journal {self.path} is damaged: {error}; {REMEDY}") from None
 
-    def _world(self, head: Head) -> tuple[tuple[NamespaceSnapshot, ...], tuple[EventDepartures, ...]]:
+    def _parts_of(self, head: Head) -> tuple[tuple[NamespaceSnapshot, ...], tuple[EventDepartures, ...]]:
         """Return what the parts of a snapshot hold."""
         namespaces: dict[str, NamespaceSnapshot] = {}
         departures: list[EventDepartures] = []
@@ -359,7 +359,7 @@ class JournalFile:
         return Commit(self._id, self.position, self.digest)
 
     def _note_committed(self, rows: Sequence[tuple[int, bytes]], commands_total: int) -> None:
-        """Note a commit beside the file."""
+        """Note a commit as the last one."""
         for _, record in rows:
             self.digest = chained(self.digest, record)
         self.position += commands_total

@@ -1,8 +1,8 @@
-"""The small file beside a journal that says how far its commits went, so that a commit that is missing is noticed.
+"""The small file next to a journal that says how far its commits went, so that a commit that is missing is noticed.
 
 SQLite ignores a write-ahead log that is missing or cut off, as if its commits had never been made. So the position of
 the last commit is noted here as well, after the commit is on disk and before any client learns of it, with a digest of
-the commands up to there (`chained`). A journal with fewer commands, or with others, has lost what clients were told.
+the commands up to there (`chained`). A journal with fewer commands, or with others, has lost what clients know.
 
 The note is written in place and not flushed: that costs some microseconds a commit. A killed process leaves it exact.
 After a power failure it may be some seconds old. Then it says that fewer commits were made than there were, never more,
@@ -56,7 +56,7 @@ def chained(digest: bytes, record: bytes) -> bytes:
 
 
 class LastCommitFile:
-    """The note beside the journal at `path`.
+    """The note of the last commit of the journal at `path`.
 
     First the journal is compared with it: `check_there` before it is opened, `compare` at each commit that it holds,
     `check_complete` after the last one. Then `begin_writing` is called once, and `write` after each commit.
@@ -104,7 +104,7 @@ class LastCommitFile:
         if noted is None:
             if last.journal:
                 wanted = f"{self._path} is missing or unreadable"
-                _log.warning("%s: whether the journal beside it has lost commits cannot be known", wanted)
+                _log.warning("%s; it is unknown whether the journal has lost commits", wanted)
         elif last.position < noted.position:
             raise self._misfit(f"expected the commands up to {noted.position}, got those up to {last.position}")
         elif last.journal and noted.position >= snapshot_position and not self._is_found:

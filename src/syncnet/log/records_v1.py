@@ -105,7 +105,7 @@ class _Withdrawn(msgspec.Struct):
     cause: Cause
 
 
-class _World(msgspec.Struct, array_like=True):
+class _Namespace(msgspec.Struct, array_like=True):
     namespace: str
     arrivals: int
     syncs: int
@@ -134,7 +134,7 @@ _OUTCOMES: Final[dict[bytes, msgspec.msgpack.Decoder[Any]]] = {
     b"A": msgspec.msgpack.Decoder(list[_Aborted]),
     b"W": msgspec.msgpack.Decoder(list[_Withdrawn]),
 }
-_WORLDS: Final = msgspec.msgpack.Decoder(list[_World])
+_NAMESPACES: Final = msgspec.msgpack.Decoder(list[_Namespace])
 _HEAD: Final = msgspec.msgpack.Decoder(_Head)
 
 
@@ -184,11 +184,11 @@ def snapshot_from_records(records: list[bytes]) -> SavedSnapshot:
         for part in records[1:]:
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
-            for world in _WORLDS.decode(part):
-                before = namespaces.get(world.namespace)
-                pending = (before.pending if before else ()) + tuple(map(_to_pending, world.standing))
-                namespaces[world.namespace] = NamespaceSnapshot(
-                    world.namespace, world.arrivals, world.syncs, world.misses, pending
+            for each in _NAMESPACES.decode(part):
+                before = namespaces.get(each.namespace)
+                pending = (before.pending if before else ()) + tuple(map(_to_pending, each.standing))
+                namespaces[each.namespace] = NamespaceSnapshot(
+                    each.namespace, each.arrivals, each.syncs, each.misses, pending
                 )
     except msgspec.MsgspecError as error:
         raise JournalError(f"its snapshot cannot be read: {error}") from None

@@ -56,7 +56,7 @@ export async function getJson(path, query) {
   return { response, document: await response.json() };
 }
 
-/** Return pending offers of a namespace from `/stats`, as {id, params, created_at}, and whether these are all. */
+/** Return pending offers of a namespace from `/stats`, as {id, params, created_at}: those of the first pages. */
 export async function pendingOffers(namespace) {
   const offers = [];
   let query = new URLSearchParams({ namespace });
@@ -68,8 +68,8 @@ export async function pendingOffers(namespace) {
       }
     }
     const next = /<\?([^>]*)>; rel="next"/.exec(response.headers.get("link") ?? "");
-    if (next === null) return { offers, isWhole: true };
+    if (next === null) break;
     query = new URLSearchParams(next[1]);
   }
-  return { offers, isWhole: false };
+  return offers;
 }

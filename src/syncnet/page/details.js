@@ -143,7 +143,7 @@ function addFacts(list, params) {
 }
 
 async function paramsOf({ namespace, id }) {
-  const { offers } = await pendingOffers(namespace);
+  const offers = await pendingOffers(namespace);
   return offers.find((offer) => offer.id === id)?.params;
 }
 

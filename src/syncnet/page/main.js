@@ -82,7 +82,7 @@ class Page {
     try {
       if (!model.hasDoubts || model !== this.model) return;
       const namespaces = this.#namespace === "*" ? model.doubtful() : [this.#namespace];
-      for (const namespace of namespaces) model.reconcile(namespace, (await pendingOffers(namespace)).offers);
+      for (const namespace of namespaces) model.reconcile(namespace, await pendingOffers(namespace));
       model.settle();
       this.#redraw();
     } catch {

@@ -8,6 +8,7 @@ export const WAITED_MS = [10, 100, 1_000, 10_000, 60_000, Infinity];
 const ENDS = {
   withdrawn: "withdrawn",
   disconnected: "disconnected",
+  lost: "lost",
   "timed-out": "timed out",
   aborted: "aborted",
 };

@@ -58,7 +58,7 @@ function newEntry(offer) {
   return Object.assign(element("li", {}, button), { offer });
 }
 
-/** Return in words what an offer lacks, as far as the names and counts of the pending offers tell. */
+/** Return in words what an offer lacks, as far as the names and counts of the pending offers show. */
 export function lacks(offer, model) {
   const { actor, namespace, events, expect, mates } = offer;
   if (expect) {

@@ -39,7 +39,7 @@ _ACCEPTED_HOSTS_MAX: Final = 64  # the cache of hosts that were checked
 _VARY: Final = ("vary", "Origin")
 _EXPOSED: Final = (
     "access-control-expose-headers",
-    "Syncnet-Id, Syncnet-Rank, Syncnet-Pending, Syncnet-Syncs, Syncnet-Misses, "
+    "Syncnet-Id, Syncnet-Rank, Syncnet-Pending, Syncnet-Syncs, Syncnet-Misses, Syncnet-Node, "
     "Allow, Link, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate",
 )
 _PREFLIGHT: Final = (

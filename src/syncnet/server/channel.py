@@ -6,9 +6,12 @@ a reader knows, and the epoch of the channel: a random word, because the numbers
 Laws
 
 1. A happening is encoded when the first reader gets it, once. What nobody gets is never encoded.
-2. What is kept is bounded. A reader that wants more than is kept is told how much it missed.
+2. A channel takes `_TAKEN_PER_S` happenings in a second, after a pause up to `KEPT_MAX` at once. Those above that are
+   only counted: each gets a number, and a gap takes the place of all that were left out in a row.
+3. What is kept is bounded. A reader that wants more than is kept gets a gap too, with how much it missed.
 
-This module does not know HTTP and does no I/O. It is used on the event loop only.
+This module does not know HTTP and does no I/O. `put` and `take` are called under the coordinator's lock, all else is
+used on the event loop only.
 """
 
 from __future__ import annotations
@@ -16,10 +19,8 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import islice
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 import msgspec
 
@@ -33,6 +34,14 @@ __all__ = ["CHUNK_BYTES_MAX", "FRAMINGS", "KEPT_MAX", "Channel", "Framing", "Hap
 KEPT_MAX: Final = 10_000
 """Happenings that a channel keeps."""
 
+_TAKEN_PER_S: Final = 2_000
+"""Happenings that a channel takes in a second. To take, encode and send one costs some ten microseconds, so they use a
+small share of the processor however long the load lasts, and a lone reader gets all that are taken."""
+
+_REFILL_EVERY_S: Final = 1.0
+"""How often a channel that has left something out takes happenings again: a reader gets few gaps, and long pieces of
+what happened between them."""
+
 _KEPT_BYTES_MAX: Final = 8_388_608
 
 _HEAVY_BYTES: Final = 16_384  # an effect with more (of payloads) is encoded at once, which releases it
@@ -40,8 +49,7 @@ _HEAVY_BYTES: Final = 16_384  # an effect with more (of payloads) is encoded at 
 _LISTED_MAX: Final = 1_000  # pending offers at the start of a stream
 
 CHUNK_BYTES_MAX: Final = 16_384
-"""What a reader gets in one interval; a single happening may be larger. So a lone reader gets some 4,000 happenings in
-a second for as long as that lasts, and what is kept absorbs bursts: to encode more would slow the offers down."""
+"""What a reader gets in one interval at most; a single happening may be larger."""
 
 _EPOCH_BYTES: Final = 4
 
@@ -72,9 +80,10 @@ def parse_position(text: str) -> Position:
 
 
 class Happening:
-    """One happening, encoded when that is first needed: `name` is its kind, `body` its JSON object."""
+    """One happening, encoded when that is first needed. It takes `numbers` of its channel: one."""
 
     __slots__ = ("_effect", "_encoded", "weight_bytes")
+    numbers: ClassVar[int] = 1
 
     def __init__(self, effect: Effect) -> None:
         self._effect: Effect | None = effect
@@ -93,6 +102,21 @@ class Happening:
             assert self._effect is not None  # noqa: S101 - one of the two is always there
             self._encoded = _encoded(document(self._effect))
             self._effect = None
+        return self._encoded
+
+
+class _LeftOut:
+    """The place of happenings that were only counted, in a row: `numbers` of them."""
+
+    __slots__ = ("_encoded", "numbers")
+    weight_bytes: ClassVar[int] = 0
+
+    def __init__(self, namespace: str, numbers: int) -> None:
+        self.numbers: int = numbers
+        self._encoded = _gap(namespace, numbers)
+
+    def encoded(self) -> tuple[str, bytes]:
+        """Return the gap, as `Happening.encoded` does."""
         return self._encoded
 
 
@@ -131,52 +155,86 @@ class Channel:
         """When its last reader left."""
         self.is_due: bool = False
         """Its readers are to be woken at the end of the interval."""
-        self.kept: deque[Happening] = deque()
+        self.kept: dict[int, Happening | _LeftOut] = {}
+        """In order, by the first of their numbers."""
         self.kept_bytes: int = 0
         self._chunks: dict[tuple[Position, str, int], tuple[bytes, Position]] = {}
         self._opening: tuple[Position, list[tuple[str, bytes]]] | None = None
         self._waiting: list[asyncio.Future[None]] = []
-        self._begin()
-
-    def _begin(self) -> None:
         self._epoch = secrets.token_hex(_EPOCH_BYTES)
         self._latest = 0
+        self._oldest = 1  # the first number of the oldest that is kept, or will be
+        self._queue: list[Effect] = []
+        self._room = KEPT_MAX  # so many more may be put into the queue
+        self._refilled_s = 0.0
+        self._left_out = 0
+
+    # --- under the coordinator's lock ----------------------------------------------------------------------
+
+    def put(self, effect: Effect) -> None:
+        """Put one happening into the queue, or count it where there is no room."""
+        if self._room:
+            self._room -= 1
+            self._queue.append(effect)
+        else:
+            self._left_out += 1
+
+    def take(self, now_s: float, *, is_whole: bool) -> tuple[list[Effect], int]:
+        """Return what is in the queue, and how many happenings were left out after that.
+
+        Those are returned once there is room again, so that they become one gap; with `is_whole` in any case.
+        """
+        queue, self._queue = self._queue, []
+        left_out = 0
+        passed_s = now_s - self._refilled_s
+        is_time = passed_s >= _REFILL_EVERY_S
+        if is_time or is_whole:
+            left_out, self._left_out = self._left_out, 0
+        if is_time:
+            self._refilled_s = now_s
+            self._room = min(KEPT_MAX, self._room + int(_TAKEN_PER_S * passed_s))
+        return queue, left_out
+
+    # --- what is kept --------------------------------------------------------------------------------------
+
+    @property
+    def is_leaving_out(self) -> bool:
+        """Whether happenings were left out for which there is no gap yet."""
+        return self._left_out > 0
 
     @property
     def latest(self) -> Position:
         """The position of a reader that knows all happenings."""
         return Position(self._epoch, self._latest)
 
-    @property
-    def _oldest(self) -> int:
-        return self._latest - len(self.kept) + 1
-
-    def add(self, happening: Happening) -> None:
+    def add(self, happening: Happening | _LeftOut) -> None:
         """Add one happening, and forget what is above the bounds."""
         self.is_due = True
-        self._latest += 1
-        self.kept.append(happening)
+        self.kept[self._latest + 1] = happening
+        self._latest += happening.numbers
         self.kept_bytes += happening.weight_bytes
         while len(self.kept) > KEPT_MAX or self.kept_bytes > _KEPT_BYTES_MAX:
             self.forget_oldest()
 
+    def leave_out(self, happenings: int) -> None:
+        """Add a gap in place of so many happenings."""
+        self._opening = None  # a new reader is to begin after the gap
+        self.add(_LeftOut(self.namespace, happenings))
+
     def forget_oldest(self) -> None:
         """Forget one happening."""
-        self.kept_bytes -= self.kept.popleft().weight_bytes
-
-    def begin_anew(self) -> None:
-        """Forget all, because some happenings were lost, and nobody knows how many."""
-        self.kept.clear()
-        self.kept_bytes = 0
-        self._opening = None
-        self.is_due = True
-        self._begin()
+        oldest = self.kept.pop(self._oldest)
+        self._oldest += oldest.numbers
+        self.kept_bytes -= oldest.weight_bytes
 
     def missed(self, position: Position) -> int | None:
         """Return how many happenings after `position` are no longer kept; None: it is no position of this channel."""
-        if position.epoch != self._epoch or position.number > self._latest:
+        number = position.number
+        if position.epoch != self._epoch or number > self._latest:
             return None
-        return max(0, self._oldest - 1 - position.number)
+        if number < self._oldest - 1:
+            return self._oldest - 1 - number
+        return 0 if number == self._latest or number + 1 in self.kept else None  # in the midst of a gap there is none
 
     def read(self, position: Position, output: str, bytes_max: int) -> tuple[bytes, Position]:
         """Return what comes after a position, at most `bytes_max` (but at least one happening), and the new position.
@@ -196,7 +254,9 @@ class Channel:
             return self._read_kept(position.number, output, bytes_max)
         frame = FRAMINGS[output].frame
         first, size = self._latest, 0
-        for happening in reversed(self.kept):
+        for happening in reversed(self.kept.values()):
+            if isinstance(happening, _LeftOut):  # this gap then covers it too
+                break
             size += len(frame(f"{self._epoch}.{first}", *happening.encoded()))
             if size > bytes_max and first < self._latest:
                 break
@@ -210,19 +270,20 @@ class Channel:
         frame = FRAMINGS[output].frame
         parts: list[bytes] = []
         size = 0
-        for happening in islice(self.kept, number + 1 - self._oldest, None):
-            part = frame(f"{self._epoch}.{number + 1}", *happening.encoded())
+        while number < self._latest:
+            happening = self.kept[number + 1]
+            after = number + happening.numbers
+            part = frame(f"{self._epoch}.{after}", *happening.encoded())
             size += len(part)
             if parts and size > bytes_max:
                 break
             parts.append(part)
-            number += 1
+            number = after
         return b"".join(parts), Position(self._epoch, number)
 
     def gap(self, missed: int | None, output: str, position: Position | None = None) -> bytes:
         """Return what tells a reader how many happenings it missed; None: nobody knows."""
-        encoded = _encoded({"happening": "gap", "namespace": self.namespace, "missed": missed})
-        return FRAMINGS[output].frame(str(position or ""), *encoded)
+        return FRAMINGS[output].frame(str(position or ""), *_gap(self.namespace, missed))
 
     def opening(self, output: str) -> tuple[list[bytes], Position] | None:
         """Return what a new reader gets first, in pieces, and its position; None where it must be made anew.
@@ -264,6 +325,10 @@ class Channel:
         for news in waiting:
             if not news.done():
                 news.set_result(None)
+
+
+def _gap(namespace: str, missed: int | None) -> tuple[str, bytes]:
+    return _encoded({"happening": "gap", "namespace": namespace, "missed": missed})
 
 
 def _encoded(described: dict[str, object]) -> tuple[str, bytes]:

@@ -20,16 +20,19 @@ from syncnet.core.offer_list import OfferList
 from syncnet.core.steps import Steps
 from syncnet.server.access import Caller
 from syncnet.server.background import Background
-from syncnet.server.pages import Report, answer_report, next_page, when_ready
+from syncnet.server.pages import Report, answer_report, from_node, next_page, when_ready
 from syncnet.server.request import Request
 from syncnet.server.responses import PLAIN_TEXT, Response, headers_of, problem
-from syncnet.wire.explanations import circle_documents, explanation_document, is_meant, text_of
+from syncnet.wire.explanations import circle_documents, explanation_document, is_meant, near_events_json, text_of
+from syncnet.wire.negotiation import preferred_explain_output
 from syncnet.wire.parameters import NAMESPACES_PARAMETERS, WhichOffers, read_page, read_which_offers
 
 __all__ = ["Explanations"]
 
 _COPIED_PER_STEP: Final = 2
-_TEXT_TYPES: Final = ("text/plain", "text/html", "text/*")
+"""Offers that are copied under the lock for one step."""
+_LISTED_PER_STEP: Final = 2
+"""Offers that are listed under one event for one step."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -55,8 +58,8 @@ class Explanations:
             departures = machine.departures(which.page.namespace)
         request.charge(len(pending) // _COPIED_PER_STEP)
         making = _Making(self._coordinator, request.caller, which, pending, departures)
-        is_text = which.output == "text" or (not which.output and _wants_text(request.accept))
-        self._background.in_thread("reports", request, answer_report, making.report, is_text)
+        output = which.output or preferred_explain_output(request.accept)
+        self._background.in_thread("reports", request, answer_report, making.report, output == "text")
 
     def namespaces(self, request: Request) -> None:
         """Answer with a page of the namespaces that the caller may see."""
@@ -73,7 +76,8 @@ class Explanations:
         headers = headers_of("application/json")
         if len(rows) > page.items_max:
             headers.append(next_page(page.after + page.items_max, page.items_max))
-        request.answer(Response(200, headers, _encode({"namespaces": seen}) + b"\n"))
+        response = Response(200, headers, _encode({"namespaces": seen}) + b"\n")
+        request.answer(from_node(request, response))
 
 
 class _Making:
@@ -100,6 +104,7 @@ class _Making:
         which = self._which
         page = which.page
         lists = lists_of(self._pending)
+        listed_steps = sum([len(each.offers) for each in lists.values()]) // _LISTED_PER_STEP
         meant = [
             offer
             for offer in self._pending
@@ -107,7 +112,7 @@ class _Making:
         ]
         if which.id and not meant:
             detail = f"no offer {which.id} is pending in the namespace {page.namespace}"
-            return Report(problem("unknown-id", detail), 0)
+            return Report(problem("unknown-id", detail), listed_steps)
         explained: list[dict[str, Any]] = []
         encoded: list[msgspec.Raw] = []
         made_bytes = 0
@@ -130,7 +135,7 @@ class _Making:
             given = {"namespace": page.namespace, "actor": which.actor, "event": which.event, "output": which.output}
             headers.append(next_page(meant[made - 1].arrival, page.items_max, **given))
         body = text_of(document).encode() if is_text else _encode({**document, "offers": encoded}) + b"\n"
-        return Report(Response(200, headers, body), self.steps_used)
+        return Report(Response(200, headers, body), listed_steps + self.steps_used)
 
     def _explained(self, lists: dict[str, OfferList], offer: Offer) -> dict[str, Any]:
         steps = Steps(EXPLANATION_STEPS_MAX)
@@ -143,25 +148,19 @@ class _Making:
     def _note_similar(self, document: dict[str, Any], lists: dict[str, OfferList], event: str) -> None:
         """Add where else offers are pending, for an event for which there is none."""
         steps = Steps(EXPLANATION_STEPS_MAX)
-        near = near_events(event, lists, steps)
+        document["near_events"] = near_events_json(near_events(event, lists, steps))
         self.steps_used += steps.used
-        document["near_events"] = [{"event": each.event, "waiting": each.waiting} for each in near]
         document["other_namespaces"] = self._elsewhere([event])
 
     def _elsewhere(self, events: list[str]) -> list[dict[str, Any]]:
         """Return where else offers of these events are pending, of the namespaces that the caller may see."""
+        steps = Steps(EXPLANATION_STEPS_MAX)  # more than it takes
         with self._coordinator.lock:
-            found = self._coordinator.machine.waiting_elsewhere(self._which.page.namespace, events)
-        self.steps_used += len(found)
+            found = self._coordinator.machine.waiting_elsewhere(self._which.page.namespace, events, steps)
+        self.steps_used += steps.used + len(found)
         seen = [
             {"namespace": namespace, "event": event, "waiting": waiting}
             for namespace, event, waiting in found
             if self._caller.may("observe", namespace)
         ]
         return seen[:NEAR_EVENTS_MAX]
-
-
-def _wants_text(accept: str) -> bool:
-    """Return whether an `Accept` header prefers text for people: a browser's does, `*/*` does not."""
-    accepted = [part.partition(";")[0].strip() for part in accept.lower().split(",")]
-    return "application/json" not in accepted and any(each in _TEXT_TYPES for each in accepted)

@@ -6,10 +6,13 @@ lost the connection can continue. It has a channel for each namespace that is re
 
 Laws
 
-1. Under the coordinator's lock an effect is only put into a queue. All else is done on the event loop.
+1. Under the coordinator's lock an effect is only put into the queues of its channels, or counted. All else is done on
+   the event loop.
 2. What all channels keep together is bounded.
-3. The loop is woken at most once in `interval_s`. With more readers the intervals are longer and the shares smaller, so
-   that all of them together get at most `_SENT_BYTES_PER_S`.
+3. What all readers together cost is bounded, so that they slow the offers down little. They are woken once in
+   `interval_s` and get at most `chunk_bytes_max` each time. With more readers the intervals are longer and the shares
+   smaller: all together get at most `_SENDS_PER_S` pieces and `_SENT_BYTES_PER_S`, and at most `_ENCODED_BYTES_PER_S`
+   are encoded for all channels. What exceeds that becomes a gap.
 
 This module does not know HTTP and does no I/O; `streams.py` does.
 """
@@ -18,7 +21,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -31,14 +33,16 @@ from syncnet.server.channel import CHUNK_BYTES_MAX, Channel, Happening, Position
 __all__ = ["QUIET_S_MAX", "Feed"]
 
 _KEPT_BYTES_IN_ALL_MAX: Final = 67_108_864
-_QUEUED_MAX: Final = 50_000  # more than come in an interval
 
-_CHUNK_BYTES_MIN: Final = 2_048
-_SENT_BYTES_PER_S: Final = 16_777_216
+_SENT_BYTES_PER_S: Final = 8_388_608
+_ENCODED_BYTES_PER_S: Final = 1_048_576
 
 _INTERVAL_S_MIN: Final = 0.02
-_INTERVAL_S_MAX: Final = 0.25
-_READERS_PER_S: Final = 4_000
+_INTERVAL_S_MAX: Final = 5.0
+_SENDS_PER_S: Final = 1_000
+
+_DRAIN_EVERY_S: Final = 0.25
+"""How long effects stay in the queues: they are not weighed there, and may have large payloads."""
 
 _BEAT_S: Final = 5.0
 """How often every reader looks after its stream."""
@@ -60,20 +64,26 @@ class Feed:
         self._now_s = now_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channels: dict[str, Channel] = {}
-        self._queue: deque[Effect] = deque(maxlen=_QUEUED_MAX)
-        self._queued = 0  # in total; the coordinator counts them, under its lock
-        self._taken = 0
         self._is_awake = False
         self._flushed_s = 0.0
+        self._due_s = 0.0  # the end of the interval
         self._observer: Observer = self._observe  # one object, so that it can be removed
+        self._channels_read = 0  # those with a reader
         self.readers: int = 0
         self.is_closed: bool = False
 
     # --- under the coordinator's lock ----------------------------------------------------------------------
 
     def _observe(self, effect: Effect) -> None:
-        self._queue.append(effect)
-        self._queued += 1
+        find = self._channels.get
+        own = find(effect.namespace if isinstance(effect, Synced) else effect.offer.spec.namespace)
+        everything = find(ANY_NAMESPACE)
+        if own is not None:
+            own.put(effect)
+        if everything is not None:
+            everything.put(effect)
+        elif own is None:
+            return
         if not self._is_awake:
             self._is_awake = True
             self._call(self._wake)
@@ -87,14 +97,14 @@ class Feed:
 
     @property
     def interval_s(self) -> float:
-        """How long the happenings of one batch are collected."""
-        return min(_INTERVAL_S_MAX, max(_INTERVAL_S_MIN, self.readers / _READERS_PER_S))
+        """How long the happenings of one piece are collected."""
+        return min(_INTERVAL_S_MAX, max(_INTERVAL_S_MIN, self.readers / _SENDS_PER_S))
 
     @property
     def chunk_bytes_max(self) -> int:
         """What one reader gets in one interval."""
-        share = int(_SENT_BYTES_PER_S * self.interval_s) // max(1, self.readers)
-        return min(CHUNK_BYTES_MAX, max(_CHUNK_BYTES_MIN, share))
+        per_s = min(_SENT_BYTES_PER_S / max(1, self.readers), _ENCODED_BYTES_PER_S / max(1, self._channels_read))
+        return min(CHUNK_BYTES_MAX, int(per_s * self.interval_s))
 
     def join(self, namespace: str) -> Channel:
         """Add a reader of a namespace; `leave` must follow."""
@@ -104,17 +114,14 @@ class Feed:
             self._channels.clear()
             self._coordinator.remove_observer(self._observer)
             self._is_awake = False
-            self.readers = 0
+            self._channels_read = self.readers = 0
         if not self._channels:
-            with self._coordinator.lock:
-                self._queue.clear()
-                self._taken = self._queued
-                self._coordinator.add_observer(self._observer)
+            self._coordinator.add_observer(self._observer)
             loop.call_later(_BEAT_S, self._beat, loop)
-        self.drain()  # what happened before is not for a channel that begins now
         channel = self._channels.get(namespace)
         if channel is None:
             channel = self._channels[namespace] = Channel(namespace)
+        self._channels_read += not channel.readers
         channel.readers += 1
         self.readers += 1
         return channel
@@ -125,6 +132,7 @@ class Feed:
         channel.left_s = self._now_s()
         if self._channels.get(channel.namespace) is channel:
             self.readers -= 1
+            self._channels_read -= not channel.readers
 
     def opening(self, channel: Channel, output: str) -> tuple[list[bytes], Position, int]:
         """Return what a new reader of a channel gets first, in pieces, its position, and how many offers were read."""
@@ -147,30 +155,20 @@ class Feed:
             return
         if is_behind:
             channel.is_due = True
-            if not self._is_awake:
-                self._is_awake = True
-                self._wake()
+            self._stay_awake()
         await channel.news()
 
-    def drain(self) -> None:
-        """Give what has happened to the channels."""
+    def drain(self, *, is_whole: bool = True) -> None:
+        """Give what has happened its numbers; with `is_whole` also what was left out since the last gap."""
+        now_s = self._now_s()
+        channels = self._channels.values()
         with self._coordinator.lock:
-            queue, self._queue = self._queue, deque(maxlen=_QUEUED_MAX)
-            lost = self._queued - self._taken - len(queue)
-            self._taken = self._queued
-        if lost:
-            for channel in self._channels.values():
-                channel.begin_anew()
-        everything = self._channels.get(ANY_NAMESPACE)
-        find = self._channels.get
-        for effect in queue:
-            own = find(effect.namespace if isinstance(effect, Synced) else effect.offer.spec.namespace)
-            if own is not None or everything is not None:
-                happening = Happening(effect)
-                if own is not None:
-                    own.add(happening)
-                if everything is not None:
-                    everything.add(happening)
+            taken = [channel.take(now_s, is_whole=is_whole) for channel in channels]
+        for channel, (effects, left_out) in zip(channels, taken, strict=True):
+            for effect in effects:
+                channel.add(Happening(effect))
+            if left_out:
+                channel.leave_out(left_out)
         self._stay_within_bounds()
 
     def beat(self) -> None:
@@ -186,18 +184,22 @@ class Feed:
     def close(self) -> None:
         """End all streams, after what has happened until now."""
         self.is_closed = True
-        self.flush()
+        self.drain()
         for channel in self._channels.values():
             channel.notify()
 
     def flush(self) -> None:
-        """Give what has happened to the channels, and wake their readers."""
+        """Give what has happened its numbers, and at the end of an interval wake the readers."""
         self._is_awake = False  # first, so that what happens from now on wakes the loop again
-        self._flushed_s = self._now_s()
-        self.drain()
-        for channel in self._channels.values():
-            if channel.is_due:
-                channel.notify()
+        self._flushed_s = now_s = self._now_s()
+        self.drain(is_whole=False)
+        if now_s >= self._due_s:
+            self._due_s = now_s + self.interval_s - _INTERVAL_S_MIN / 2  # timers are not exact
+            for channel in self._channels.values():
+                if channel.is_due:
+                    channel.notify()
+        if any(channel.is_due or channel.is_leaving_out for channel in self._channels.values()):
+            self._stay_awake()
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         if loop is not self._loop or not self._channels:
@@ -206,9 +208,15 @@ class Feed:
         if self._channels:
             loop.call_later(_BEAT_S, self._beat, loop)
 
+    def _stay_awake(self) -> None:
+        if not self._is_awake:
+            self._is_awake = True
+            self._wake()
+
     def _wake(self) -> None:
         if self._loop is not None:
-            self._loop.call_later(max(0.0, self._flushed_s + self.interval_s - self._now_s()), self.flush)
+            after_s = min(self.interval_s, _DRAIN_EVERY_S)
+            self._loop.call_later(max(0.0, self._flushed_s + after_s - self._now_s()), self.flush)
 
     def _pending(self, namespace: str) -> list[Offer]:
         machine = self._coordinator.machine

@@ -25,6 +25,7 @@ from syncnet.server.background import Background
 from syncnet.server.body_budget import BodyBudget
 from syncnet.server.explain import Explanations
 from syncnet.server.page import PAGE_PATHS, Page
+from syncnet.server.pages import from_node
 from syncnet.server.reports import Reports
 from syncnet.server.request import BODY_HEADERS, Request
 from syncnet.server.responses import NO_STORE, Header, Response, headers_of, problem, problem_of
@@ -41,8 +42,9 @@ __all__ = ["Handler"]
 _INLINE_BYTES_MAX: Final = 16_384  # decoding a body of this size takes less time than starting a thread
 _BYTES_PER_STEP: Final = 100  # decoding JSON, roughly
 _STEPS_PER_YAML_BYTE: Final = 4
+_SCANNED_PER_STEP: Final = 10  # pending offers whose actor is compared
 _INLINE_YAML_BYTES_MAX: Final = 1_024  # likewise
-_SHARED_BYTES_MIN: Final = 65_536  # a copy for each member of a smaller answer is no more than its connection takes
+_SHARED_BYTES_MIN: Final = 65_536  # a copy of a smaller answer takes no more memory than a connection
 _NO_TEXTS: Final = Texts()
 _HELD_S_MAX: Final = 0.25  # a refusal that comes later slows down a client that repeats it in a loop
 _ANY_MEDIA_TYPE: Final = ("", "*/*")
@@ -84,6 +86,8 @@ class Handler:
         """Returns how many changes were left out of standard output, where they are written there."""
         self.circles: Callable[[], dict[bool, int]] | None = None
         """Returns how many circles there are, certain (True) and possible ones, where something looks for them."""
+        self.node_name: str = ""
+        """The name of this node of a cluster, for the header `Syncnet-Node`; empty without a cluster."""
         self._counting = threading.Lock()
         self._coordinator = coordinator
         self._access = Access() if access is None else access
@@ -300,6 +304,8 @@ class Handler:
         caller.require("admin", wanted.namespace)
         if self._coordinator.is_draining:  # withdrawals go on, so that a durable log does not keep the offer
             raise DrainingError(_NO_MORE_COMMANDS)
+        if wanted.actor:  # all pending offers of the namespace are looked at
+            request.charge(self._coordinator.machine.totals(wanted.namespace)[0] // _SCANNED_PER_STEP)
         self._coordinator.abort(wanted, partial(_aborted, request))
 
     # --- bodies --------------------------------------------------------------------------------------------
@@ -328,4 +334,5 @@ def _aborted(request: Request, result: Sequence[Remembered] | RetryableError) ->
     if isinstance(result, RetryableError):
         request.fail(result)
     else:
-        request.answer(Response(200, headers_of("application/json"), b'{"aborted":%d}\n' % len(result)))
+        response = Response(200, headers_of("application/json"), b'{"aborted":%d}\n' % len(result))
+        request.answer(from_node(request, response))

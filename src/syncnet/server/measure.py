@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.core.commands import Command
 from syncnet.core.counts import MEMBERS_BOUNDS, WAIT_BOUNDS_NS, Counts
-from syncnet.log import Log
+from syncnet.log import ClusterReport, Log
 from syncnet.server.build import build
 from syncnet.server.metrics import Distribution, Labels, Value
 
@@ -39,6 +39,7 @@ def measured(coordinator: Coordinator, handler: Handler) -> dict[str, Value]:
         }
         values |= _of_counts(machine.counts)
         values |= _of_log(coordinator.log, now_ns)
+        values |= _of_cluster(coordinator.cluster_report(), handler.node_name)
     return values | _of_handler(handler)
 
 
@@ -77,6 +78,22 @@ def _of_log(log: Log, now_ns: int) -> dict[str, Value]:
             "syncnet_journal_failing": 1 if on_disk.problem else 0,
         }
     return values
+
+
+def _of_cluster(report: ClusterReport | None, node_name: str) -> dict[str, Value]:
+    if report is None:
+        return {}
+    return {
+        "syncnet_cluster_node_info": {(node_name,): 1},
+        "syncnet_cluster_connected": int(report.is_connected),
+        "syncnet_cluster_leased": int(report.has_lease),
+        "syncnet_cluster_nodes": report.nodes_total,
+        "syncnet_cluster_renames_total": report.renames_total,
+        "syncnet_cluster_losses_total": report.losses_total,
+        "syncnet_cluster_rebuilds_total": report.rebuilds_total,
+        "syncnet_cluster_entries_total": report.entries_total,
+        "syncnet_cluster_commands_total": report.commands_total,
+    }
 
 
 def _of_handler(handler: Handler) -> dict[str, Value]:

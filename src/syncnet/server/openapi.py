@@ -41,7 +41,8 @@ __all__ = ["openapi_document"]
 
 _ANY: Final = ("bad-parameter", "bad-body", "too-large", "url-too-long", "internal", "rate-limited", "busy")
 _BODY: Final = ("slow-body", "length-required", "unknown-content-type")
-_COMMAND: Final = ("journal", "draining")
+_READ: Final = (*_ANY, "cluster")
+_COMMAND: Final = ("cluster", "journal", "draining")
 _OFFER: Final = (*_ANY, *_COMMAND, "timed-out", "id-reused", "replaced", "withdrawn", "aborted", "quota", "full")
 _EXPLAIN_OUTPUT: Final = "explainOutput"  # among the components, where `output` is that of an offer
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -122,9 +123,10 @@ _PROBLEM_RESPONSES: Final[Mapping[tuple[str, ...], str]] = {
     ("id-reused", "replaced"): "IdConflict",
     ("timed-out", "withdrawn", "aborted"): "OfferEnded",
     ("rate-limited", "quota"): "TooMuch",
-    ("busy", "draining"): "UnavailableForStreams",
-    ("busy", "journal", "draining"): "Unavailable",
-    ("busy", "journal", "draining", "full"): "UnavailableOrFull",
+    ("busy", "cluster"): "UnavailableForReading",
+    ("busy", "cluster", "draining"): "UnavailableForStreams",
+    ("busy", "cluster", "journal", "draining"): "Unavailable",
+    ("busy", "cluster", "journal", "draining", "full"): "UnavailableOrFull",
 }
 """The names of responses for several codes; the name for a single code is made from the code."""
 
@@ -144,17 +146,19 @@ _PENDING_OFFERS: Final = _Success(
     200,
     "The pending offers, as `{event: {actor: {id: …}}}`.",
     "PendingOffers",
-    headers=("Syncnet-Pending", "Syncnet-Syncs", "Syncnet-Misses", "Link"),
+    headers=("Syncnet-Pending", "Syncnet-Syncs", "Syncnet-Misses", "Link", "Syncnet-Node"),
 )
 _WITHDRAWN: Final = _Success("OfferWithdrawn", 204, "The offer was withdrawn.")
-_ABORTED: Final = _Success("OffersAborted", 200, "The number of offers that were aborted.", "AbortResult")
+_ABORTED: Final = _Success(
+    "OffersAborted", 200, "The number of offers that were aborted.", "AbortResult", headers=("Syncnet-Node",)
+)
 _TRACE: Final = _Success(
     "Trace",
     200,
     "The syncs by number; or, live, what happens.",
     "Trace",
     streams=tuple(framing.media_type for framing in FRAMINGS.values()),
-    headers=("Link",),
+    headers=("Link", "Syncnet-Node"),
 )
 _EXPLAINED: Final = _Success(
     "Explanations",
@@ -162,9 +166,9 @@ _EXPLAINED: Final = _Success(
     "Why the offers are pending, by arrival. As text, a sentence for each and its reasons.",
     "Explanations",
     ("application/json", "text/plain"),
-    ("Link",),
+    headers=("Link", "Syncnet-Node"),
 )
-_NAMESPACES: Final = _Success("Namespaces", 200, "The namespaces.", "Namespaces", headers=("Link",))
+_NAMESPACES: Final = _Success("Namespaces", 200, "The namespaces.", "Namespaces", headers=("Link", "Syncnet-Node"))
 _OK: Final = _Success("Ok", 200, "Yes.", TEXT, ("text/plain",))
 _METRICS: Final = _Success(
     "Metrics",
@@ -172,6 +176,7 @@ _METRICS: Final = _Success(
     "The metrics, in Prometheus' text format or in OpenMetrics.",
     TEXT,
     ("text/plain", "application/openmetrics-text"),
+    headers=("Syncnet-Node",),
 )
 _DOCUMENT: Final = _Success("OpenAPIDocument", 200, "The OpenAPI document.", {"type": "object"})
 
@@ -211,12 +216,12 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
         required=("reason",),
         exactly_one=("event", "actor", "id"),
     ),
-    ("/stats", "GET"): _Operation("stats", "List the pending offers.", _PENDING_OFFERS, _ANY, query=PAGE_PARAMETERS),
+    ("/stats", "GET"): _Operation("stats", "List the pending offers.", _PENDING_OFFERS, _READ, query=PAGE_PARAMETERS),
     ("/trace", "GET"): _Operation(
         "trace",
-        "List the syncs so far; or, live, tell what happens.",
+        "List the syncs so far, or stream what happens.",
         _TRACE,
-        (*_ANY, "draining"),
+        (*_READ, "draining"),
         query=("limit",),
         own=tuple(_OWN_PARAMETERS),
     ),
@@ -229,13 +234,13 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
         "readyz",
         "Does the server accept offers? With `?verbose` one line of text for each condition, with either status.",
         _OK,
-        ("busy", "journal", "draining"),
+        ("busy", "cluster", "journal", "draining"),
     ),
     ("/explain", "GET"): _Operation(
         "explain",
         "Say why offers are pending: all, or those of an actor, of an event, or of an id.",
         _EXPLAINED,
-        (*_ANY, "unknown-id"),
+        (*_READ, "unknown-id"),
         query=(*[name for name in EXPLAIN_PARAMETERS if name != "output"], _EXPLAIN_OUTPUT),
     ),
     ("/namespaces", "GET"): _Operation(

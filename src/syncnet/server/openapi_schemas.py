@@ -102,6 +102,7 @@ HEADERS: Final[Mapping[str, tuple[str, Schema]]] = {
     "Syncnet-Pending": ("The number of pending offers in the namespace.", COUNT),
     "Syncnet-Syncs": ("The number of syncs of the namespace so far.", COUNT),
     "Syncnet-Misses": ("The number of searches that reached their limit of steps.", COUNT),
+    "Syncnet-Node": ("The node that answers; absent where the server is not one of a cluster.", TEXT),
     "Link": ('The next page, as rel="next" (RFC 8288); absent on the last.', TEXT),
     "RateLimit": ("What is left of the client's share of work, and when there will be more.", TEXT),
     "RateLimit-Policy": ("How much work a client may cause, in which time.", TEXT),

@@ -12,7 +12,7 @@ from syncnet.errors import RetryableError
 from syncnet.server.request import Request
 from syncnet.server.responses import Header, Response
 
-__all__ = ["Report", "answer_report", "next_page", "when_ready"]
+__all__ = ["Report", "answer_report", "from_node", "next_page", "when_ready"]
 
 
 class Report(NamedTuple):
@@ -25,7 +25,13 @@ class Report(NamedTuple):
 def answer_report(request: Request, report: Report) -> None:
     """Answer a request with a report, and charge its client for it."""
     request.charge(report.steps)
-    request.answer(report.response)
+    request.answer(from_node(request, report.response))
+
+
+def from_node(request: Request, response: Response) -> Response:
+    """Return a response with the header that names the node which answers; without a cluster the response as it is."""
+    name = request.handler.node_name
+    return response._replace(headers=[*response.headers, ("syncnet-node", name)]) if name else response
 
 
 def when_ready(coordinator: Coordinator, namespace: str, request: Request, use: Callable[[], None]) -> None:

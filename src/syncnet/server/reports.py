@@ -20,7 +20,7 @@ from syncnet.server.access import ANY_NAMESPACE, Access
 from syncnet.server.background import Background
 from syncnet.server.measure import lag_s, measured
 from syncnet.server.metrics import OPENMETRICS_MEDIA_TYPE, TEXT_MEDIA_TYPE, Value, metrics_text
-from syncnet.server.pages import Report, answer_report, next_page, when_ready
+from syncnet.server.pages import Report, answer_report, from_node, next_page, when_ready
 from syncnet.server.process import process_metrics
 from syncnet.server.request import Request
 from syncnet.server.responses import PLAIN_TEXT, Header, Response, headers_of
@@ -99,7 +99,7 @@ class Reports:
         machine = self._coordinator.machine
         request.charge(_METRICS_STEPS + machine.namespaces_total + machine.pending_total // _COPIED_PER_STEP)
         is_open = prefers_openmetrics(request.accept)
-        self._background.in_thread("metrics", request, Request.answer, _metrics, values, is_open)
+        self._background.in_thread("metrics", request, _answer, _metrics, values, is_open)
 
     def readyz(self, request: Request) -> None:
         """Answer whether offers are accepted; with `?verbose` one line for each condition."""
@@ -137,6 +137,10 @@ class Reports:
             document = openapi_document(request.handler.routes, self._limits, request.mount_path)
             self._openapi_documents[request.mount_path] = document
         request.answer(Response(200, headers_of("application/json"), document))
+
+
+def _answer(request: Request, response: Response) -> None:
+    request.answer(from_node(request, response))
 
 
 def _metrics(values: dict[str, Value], is_open: bool) -> Response:

@@ -291,17 +291,15 @@ class Request:
             if self.output != "json" and len(body) <= handler.yaml_answer_bytes_max:
                 handler.answer_in_yaml(self, headers, body)
                 return
-            if handler.is_encoded_large and len(synced.members) > 1:
-                self.is_answered = True
-                handler.background.forget(self)
-                self.send_shared([*headers, *self.caller.headers], body, len(synced.members))
-                return
             self.is_answered = True
             if self.is_watched:
                 handler.background.forget(self)
             if self.caller.headers:
                 headers.extend(self.caller.headers)
-            self.send(200, headers, body)
+            if handler.is_encoded_large and len(synced.members) > 1:
+                self.send_shared(headers, body, len(synced.members))
+            else:
+                self.send(200, headers, body)
         except Exception as error:  # a bug in one answer must not keep the other members from theirs
             self.is_answered = False
             self.fail(error)

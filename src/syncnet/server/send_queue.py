@@ -1,7 +1,7 @@
 """How much of what was sent on a connection has not reached its client.
 
 Granian accepts any amount of data for a client that reads nothing, and keeps it in memory. The kernel knows better: its
-send queue holds what the client has not acknowledged (SIOCOUTQ, tcp(7)). So whoever sends a lot looks there first. This
+send queue holds what the client has not acknowledged (SIOCOUTQ, tcp(7)). So a sender looks there first. This
 works on Linux only, and finds the socket of a connection among the open files of this process by its two addresses.
 """
 

@@ -38,6 +38,7 @@ async def serve(
     on_hangup: Callable[[], None] | None = None,
     output_left_out: Callable[[], int] | None = None,
     warn_of_circle: WarnOfCircle | None = None,
+    node_name: str = "",
 ) -> int:
     """Serve on a listening socket until SIGINT or SIGTERM; return how many offers were still pending.
 
@@ -47,6 +48,7 @@ async def serve(
     server speaks HTTPS. `on_hangup` is called at each SIGHUP; without it SIGHUP ends the process, as usual when a
     terminal is closed. `output_left_out` returns how many changes standard output has left out, for the metrics.
     `warn_of_circle` is called once for actors that are stuck together; without it standard error has the warning.
+    `node_name` is that of this node of a cluster.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -56,7 +58,7 @@ async def serve(
         loop.add_signal_handler(signal.SIGHUP, on_hangup)
     app = RSGIApp(coordinator, Access() if access is None else access, limits, loop)
     watch = CircleWatch(coordinator, warn_of_circle)
-    app.handler.output_left_out = output_left_out
+    app.handler.output_left_out, app.handler.node_name = output_left_out, node_name
     app.handler.circles = lambda: watch.found
     server = Granian(app.take, listener, limits, tls)
     serving = asyncio.create_task(server.serve())

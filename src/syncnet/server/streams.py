@@ -25,6 +25,7 @@ from syncnet.server.access import Access, Caller
 from syncnet.server.background import Background
 from syncnet.server.channel import FRAMINGS, Channel, Position, parse_position
 from syncnet.server.feed import QUIET_S_MAX, Feed
+from syncnet.server.pages import from_node
 from syncnet.server.request import Request
 from syncnet.server.responses import Header, Response, headers_of
 from syncnet.server.tokens import Tokens
@@ -104,15 +105,15 @@ class Streams:
         :raises DrainingError: the server is about to end.
         """
         position = None if watch.after is None else _position(*watch.after)
-        headers = [*headers_of(FRAMINGS[output].media_type), _UNBUFFERED]
+        head = from_node(request, Response(200, [*headers_of(FRAMINGS[output].media_type), _UNBUFFERED], b""))
         if request.method == "HEAD":
-            request.answer(Response(200, headers, b""))
+            request.answer(head)
             return
         if self._coordinator.is_shut_down:
             raise DrainingError("the server is shutting down")
         if self._readers >= self._readers_max:
             raise BusyError(f"{self._readers} streams are open, which is the limit; try again later")
-        request.answer_with_stream(partial(self._run, request, headers, watch, position, output))
+        request.answer_with_stream(partial(self._run, request, head.headers, watch, position, output))
 
     def close(self) -> None:
         """End all streams, each after its last whole happening."""

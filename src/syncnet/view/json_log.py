@@ -22,6 +22,7 @@ from syncnet.core.effects import (
     Withdrawn,
 )
 from syncnet.core.times import rfc3339
+from syncnet.core.wording import departures_json, reasons_json, waited_s
 
 __all__ = ["circle_line", "document", "json_line"]
 
@@ -43,9 +44,9 @@ def _line(described: dict[str, object]) -> str:
 def document(effect: Effect) -> dict[str, object]:
     """Return what the log and the live trace say about one effect, as a JSON object.
 
-    `at` is the time (RFC 3339). `happening` is one of pending, synced, withdrawn, disconnected, timed-out, aborted,
-    missed (a search that reached its limit of steps), refused, attached (a request that joined a pending offer with
-    the same id) and retold (a request that got an earlier outcome again).
+    `at` is the time (RFC 3339). `happening` is one of pending, synced, withdrawn, disconnected, lost (its node of a
+    cluster), timed-out, aborted, missed (a search that reached its limit of steps), refused, attached (a request that
+    joined a pending offer with the same id) and retold (a request that got an earlier outcome again).
     """
     match effect:
         case Synced():
@@ -82,13 +83,13 @@ def document(effect: Effect) -> dict[str, object]:
 def _who(outcome: TimedOut) -> dict[str, object]:
     """Return who was there when an offer timed out, and who was not."""
     return {
-        "waited_s": max(0, outcome.at_ns - outcome.offer.at_ns) / 1e9,
+        "waited_s": waited_s(outcome.offer, outcome.at_ns),
         "present": outcome.present,
         "missing": outcome.missing,
         "missing_actors": outcome.missing_actors,
-        "gave_up": [{"actor": each.actor, "how": each.how, "at": rfc3339(each.at_ns)} for each in outcome.gave_up],
+        "gave_up": departures_json(outcome.gave_up),
         "never_came": outcome.never_came,
-        "reasons": [{"actor": each.actor, "event": each.event, "reason": each.reason} for each in outcome.reasons],
+        "reasons": reasons_json(outcome.reasons),
     }
 
 

@@ -85,17 +85,18 @@ def _text_cells(row: Row, actors: list[str], names: list[str]) -> list[str]:
 def as_mermaid(rows: Iterable[Row]) -> str:
     """Return a sequence diagram for Mermaid (mermaid.js.org): a note over the members of each sync.
 
-    A note spans the participants between the first and the last one, so it names its members where it spans others.
+    A note spans the participants between the first and the last one, so it names its members where it spans others. A
+    long text runs over its edges: with `wrap:`, Mermaid 11 would break lines within entity codes.
     """
     rows = list(rows)
     actors = _actors(rows)
     lines = ["sequenceDiagram"]
     lines += [f"    participant p{number} as {_for_mermaid(actor)}" for number, actor in enumerate(actors)]
     for row in rows:
-        at = sorted({actors.index(actor) for actor in row.actors})
-        span = f"p{at[0]}" if len(at) == 1 else f"p{at[0]},p{at[-1]}"
+        at = sorted([actors.index(actor) for actor in row.actors])
+        span = f"p{at[0]}" if at[0] == at[-1] else f"p{at[0]},p{at[-1]}"
         text = f"{row.sync}: {_for_mermaid(row.event)}"
-        if len(row.actors) != at[-1] - at[0] + 1:
+        if at != list(range(at[0], at[-1] + 1)):
             text += f" ({', '.join(map(_for_mermaid, row.actors))})"
         lines.append(f"    Note over {span}: {text}")
     return "\n".join(lines) + "\n"

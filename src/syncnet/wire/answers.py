@@ -14,11 +14,10 @@ import msgspec
 import yaml
 
 from syncnet.core.commands import OBJECT, Offer
-from syncnet.core.departures import Departure
-from syncnet.core.effects import Aborted, Reason, Synced, TimedOut
+from syncnet.core.effects import Aborted, Synced, TimedOut
 from syncnet.core.times import rfc3339
 from syncnet.core.trace import TracedSync
-from syncnet.core.wording import listed, who_was_missing
+from syncnet.core.wording import departures_json, listed, reasons_json, waited_s, who_was_missing
 from syncnet.errors import PROBLEMS
 from syncnet.wire.payloads import json_of
 
@@ -28,15 +27,12 @@ __all__ = [
     "aborted_detail",
     "aborted_problem",
     "as_yaml",
-    "departures",
     "encode_pending",
     "encode_problem",
     "encode_sync",
     "encode_trace",
-    "reasons",
     "timed_out_detail",
     "timed_out_problem",
-    "waited_s",
 ]
 
 MEDIA_TYPES: Final = {"json": "application/json", "yaml": "application/yaml"}
@@ -81,16 +77,11 @@ def encode_problem(code: str, detail: str, **members: object) -> bytes:
     )
 
 
-def waited_s(outcome: TimedOut) -> float:
-    """Return how many seconds an offer waited, to the millisecond."""
-    return round(max(0, outcome.at_ns - outcome.offer.at_ns) / 1e9, 3)
-
-
 def timed_out_detail(outcome: TimedOut) -> str:
     """Return in a sentence how long an offer waited, for what, who was present, who gave up, and who never came."""
     offer = outcome.offer
     return (
-        f"{offer.actor} waited {waited_s(outcome):g} s for {' or '.join(offer.events)}; "
+        f"{offer.actor} waited {waited_s(offer, outcome.at_ns):g} s for {' or '.join(offer.events)}; "
         f"present: {listed(outcome.present) or 'nobody'}; {who_was_missing(outcome)}"
         f"{''.join([f'; {each.reason}' for each in outcome.reasons])}"
     )
@@ -99,26 +90,16 @@ def timed_out_detail(outcome: TimedOut) -> str:
 def timed_out_problem(outcome: TimedOut) -> bytes:
     """Return the problem document of an offer that timed out: how long it waited and who was present."""
     members: dict[str, object] = {
-        "waited_s": waited_s(outcome),
+        "waited_s": waited_s(outcome.offer, outcome.at_ns),
         "present": outcome.present,
         "missing": outcome.missing,
-        "gave_up": departures(outcome.gave_up),
+        "gave_up": departures_json(outcome.gave_up),
         "never_came": outcome.never_came,
-        "reasons": reasons(outcome.reasons),
+        "reasons": reasons_json(outcome.reasons),
     }
     if outcome.missing_actors:
         members["missing_actors"] = outcome.missing_actors
     return encode_problem("timed-out", timed_out_detail(outcome), **members)
-
-
-def departures(left: Iterable[Departure]) -> list[dict[str, str]]:
-    """Return who left, how and when, as JSON has it."""
-    return [{"actor": each.actor, "how": each.how, "at": rfc3339(each.at_ns)} for each in left]
-
-
-def reasons(given: Iterable[Reason]) -> list[dict[str, str]]:
-    """Return reasons, as JSON has them."""
-    return [{"actor": each.actor, "event": each.event, "reason": each.reason} for each in given]
 
 
 def aborted_detail(outcome: Aborted) -> str:

@@ -8,13 +8,12 @@ from typing import Any
 from syncnet.core.circles import circles
 from syncnet.core.commands import Offer
 from syncnet.core.departures import Departure
-from syncnet.core.explain import Explanation
+from syncnet.core.explain import Explanation, NearEvent
 from syncnet.core.steps import Steps
 from syncnet.core.times import rfc3339
-from syncnet.core.wording import counted, duration, listed
-from syncnet.wire.answers import departures, reasons
+from syncnet.core.wording import counted, departures_json, duration, listed, reasons_json, suggestion, waited_s
 
-__all__ = ["circle_documents", "explanation_document", "is_meant", "text_of"]
+__all__ = ["circle_documents", "explanation_document", "is_meant", "near_events_json", "text_of"]
 
 _LINES_MAX = 20
 """Lines of reasons for one offer in a text; the JSON has all."""
@@ -33,15 +32,15 @@ def explanation_document(explanation: Explanation, now_ns: int) -> dict[str, Any
         "actor": offer.actor,
         "events": offer.events,
         "created_at": rfc3339(offer.at_ns),
-        "waited_s": round(max(0, now_ns - offer.at_ns) / 1e9, 3),
+        "waited_s": waited_s(offer, now_ns),
         "summary": _summary(explanation, now_ns),
         "mates": offer.mates,
         "present": of.present,
         "missing": of.missing,
         "missing_actors": of.missing_actors,
-        "gave_up": departures(of.gave_up),
+        "gave_up": departures_json(of.gave_up),
         "never_came": of.never_came,
-        "reasons": reasons(explanation.reasons()),
+        "reasons": reasons_json(explanation.reasons()),
         "others": [
             {
                 "id": each.other.id,
@@ -53,9 +52,14 @@ def explanation_document(explanation: Explanation, now_ns: int) -> dict[str, Any
             for each in explanation.relations
         ],
         "others_left_out": explanation.left_out,
-        "near_events": [{"event": each.event, "waiting": each.waiting} for each in explanation.near_events],
+        "near_events": near_events_json(explanation.near_events),
         "is_whole": explanation.is_whole,
     }
+
+
+def near_events_json(near: Iterable[NearEvent]) -> list[dict[str, Any]]:
+    """Return the events whose names resemble one, and how many offers are waiting for each."""
+    return [{"event": each.event, "waiting": each.waiting} for each in near]
 
 
 def _summary(explanation: Explanation, now_ns: int) -> str:
@@ -97,17 +101,12 @@ def text_of(document: Mapping[str, Any]) -> str:
         lines += [f"  {each['reason']}" for each in offer["reasons"][:_LINES_MAX]]
         if len(offer["reasons"]) > _LINES_MAX:
             lines.append(f"  and {len(offer['reasons']) - _LINES_MAX} more reasons")
-        lines += [f"  {_elsewhere(each)}" for each in offer.get("other_namespaces", ())]
+        lines += [f"  {suggestion(**each)}" for each in offer.get("other_namespaces", ())]
         if offer["others_left_out"]:
             lines.append(f"  {counted(offer['others_left_out'], 'more offer')} not examined")
     lines += [each["summary"] for each in document.get("circles", ())]
     if not lines:
         lines.append(f"no such offer is pending in the namespace {document['namespace']}")
-    for each in document.get("near_events", ()):
-        lines.append(f"{each['event']} has {each['waiting']} waiting; did you mean that?")
-    lines += [_elsewhere(each) for each in document.get("other_namespaces", ())]
+    lines += [suggestion(**each) for each in document.get("near_events", ())]
+    lines += [suggestion(**each) for each in document.get("other_namespaces", ())]
     return "".join([f"{line}\n" for line in lines])
-
-
-def _elsewhere(each: Mapping[str, Any]) -> str:
-    return f"{each['event']} has {each['waiting']} waiting in the namespace {each['namespace']}; did you mean that?"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["preferred_output", "preferred_trace_output", "prefers_openmetrics"]
+__all__ = ["preferred_explain_output", "preferred_output", "preferred_trace_output", "prefers_openmetrics"]
 
 _JSON_RANGES: Final = ("application/json", "text/json", "application/*", "*/*")
 _OUTPUTS: Final = {
@@ -17,6 +17,10 @@ _TRACE_OUTPUTS: Final = {
     "json": _JSON_RANGES,
     "sse": ("text/event-stream",),
     "jsonl": ("application/jsonl",),
+}
+_EXPLAIN_OUTPUTS: Final = {
+    "json": ("application/json", "text/json", "application/*"),
+    "text": ("text/plain", "text/html", "text/*"),  # which a browser accepts
 }
 _METRICS_OUTPUTS: Final = {
     "openmetrics": ("application/openmetrics-text",),
@@ -33,6 +37,11 @@ def preferred_output(accept: str) -> str:
 def preferred_trace_output(accept: str) -> str:
     """Return the format of the trace with the highest weight: `json` (a page), or live as `sse` or `jsonl`."""
     return _preferred(accept, _TRACE_OUTPUTS)
+
+
+def preferred_explain_output(accept: str) -> str:
+    """Return the format of explanations with the highest weight: `json`, or `text` for people."""
+    return _preferred(accept, _EXPLAIN_OUTPUTS)
 
 
 def prefers_openmetrics(accept: str) -> bool:

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from syncnet.client.aio.http import AsyncConnections, AsyncExchange
+from syncnet.client.aio.http import AsyncConnections, AsyncExchange, AsyncServers
 from syncnet.client.aio.net import Event, LoopEnd, Semaphore, current_owner, now_s, shielded
 from syncnet.client.answers import Answer, failure_of, read_sync
 from syncnet.client.requests import OfferDocument, Request, Target, make_offer, make_withdrawal
-from syncnet.client.retry import RetryState, is_retryable
+from syncnet.client.retry import RetryState, is_of_server, is_retryable
 from syncnet.client.retry_log import log_recovery, log_retry
 from syncnet.errors import ClosedError, SyncnetError, TimedOutError, UnavailableError, WithdrawnError
 from syncnet.wire.api import OfferOptions
@@ -73,10 +73,14 @@ class AsyncCallers:
     """The callers of one client."""
 
     def __init__(
-        self, target: Target, connections_kept: int, reconnect_s: float | None, on_retry: RetryCallback | None
+        self,
+        targets: tuple[Target, ...],
+        connections_kept: int,
+        reconnect_s: float | None,
+        on_retry: RetryCallback | None,
     ) -> None:
-        self.target: Final = target
-        self._new = partial(AsyncCaller, target, connections_kept, reconnect_s, on_retry)
+        self.targets: Final = targets
+        self._new = partial(AsyncCaller, targets, connections_kept, reconnect_s, on_retry)
         self._by_owner: dict[object, AsyncCaller] = {}
         # async only
         self._loop_ends: dict[object, LoopEnd] = {}
@@ -89,7 +93,7 @@ class AsyncCallers:
         :raises ClosedError: the client is closed.
         """
         if self._is_closed:
-            raise _closed(self.target)
+            raise _closed(self.targets)
         return self._here()
 
     async def aclose(self) -> None:
@@ -127,15 +131,15 @@ class AsyncCaller:
 
     def __init__(
         self,
-        target: Target,
+        targets: tuple[Target, ...],
         connections_kept: int,
         reconnect_s: float | None,
         on_retry: RetryCallback | None,
         owner: object,
     ) -> None:
-        self.target: Final = target
+        self.targets: Final = targets
         self.owner: Final = owner
-        self._connections = AsyncConnections(target, connections_kept)
+        self._servers = AsyncServers(targets, connections_kept)
         self._reconnect_s = reconnect_s
         self._on_retry = on_retry
         self._commands = Semaphore(_COMMANDS_AT_ONCE_MAX)
@@ -150,11 +154,11 @@ class AsyncCaller:
             for call in list(self._calls):
                 if not await self.abandon(call, timeout_s):
                     timeout_s = 0.0  # no server is reachable: wait for it once, not once for each offer
-            await self._connections.aclose()
+            await self._servers.aclose()
 
     async def aclose_connections(self) -> None:
         """Close the idle connections, and keep none from now on."""
-        await self._connections.aclose()
+        await self._servers.aclose()
 
     def check_owner(self, call: OfferCall) -> None:
         """Refuse a call for an offer that was made in another process or event loop.
@@ -173,11 +177,12 @@ class AsyncCaller:
         :raises ParameterError: a value has no JSON form, or the timeout is not a duration.
         """
         document = make_offer(events, actor, payload, options)
-        call = OfferCall(document, RetryState(now_s(), document.timeout_s, self._reconnect_s))
+        retry = RetryState(now_s(), document.timeout_s, self._reconnect_s, servers_total=len(self.targets))
+        call = OfferCall(document, retry)
         self._calls.add(call)
         if self._is_closed:  # checked after the call was added, so that `aclose` in another thread cannot miss it
             self._calls.discard(call)
-            raise _closed(self.target)
+            raise _closed(self.targets)
         return call
 
     async def finish(self, call: OfferCall) -> Sync:
@@ -232,7 +237,8 @@ class AsyncCaller:
             if call.has_ended:
                 raise WithdrawnError("the offer was withdrawn")
             try:
-                answer = await self._ask(call.document.request, retry, call.exchange, str(call), call)
+                server = self._servers.used
+                answer = await self._ask(server, call.document.request, retry, call.exchange, str(call), call)
                 if answer.status == 200:
                     return read_sync(answer, call.document.id, call.document.events)
                 failure = failure_of(answer)
@@ -244,12 +250,12 @@ class AsyncCaller:
             except OSError as error:
                 if isinstance(error, SyncnetError):
                     raise
-                failure = _unavailable(self.target, error)
+                failure = _unavailable(server.target, error)
             if call.has_ended:
                 raise WithdrawnError("the offer was withdrawn")
             if retry.is_past_deadline(now_s()):
                 return await self._finish_after_deadline(call, failure)
-            await self._wait(retry, failure, call.ended, str(call))
+            await self._wait(server, retry, failure, call.ended, str(call))
 
     async def _finish_after_deadline(self, call: OfferCall, failure: SyncnetError) -> Sync:
         """End an offer whose timeout has passed without an answer: the server was restarted, or is not reachable."""
@@ -259,7 +265,7 @@ class AsyncCaller:
         try:
             withdrawal = await self._command(make_withdrawal(document.id, document.namespace), _short_retry())
             if _came_too_late(withdrawal):
-                answer = await self._ask(document.request, _short_retry(), call.exchange, str(call))
+                answer = await self._ask(self._servers.used, document.request, _short_retry(), call.exchange, str(call))
                 return read_sync(answer, document.id, document.events)
         except OSError as error:
             if isinstance(error, SyncnetError):
@@ -285,7 +291,7 @@ class AsyncCaller:
         :raises UnavailableError: no server answered in time.
         """
         if not request.is_idempotent:
-            await self._connections.aclose_idle()  # a connection that the server has closed looks like a lost answer
+            await self._servers.used.aclose_idle()  # a connection that the server has closed looks like a lost answer
         return await self._command(request, self._new_retry())
 
     async def _command(self, request: Request, retry: RetryState) -> Answer:
@@ -296,8 +302,9 @@ class AsyncCaller:
                 if retry.is_past_deadline(now_s()):
                     raise TimeoutError("other requests have waited for a server until the deadline")
                 while True:
+                    server = self._servers.used
                     try:
-                        answer = await self._ask(request, retry, exchange, label)
+                        answer = await self._ask(server, request, retry, exchange, label)
                         if answer.status < 400:
                             return answer
                         failure = failure_of(answer)
@@ -305,18 +312,24 @@ class AsyncCaller:
                             return answer
                         may_be_done = getattr(failure, "code", "") == "unavailable"  # the answer of a proxy
                     except OSError as error:
-                        failure = _unavailable(self.target, error)
+                        failure = _unavailable(server.target, error)
                         may_be_done = retry.has_lost_request
                     failure.retry_safe &= request.is_idempotent or not may_be_done
                     if retry.is_past_deadline(now_s()):
                         raise failure
-                    await self._wait(retry, failure, None, label)
+                    await self._wait(server, retry, failure, None, label)
         finally:
             with shielded():
                 await exchange.aclose()
 
     async def _ask(
-        self, request: Request, retry: RetryState, exchange: AsyncExchange, label: str, call: OfferCall | None = None
+        self,
+        server: AsyncConnections,
+        request: Request,
+        retry: RetryState,
+        exchange: AsyncExchange,
+        label: str,
+        call: OfferCall | None = None,
     ) -> Answer:
         """Send a request once; return the answer.
 
@@ -326,40 +339,45 @@ class AsyncCaller:
         """
         deadline_s = retry.answer_deadline_s()
         try:
-            await self._connections.acquire(exchange, deadline_s)
+            await server.acquire(exchange, deadline_s)
             is_recovery = retry.note_sent(now_s())  # noted first: a task that is cancelled in `send` must withdraw
             if call is not None and call.is_stopped:  # checked after: `withdraw` looks whether a request was sent
                 retry.note_answered()
                 await exchange.aclose()
                 raise _Stopped
-            await self._connections.send(exchange, request, deadline_s)
+            await server.send(exchange, request, deadline_s)
             if is_recovery:
                 log_recovery(label, retry.failures)
                 if self._on_retry:
                     self._on_retry(None)
-            answer = await self._connections.receive(exchange, request, deadline_s)
+            answer = await server.receive(exchange, request, deadline_s)
         except OSError:
             retry.note_connection_lost(now_s())
             raise
         retry.note_answered()
         return answer
 
-    async def _wait(self, retry: RetryState, failure: SyncnetError, ended: Event | None, label: str) -> None:
-        """Wait for the next attempt."""
+    async def _wait(
+        self, server: AsyncConnections, retry: RetryState, failure: SyncnetError, ended: Event | None, label: str
+    ) -> None:
+        """Wait for the next attempt, which goes to another server if this one failed."""
         if isinstance(failure, UnavailableError) and not failure.retry_safe:
             raise failure
         delay_s = retry.next_delay_s(now_s(), failure)
+        if is_of_server(failure):
+            self._servers.leave(server)
         log_retry(label, failure, delay_s, retry.failures)
         if self._on_retry and isinstance(failure, UnavailableError):
             self._on_retry(failure)
         await (ended or Event()).wait(delay_s)
 
     def _new_retry(self, timeout_s: float | None = None) -> RetryState:
-        return RetryState(now_s(), timeout_s, self._reconnect_s, graces_s=(0.0, 0.0))
+        return RetryState(now_s(), timeout_s, self._reconnect_s, graces_s=(0.0, 0.0), servers_total=len(self.targets))
 
 
-def _closed(target: Target) -> ClosedError:
-    return ClosedError(f"expected an open client, got one that is closed ({target.url})")
+def _closed(targets: tuple[Target, ...]) -> ClosedError:
+    urls = ", ".join(target.url for target in targets)
+    return ClosedError(f"expected an open client, got one that is closed ({urls})")
 
 
 def _came_too_late(withdrawal: Answer) -> bool:

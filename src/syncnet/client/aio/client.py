@@ -1,23 +1,24 @@
-"""The client: the methods of `syncnet.Net` over HTTP, for one server."""
+"""The client: the methods of `syncnet.Net` over HTTP, for one server or the servers of a cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from syncnet.client.aio.calls import AsyncCallers, RetryCallback
 from syncnet.client.aio.net import spawn
 from syncnet.client.aio.offers import AsyncOffer
-from syncnet.client.answers import failure_of, read_explained, read_pending, read_total
+from syncnet.client.answers import Answer, failure_of, read_explained, read_pending, read_total
 from syncnet.client.requests import (
     CertificateFiles,
     FilePath,
     Request,
-    Target,
+    Urls,
     make_abort,
     make_explain,
     make_stats,
+    make_targets,
     make_withdrawal,
     next_page,
 )
@@ -31,6 +32,8 @@ __all__ = ["AsyncActor", "AsyncClient"]
 class AsyncClient:
     """A client of the server at `url`.
 
+    - `url` may also name several servers of a cluster, as a list or as a text with commas. The client uses the first of
+      them that answers. When that one fails, it goes to the next, with the offers that are pending.
     - `token` is sent with every request and never shown.
     - For https: `verify` says whether to check the certificate of the server, `ca` is a file of authorities to trust
       instead of those of the system, and `cert` is the client's own certificate: one file, or a pair of files
@@ -46,7 +49,7 @@ class AsyncClient:
 
     def __init__(
         self,
-        url: str,
+        url: Urls,
         *,
         token: str | None = None,
         verify: bool = True,
@@ -56,11 +59,12 @@ class AsyncClient:
         connections_kept: int = 100,
         on_retry: RetryCallback | None = None,
     ) -> None:
-        target = Target(url, token=token, verify=verify, ca=ca, cert=cert)
-        self._callers = AsyncCallers(target, connections_kept, reconnect_s, on_retry)
+        targets = make_targets(url, token=token, verify=verify, ca=ca, cert=cert)
+        self._callers = AsyncCallers(targets, connections_kept, reconnect_s, on_retry)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._callers.target.url!r})"
+        urls = ",".join(target.url for target in self._callers.targets)
+        return f"{type(self).__name__}({urls!r})"
 
     async def __aenter__(self) -> Self:
         self._callers.here()
@@ -255,13 +259,7 @@ class AsyncClient:
         :raises UnavailableError: no server answered in time.
         :raises ClosedError: the client is closed.
         """
-        pending: dict[str, Any] = {}
-        page: Request | None = make_stats(namespace)
-        while page is not None:
-            answer = await self._callers.here().command(page)
-            read_pending(answer, pending)
-            page = next_page(page, answer.headers.get("link", ""))
-        return pending
+        return await self._all_pages(make_stats(namespace), read_pending)
 
     async def explain(
         self,
@@ -279,13 +277,17 @@ class AsyncClient:
         :raises UnavailableError: no server answered in time.
         :raises ClosedError: the client is closed.
         """
-        explained: dict[str, Any] = {}
-        page: Request | None = make_explain(actor, event, id, namespace)
+        return await self._all_pages(make_explain(actor, event, id, namespace), read_explained)
+
+    async def _all_pages(self, first: Request, read: Callable[[Answer, dict[str, Any]], None]) -> dict[str, Any]:
+        """Return what `read` makes of all pages, each of which it adds to those before."""
+        document: dict[str, Any] = {}
+        page: Request | None = first
         while page is not None:
             answer = await self._callers.here().command(page)
-            read_explained(answer, explained)
+            read(answer, document)
             page = next_page(page, answer.headers.get("link", ""))
-        return explained
+        return document
 
 
 class AsyncActor:

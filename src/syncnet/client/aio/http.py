@@ -1,4 +1,4 @@
-"""HTTP/1.1 to one server. h11 implements the protocol; this module keeps the idle connections.
+"""HTTP/1.1. h11 implements the protocol; this module keeps the idle connections, and knows which server to use.
 
 Laws
 
@@ -20,7 +20,7 @@ from syncnet.client.answers import Answer, check_offer
 from syncnet.client.requests import Request, Target
 from syncnet.client.retry import CONNECT_S_MAX
 
-__all__ = ["AsyncConnections", "AsyncExchange"]
+__all__ = ["AsyncConnections", "AsyncExchange", "AsyncServers"]
 
 _IDLE_S_MAX: Final = 5.0
 """How long to keep an idle connection: half as long as the server does, so that the server has not just closed it."""
@@ -132,7 +132,7 @@ class AsyncConnections:
     """The connections to one server; at most `idle_max` of them are kept while idle."""
 
     def __init__(self, target: Target, idle_max: int) -> None:
-        self._target = target
+        self.target: Final = target
         self._idle_max = idle_max
         self._idle: list[_Connection] = []
         self._is_closed = False
@@ -147,7 +147,7 @@ class AsyncConnections:
                 exchange.attach(connection)
                 return
             await connection.aclose()
-        target = self._target
+        target = self.target
         connect_deadline_s = now_s() + CONNECT_S_MAX
         if deadline_s is not None:
             connect_deadline_s = min(connect_deadline_s, deadline_s)
@@ -159,7 +159,7 @@ class AsyncConnections:
         :raises OSError: it could not be sent.
         """
         try:
-            await exchange.connection.send(self._target, request, deadline_s)
+            await exchange.connection.send(self.target, request, deadline_s)
         except h11.LocalProtocolError as error:
             await exchange.aclose()
             raise ConnectionAbortedError(f"the connection cannot be used: {error}") from None
@@ -211,3 +211,27 @@ class AsyncConnections:
             return self._idle.pop()
         except IndexError:
             return None
+
+
+class AsyncServers:
+    """The servers of one client. All requests go to one of them, until that fails: then they go to the next one."""
+
+    def __init__(self, targets: tuple[Target, ...], idle_max: int) -> None:
+        self._servers = [AsyncConnections(target, idle_max) for target in targets]
+        self._used = 0
+
+    @property
+    def used(self) -> AsyncConnections:
+        """The server to which requests go now."""
+        return self._servers[self._used]
+
+    def leave(self, failed: AsyncConnections) -> None:
+        """Use the next server in place of `failed`, unless another request has done so."""
+        used = self._used
+        if self._servers[used] is failed:
+            self._used = (used + 1) % len(self._servers)
+
+    async def aclose(self) -> None:
+        """Close the idle connections, and keep none from now on."""
+        for server in self._servers:
+            await server.aclose()

@@ -17,9 +17,9 @@ from typing import Any, Final, TypeAlias
 
 from syncnet.client.answers import Answer, failure_of, read_sync
 from syncnet.client.requests import OfferDocument, Request, Target, make_offer, make_withdrawal
-from syncnet.client.retry import RetryState, is_retryable
+from syncnet.client.retry import RetryState, is_of_server, is_retryable
 from syncnet.client.retry_log import log_recovery, log_retry
-from syncnet.client.threads.http import Connections, Exchange
+from syncnet.client.threads.http import Connections, Exchange, Servers
 from syncnet.client.threads.net import Event, Semaphore, current_owner, now_s, shielded
 from syncnet.errors import ClosedError, SyncnetError, TimedOutError, UnavailableError, WithdrawnError
 from syncnet.wire.api import OfferOptions
@@ -74,10 +74,14 @@ class Callers:
     """The callers of one client."""
 
     def __init__(
-        self, target: Target, connections_kept: int, reconnect_s: float | None, on_retry: RetryCallback | None
+        self,
+        targets: tuple[Target, ...],
+        connections_kept: int,
+        reconnect_s: float | None,
+        on_retry: RetryCallback | None,
     ) -> None:
-        self.target: Final = target
-        self._new = partial(Caller, target, connections_kept, reconnect_s, on_retry)
+        self.targets: Final = targets
+        self._new = partial(Caller, targets, connections_kept, reconnect_s, on_retry)
         self._by_owner: dict[object, Caller] = {}
         self._is_closed = False
 
@@ -87,7 +91,7 @@ class Callers:
         :raises ClosedError: the client is closed.
         """
         if self._is_closed:
-            raise _closed(self.target)
+            raise _closed(self.targets)
         return self._here()
 
     def close(self) -> None:
@@ -109,15 +113,15 @@ class Caller:
 
     def __init__(
         self,
-        target: Target,
+        targets: tuple[Target, ...],
         connections_kept: int,
         reconnect_s: float | None,
         on_retry: RetryCallback | None,
         owner: object,
     ) -> None:
-        self.target: Final = target
+        self.targets: Final = targets
         self.owner: Final = owner
-        self._connections = Connections(target, connections_kept)
+        self._servers = Servers(targets, connections_kept)
         self._reconnect_s = reconnect_s
         self._on_retry = on_retry
         self._commands = Semaphore(_COMMANDS_AT_ONCE_MAX)
@@ -132,11 +136,11 @@ class Caller:
             for call in list(self._calls):
                 if not self.abandon(call, timeout_s):
                     timeout_s = 0.0  # no server is reachable: wait for it once, not once for each offer
-            self._connections.close()
+            self._servers.close()
 
     def close_connections(self) -> None:
         """Close the idle connections, and keep none from now on."""
-        self._connections.close()
+        self._servers.close()
 
     def check_owner(self, call: OfferCall) -> None:
         """Refuse a call for an offer that was made in another process or event loop.
@@ -155,11 +159,12 @@ class Caller:
         :raises ParameterError: a value has no JSON form, or the timeout is not a duration.
         """
         document = make_offer(events, actor, payload, options)
-        call = OfferCall(document, RetryState(now_s(), document.timeout_s, self._reconnect_s))
+        retry = RetryState(now_s(), document.timeout_s, self._reconnect_s, servers_total=len(self.targets))
+        call = OfferCall(document, retry)
         self._calls.add(call)
         if self._is_closed:  # checked after the call was added, so that `close` in another thread cannot miss it
             self._calls.discard(call)
-            raise _closed(self.target)
+            raise _closed(self.targets)
         return call
 
     def finish(self, call: OfferCall) -> Sync:
@@ -214,7 +219,8 @@ class Caller:
             if call.has_ended:
                 raise WithdrawnError("the offer was withdrawn")
             try:
-                answer = self._ask(call.document.request, retry, call.exchange, str(call), call)
+                server = self._servers.used
+                answer = self._ask(server, call.document.request, retry, call.exchange, str(call), call)
                 if answer.status == 200:
                     return read_sync(answer, call.document.id, call.document.events)
                 failure = failure_of(answer)
@@ -226,12 +232,12 @@ class Caller:
             except OSError as error:
                 if isinstance(error, SyncnetError):
                     raise
-                failure = _unavailable(self.target, error)
+                failure = _unavailable(server.target, error)
             if call.has_ended:
                 raise WithdrawnError("the offer was withdrawn")
             if retry.is_past_deadline(now_s()):
                 return self._finish_after_deadline(call, failure)
-            self._wait(retry, failure, call.ended, str(call))
+            self._wait(server, retry, failure, call.ended, str(call))
 
     def _finish_after_deadline(self, call: OfferCall, failure: SyncnetError) -> Sync:
         """End an offer whose timeout has passed without an answer: the server was restarted, or is not reachable."""
@@ -241,7 +247,7 @@ class Caller:
         try:
             withdrawal = self._command(make_withdrawal(document.id, document.namespace), _short_retry())
             if _came_too_late(withdrawal):
-                answer = self._ask(document.request, _short_retry(), call.exchange, str(call))
+                answer = self._ask(self._servers.used, document.request, _short_retry(), call.exchange, str(call))
                 return read_sync(answer, document.id, document.events)
         except OSError as error:
             if isinstance(error, SyncnetError):
@@ -267,7 +273,7 @@ class Caller:
         :raises UnavailableError: no server answered in time.
         """
         if not request.is_idempotent:
-            self._connections.close_idle()  # a connection that the server has closed looks like a lost answer
+            self._servers.used.close_idle()  # a connection that the server has closed looks like a lost answer
         return self._command(request, self._new_retry())
 
     def _command(self, request: Request, retry: RetryState) -> Answer:
@@ -278,8 +284,9 @@ class Caller:
                 if retry.is_past_deadline(now_s()):
                     raise TimeoutError("other requests have waited for a server until the deadline")
                 while True:
+                    server = self._servers.used
                     try:
-                        answer = self._ask(request, retry, exchange, label)
+                        answer = self._ask(server, request, retry, exchange, label)
                         if answer.status < 400:
                             return answer
                         failure = failure_of(answer)
@@ -287,18 +294,24 @@ class Caller:
                             return answer
                         may_be_done = getattr(failure, "code", "") == "unavailable"  # the answer of a proxy
                     except OSError as error:
-                        failure = _unavailable(self.target, error)
+                        failure = _unavailable(server.target, error)
                         may_be_done = retry.has_lost_request
                     failure.retry_safe &= request.is_idempotent or not may_be_done
                     if retry.is_past_deadline(now_s()):
                         raise failure
-                    self._wait(retry, failure, None, label)
+                    self._wait(server, retry, failure, None, label)
         finally:
             with shielded():
                 exchange.close()
 
     def _ask(
-        self, request: Request, retry: RetryState, exchange: Exchange, label: str, call: OfferCall | None = None
+        self,
+        server: Connections,
+        request: Request,
+        retry: RetryState,
+        exchange: Exchange,
+        label: str,
+        call: OfferCall | None = None,
     ) -> Answer:
         """Send a request once; return the answer.
 
@@ -308,40 +321,45 @@ class Caller:
         """
         deadline_s = retry.answer_deadline_s()
         try:
-            self._connections.acquire(exchange, deadline_s)
+            server.acquire(exchange, deadline_s)
             is_recovery = retry.note_sent(now_s())  # noted first: a task that is cancelled in `send` must withdraw
             if call is not None and call.is_stopped:  # checked after: `withdraw` looks whether a request was sent
                 retry.note_answered()
                 exchange.close()
                 raise _Stopped
-            self._connections.send(exchange, request, deadline_s)
+            server.send(exchange, request, deadline_s)
             if is_recovery:
                 log_recovery(label, retry.failures)
                 if self._on_retry:
                     self._on_retry(None)
-            answer = self._connections.receive(exchange, request, deadline_s)
+            answer = server.receive(exchange, request, deadline_s)
         except OSError:
             retry.note_connection_lost(now_s())
             raise
         retry.note_answered()
         return answer
 
-    def _wait(self, retry: RetryState, failure: SyncnetError, ended: Event | None, label: str) -> None:
-        """Wait for the next attempt."""
+    def _wait(
+        self, server: Connections, retry: RetryState, failure: SyncnetError, ended: Event | None, label: str
+    ) -> None:
+        """Wait for the next attempt, which goes to another server if this one failed."""
         if isinstance(failure, UnavailableError) and not failure.retry_safe:
             raise failure
         delay_s = retry.next_delay_s(now_s(), failure)
+        if is_of_server(failure):
+            self._servers.leave(server)
         log_retry(label, failure, delay_s, retry.failures)
         if self._on_retry and isinstance(failure, UnavailableError):
             self._on_retry(failure)
         (ended or Event()).wait(delay_s)
 
     def _new_retry(self, timeout_s: float | None = None) -> RetryState:
-        return RetryState(now_s(), timeout_s, self._reconnect_s, graces_s=(0.0, 0.0))
+        return RetryState(now_s(), timeout_s, self._reconnect_s, graces_s=(0.0, 0.0), servers_total=len(self.targets))
 
 
-def _closed(target: Target) -> ClosedError:
-    return ClosedError(f"expected an open client, got one that is closed ({target.url})")
+def _closed(targets: tuple[Target, ...]) -> ClosedError:
+    urls = ", ".join(target.url for target in targets)
+    return ClosedError(f"expected an open client, got one that is closed ({urls})")
 
 
 def _came_too_late(withdrawal: Answer) -> bool:

@@ -43,10 +43,11 @@ from nats.js.errors import BadRequestError, BucketNotFoundError, KeyNotFoundErro
 from nats.js.kv import KeyValue
 
 from syncnet.errors import ClusterError
+from syncnet.log.cluster.durability import Kept
 from syncnet.log.cluster.node import lifetime_s
 from syncnet.log.cluster.stream import Entry, Follower, Saved, StreamError
 
-__all__ = ["JetStream", "Loop"]
+__all__ = ["JetStream"]
 
 _log = logging.getLogger("syncnet")
 
@@ -67,34 +68,6 @@ _SETTINGS: Final = "settings"
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _HEAD: Final = msgspec.msgpack.Decoder(tuple[str, int])
-
-
-class Loop:
-    """The event loop and the clocks (see `Scheduler`)."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-
-    def soon(self, function: Callable[[], None]) -> None:
-        """Call a function soon, on the thread of the loop; any thread may ask for it."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(function)
-
-    def later(self, delay_s: float, function: Callable[[], None]) -> None:
-        """Call a function after a delay, on the thread of the loop."""
-        self._loop.call_later(delay_s, function)
-
-    def monotonic_ns(self) -> int:
-        """Return the time of a clock that is never set."""
-        return time.monotonic_ns()
-
-    def time_ns(self) -> int:
-        """Return the time, in nanoseconds since the Unix epoch."""
-        return time.time_ns()
-
-    def new_name(self) -> str:
-        """Return a name for a node that no other has."""
-        return secrets.token_hex(8)
 
 
 class JetStream:
@@ -171,6 +144,19 @@ class JetStream:
     def servers_total(self) -> int:
         """How many servers of NATS are known."""
         return len(self._client.servers)
+
+    async def kept(self) -> list[Kept]:
+        """Return how the streams are kept that hold entries and snapshots.
+
+        :raises ClusterError: JetStream does not say it.
+        """
+        names = [f"SYNCNET_{self._cluster}_{shard}" for shard in range(self._shards)]
+        names.append(f"KV_SYNCNET_{self._cluster}_snapshots")
+        try:
+            configs = [(await self._js.stream_info(name)).config for name in names]
+        except Exception as error:
+            raise ClusterError(f"cannot read the settings of the streams: {error!r}") from None
+        return [Kept(str(each.name), each.num_replicas or 1, each.storage == StorageType.FILE) for each in configs]
 
     # --- what the log calls (see Stream) -------------------------------------------------------------------
 

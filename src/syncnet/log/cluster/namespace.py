@@ -29,12 +29,12 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, cast
 
 from syncnet.core.commands import Claim, Command, NodeLost, Offer
-from syncnet.core.limits import LIMITS
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import ClusterError, RetryableError
 from syncnet.log import LogConsumer, Replica
+from syncnet.log.cluster.backoff import Backoff
+from syncnet.log.cluster.batch import Batch
 from syncnet.log.cluster.entries import (
-    Batch,
     Message,
     commands_of,
     message_from,
@@ -61,9 +61,6 @@ _KEPT_NS: Final = 60_000_000_000
 _LOST_KEPT_NS: Final = 3_600_000_000_000
 """For how long it is remembered that a node was lost; no entry of it can be on its way that long."""
 _RETRY_S: Final = 0.5
-_REBUILDS_NS: Final = 60_000_000_000
-"""A state that is made anew twice in so short a time is most likely wrong again, so the node waits for longer."""
-_REBUILD_S_MAX: Final = 30.0
 _STUCK_NS: Final = 3_000_000_000
 """After so long without an outcome of a publication, what is appended is refused."""
 _DIGESTS_KEPT: Final = 1_000
@@ -85,8 +82,7 @@ class NamespaceLog:
         self._stale: deque[Batch] = deque()  # under names of this node that are lost
         self._is_scheduled = self._is_closed = False
         self._problem: ClusterError | None = None
-        self._rebuilt_ns = -_REBUILDS_NS  # when the state was last made anew, on the monotonic clock
-        self._rebuild_s = _RETRY_S
+        self._backoff = Backoff()
         self._following: Following | None = None
         self._when_ready: list[Callable[[RetryableError | None], None]] = []
         self._reset()
@@ -104,8 +100,7 @@ class NamespaceLog:
         self._applied_ns = 0  # on the monotonic clock
         self._commands = 0  # since the last snapshot
         self._saved_position = self._revision = 0
-        self._is_saving = False
-        self._has_begun = False  # to publish
+        self._is_saving = self._has_begun = False  # has begun to publish
         self.is_ready = False
 
     # --- what the consumer calls ---------------------------------------------------------------------------
@@ -121,6 +116,10 @@ class NamespaceLog:
         if problem is not None:
             self._consumer.refuse(command, problem)
             return
+        self.enqueue(command)
+
+    def enqueue(self, command: Command) -> None:
+        """Put a command at the end that follows from an entry; it is refused only where a problem lasts."""
         self._queue.append(command)
         self.wake()
 
@@ -193,11 +192,12 @@ class NamespaceLog:
             self._has_begun = True
             self.wake()
 
-    def refuse_queued(self, error: RetryableError) -> None:
-        """Refuse what is queued and not published."""
+    def give_up(self, error: RetryableError) -> None:
+        """Refuse what is queued, and end the waits for what is on its way: that may have happened, or happen later."""
         with self._consumer.lock:
             commands, self._queue = self._queue, deque()
-            for command in commands:
+            on_their_way = [command for batch in (*self._stale, *self._batches) for command in batch.commands]
+            for command in (*[each for each in on_their_way if each.waiter is not None], *commands):
                 self._consumer.refuse(command, error)
             waiting, self._when_ready = self._when_ready, []
         for ready in waiting:
@@ -250,6 +250,8 @@ class NamespaceLog:
                 self._consumer.refuse(command, error)
             self.wake()
             return None
+        self._node.entries_total += 1
+        self._node.commands_total += len(commands)
         batch = Batch(node, number, commands, data, self._node.scheduler.monotonic_ns())
         self._batches.append(batch)
         return batch
@@ -274,7 +276,7 @@ class NamespaceLog:
             batch.is_unknown = True
             stuck = self._stuck()
             if stuck is not None:
-                self.refuse_queued(stuck)
+                self.give_up(stuck)
             self._node.scheduler.later(_RETRY_S, partial(self._send, batch))
             return
         with self._consumer.lock:
@@ -316,6 +318,7 @@ class NamespaceLog:
         """End all waits, and make the state anew."""
         _log.error("the state of the namespace %s is made anew: %s", self.namespace, reason)
         self.rebuilds_total += 1
+        self._node.rebuilds_total += 1
         self._stop_following()
         error = ClusterError("this node makes its state anew; ask again by the id")
         with self._consumer.lock:
@@ -324,13 +327,10 @@ class NamespaceLog:
             self._batches.clear()
             self._stale.clear()
             self._reset()
-            self._consumer.restore(Snapshot(LIMITS, 0, (), (), ()))
+            self._consumer.restore(Snapshot(self._consumer.snapshot().limits, 0, (), (), ()))
         self._node.rename()  # so that the offers whose waits were ended here are withdrawn
-        before_ns, self._rebuilt_ns = self._rebuilt_ns, self._node.scheduler.monotonic_ns()
-        is_first = self._rebuilt_ns - before_ns > _REBUILDS_NS
-        self._rebuild_s = _RETRY_S if is_first else min(2 * self._rebuild_s, _REBUILD_S_MAX)
         self._problem = error
-        self._node.scheduler.later(self._rebuild_s, self._load)
+        self._node.scheduler.later(self._backoff.delay_s(self._node.scheduler.monotonic_ns()), self._load)
 
     # --- inside: applying ----------------------------------------------------------------------------------
 
@@ -356,9 +356,9 @@ class NamespaceLog:
         self._add_to_digest()
 
     def _complete(self, command: Command, node: str) -> None:
-        """Set the time, and the node, whose name may have changed since the command was made.
+        """Set what only the log says: the time, and the node, which may have been renamed since the command was made.
 
-        Nobody takes over from a node that leaves, until a node that takes part sees it: it may be any.
+        A node that leaves names no other: the first node that takes part adopts its offers.
         """
         command.at_ns = self.at_ns
         if isinstance(command, Offer | Claim):
@@ -419,7 +419,7 @@ class NamespaceLog:
         if self._is_closed or self._following is not None:
             return
         if isinstance(saved, StreamError):
-            self.refuse_queued(ClusterError("the state of the namespace cannot be loaded"))
+            self.give_up(ClusterError("the state of the namespace cannot be loaded"))
             self._node.scheduler.later(_RETRY_S, self._load)
             return
         if saved is not None:
@@ -465,7 +465,7 @@ class NamespaceLog:
         self._stop_following()
         with self._consumer.lock:
             self._consumer.abandon(error)
-        self.refuse_queued(error)
+        self.give_up(error)
 
     # --- inside: snapshots ---------------------------------------------------------------------------------
 

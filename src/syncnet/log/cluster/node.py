@@ -16,6 +16,7 @@ from typing import Final
 
 from syncnet.core.commands import NodeLost
 from syncnet.errors import ClusterError
+from syncnet.log import ClusterReport
 from syncnet.log.cluster.namespace import SNAPSHOT_COMMANDS, NamespaceLog
 from syncnet.log.cluster.stream import Scheduler, Stream, StreamError
 
@@ -50,6 +51,11 @@ class Node:
         self.renames_total: int = 0
         self.lost_total: int = 0
         """How many losses of other nodes this node has entered."""
+        self.rebuilds_total: int = 0
+        """How often this node has made the state of a namespace anew."""
+        self.entries_total: int = 0
+        """How many entries this node has made, and, in `commands_total`, of how many commands."""
+        self.commands_total: int = 0
         self.on_tick: Callable[[], None] | None = None
         """Called some times in each lease."""
         self.others: frozenset[str] = frozenset()
@@ -78,6 +84,19 @@ class Node:
     def may_publish(self) -> bool:
         """Whether the node has a lease, without which the others would not notice its loss."""
         return self._has_lease
+
+    def report(self) -> ClusterReport:
+        """Return what this node reports of its cluster."""
+        return ClusterReport(
+            is_connected=self.stream.is_connected,
+            has_lease=self._has_lease and not self._is_cut_off,
+            nodes_total=len(self.others) + 1,
+            renames_total=self.renames_total,
+            losses_total=self.lost_total,
+            rebuilds_total=self.rebuilds_total,
+            entries_total=self.entries_total,
+            commands_total=self.commands_total,
+        )
 
     def log_of(self, namespace: str) -> NamespaceLog:
         """Return the log of a namespace; a new one is to be opened by its consumer."""
@@ -109,12 +128,14 @@ class Node:
         self._is_closed = True
         for log in self.logs:
             log.close()
-        self.stream.release(self.name)
+        for name in sorted(self.names):
+            self.stream.release(name)
 
     def leave(self) -> None:
-        """Enter the loss of this node into all logs: its clients are asked to go to others."""
+        """Enter the loss of this node into all logs. Its offers that linger are adopted by the node that is first."""
         for log in self.logs:
-            log.append(NodeLost(log.time_ns(), log.namespace, self.name, ""))
+            if self.name in log.batches or log.undelivered():
+                log.append(NodeLost(log.time_ns(), log.namespace, self.name, ""))
 
     def look_for_losses(self) -> None:
         """Look up the leases; the loss of each node without one is entered where this node has the whole state."""
@@ -142,7 +163,7 @@ class Node:
             self._is_cut_off = True
         if self.problem is not None:
             for log in self.logs:
-                log.refuse_queued(self.problem)
+                log.give_up(self.problem)
         if self.on_tick is not None:
             self.on_tick()
         self.stream.renew(self.name, partial(self._renewed, self.name, now_ns))
