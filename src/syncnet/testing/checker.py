@@ -96,7 +96,7 @@ class Checker:
     """Reads the lines of all files, and then finds violations."""
 
     def __init__(self, clock_jumps_s: float | None = None) -> None:
-        self.clock_jumps_s = clock_jumps_s
+        self.clock_jumps_s: float | None = clock_jumps_s
         """For a cluster, by how much the clock of the log was set forward. Its timeouts are checked by the clock of the
         clients: its own may be set back, and an offer may have been made again with the time that was left."""
         self.violations: list[Violation] = []

@@ -16,10 +16,10 @@ class Batch:
     __slots__ = ("commands", "data", "is_stored", "is_unknown", "node", "number", "sent_ns")
 
     def __init__(self, node: str, number: int, commands: list[Command], data: bytes, sent_ns: int) -> None:
-        self.node = node
-        self.number = number
-        self.commands = commands
-        self.data = data
-        self.sent_ns = sent_ns
-        self.is_stored = False
-        self.is_unknown = False  # one of its publications may or may not have succeeded
+        self.node: str = node
+        self.number: int = number
+        self.commands: list[Command] = commands
+        self.data: bytes = data
+        self.sent_ns: int = sent_ns
+        self.is_stored: bool = False
+        self.is_unknown: bool = False  # one of its publications may or may not have succeeded

@@ -35,9 +35,9 @@ class Replayed:
     """What the entries of a namespace make."""
 
     def __init__(self, entries: list[Entry]) -> None:
-        self.machine = Machine()
-        self.position = 0
-        self.at_ns = 0
+        self.machine: Machine = Machine()
+        self.position: int = 0
+        self.at_ns: int = 0
         self.batches: dict[str, int] = {}
         self.effects: list[Effect] = []
         self.sync_positions: dict[int, int] = {}

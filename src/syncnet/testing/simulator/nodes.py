@@ -12,7 +12,7 @@ from syncnet.core.commands import Abort, Offer
 from syncnet.core.effects import Aborted, Refused, Remembered, Synced, TimedOut, Withdrawn
 from syncnet.errors import PROBLEMS, RetryableError, SyncnetError
 from syncnet.log.cluster.node import Node
-from syncnet.testing.simulator.events import MS
+from syncnet.testing.simulator.events import MS, Events
 from syncnet.testing.simulator.process import Process
 from syncnet.testing.simulator.stream import SimulatedStream, StreamServer
 from syncnet.wire.answers import aborted_problem, encode_problem, encode_sync, timed_out_problem
@@ -119,7 +119,7 @@ class SimulatedNode:
 
     def __init__(self, server: StreamServer, name: str, lease_s: float, snapshot_commands: int) -> None:
         self.name: str = name
-        self.events = server.events
+        self.events: Events = server.events
         self.process: Process = Process(server.events, name)
         self.stream: SimulatedStream = SimulatedStream(server, self.process)
         self.requests: _Requests = _Requests()
