@@ -10,6 +10,8 @@ ADDRESS ?= :8000
 SECTION ?=
 TESTS ?=
 SECONDS ?= 60
+SEED ?=
+SEEDS ?= 10000
 
 # Both names: pip before 25.3 reads the first for builds, later ones the second.
 PIP := SYNCNET_COMPILED=0 PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
@@ -57,9 +59,12 @@ wheels: $(READY) ## build the wheels into dist: pure, compiled for this platform
 bench: $(READY) fresh ## measure, side by side in one run (or one section: SECTION=http)
 	$(BIN)/python -m benchmarks $(SECTION)
 
-sim: $(READY) fresh ## the random comparisons of matchers, nightly size (some minutes)
-	SYNCNET_WORLDS=5000 SYNCNET_EXAMPLES=4000 $(BIN)/pytest -q tests/core/test_matching_against_a_plain_scan.py \
-	  tests/core/test_machine_against_brute_force.py
+sim: $(READY) fresh ## compare matchers, and simulate 10,000 clusters (some forty minutes); or replay one: SEED=n
+	@if [ -n "$(SEED)" ]; then $(BIN)/python -m syncnet.testing.simulator $(SEED); else \
+	  SYNCNET_WORLDS=5000 SYNCNET_EXAMPLES=4000 $(BIN)/pytest -q tests/core/test_matching_against_a_plain_scan.py \
+	    tests/core/test_machine_against_brute_force.py && \
+	  $(BIN)/python -m syncnet.testing.simulator --seeds $(SEEDS); \
+	fi
 
 fuzz: $(READY) fresh ## random requests and bytes at a real server, and `make worst`, nightly size (some ten minutes)
 	SYNCNET_FUZZ_EXAMPLES=1500 $(BIN)/pytest -q tests/end_to_end/test_openapi.py tests/end_to_end/test_raw_bytes.py

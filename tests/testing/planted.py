@@ -6,7 +6,7 @@ Those in compiled modules can be planted on pure Python only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -16,13 +16,17 @@ from syncnet.core.commands import Claim, Command, Offer
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
 from syncnet.log.cluster import namespace as namespace_module
-from syncnet.log.cluster.entries import Message, State
-from syncnet.log.cluster.batch import Batch
+from syncnet.log.cluster.entries import Batch, Message, State, snapshot_of, state_from
 from syncnet.log.cluster.namespace import NamespaceLog
 from syncnet.log.cluster.stream import Entry, StreamError
 from syncnet.testing.simulator.stream import _Following
 
-Plant: TypeAlias = Callable[[pytest.MonkeyPatch], None]
+
+class Plant(NamedTuple):
+    """A bug, and a seed a little before the first that finds it, where a test begins to look."""
+
+    apply: Callable[[pytest.MonkeyPatch], None]
+    first_seed: int = 0
 
 
 def entries_of_lost_nodes_count(patch: pytest.MonkeyPatch) -> None:
@@ -85,11 +89,11 @@ def an_uncertain_publication_is_taken_for_a_failed_one(patch: pytest.MonkeyPatch
     patch.setattr(NamespaceLog, "_published", publish_again)
 
 
-def several_entries_are_on_their_way(patch: pytest.MonkeyPatch) -> None:
+def two_entries_are_on_their_way(patch: pytest.MonkeyPatch) -> None:
     publish_next = NamespaceLog._publish_next
 
     def publish_at_once(self: NamespaceLog) -> None:
-        last = self._batches[-1] if self._batches else None
+        last = self._batches[0] if len(self._batches) == 1 else None
         was_stored = last is None or last.is_stored
         if last is not None:
             last.is_stored = True
@@ -165,7 +169,7 @@ def numbers_begin_anew_when_a_node_returns(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_name_that_is_lost_is_kept(patch: pytest.MonkeyPatch) -> None:
-    def drop(self: NamespaceLog, old: str) -> None:
+    def drop(self: NamespaceLog, _old: str) -> None:
         self._batches.clear()
 
     patch.setattr(NamespaceLog, "renamed", drop)
@@ -182,7 +186,7 @@ def entries_are_purged_that_are_needed(patch: pytest.MonkeyPatch) -> None:
 
 
 def _snapshots_without(patch: pytest.MonkeyPatch, change: Callable[[State], None]) -> None:
-    read = namespace_module.state_from
+    read = state_from
 
     def without(data: bytes) -> State:
         state = read(data)
@@ -201,7 +205,7 @@ def snapshots_lack_the_lost_nodes(patch: pytest.MonkeyPatch) -> None:
 
 
 def snapshots_lack_how_often_was_asked(patch: pytest.MonkeyPatch) -> None:
-    read = namespace_module.snapshot_of
+    read = snapshot_of
 
     def without(state: State) -> Snapshot:
         snapshot = read(state)
@@ -213,22 +217,26 @@ def snapshots_lack_how_often_was_asked(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(namespace_module, "snapshot_of", without)
 
 
-IN_THE_LOG: list[Plant] = [
-    entries_of_lost_nodes_count,
-    duplicates_count,
-    what_had_no_effect_is_not_published_again,
-    an_uncertain_publication_is_taken_for_a_failed_one,
-    several_entries_are_on_their_way,
-    an_entry_counts_again_when_the_consumer_begins_anew,
-    a_new_consumer_skips_entries,
-    time_runs_backwards,
-    a_waiter_is_answered_before_the_entry_is_in_the_log,
-    a_node_publishes_before_it_is_loaded,
-    numbers_begin_anew_when_a_node_returns,
-    a_name_that_is_lost_is_kept,
-    entries_are_purged_that_are_needed,
-    snapshots_lack_the_numbers_of_entries,
-    snapshots_lack_the_lost_nodes,
-    snapshots_lack_how_often_was_asked,
+IN_THE_LOG = [
+    Plant(entries_of_lost_nodes_count, 20),
+    Plant(duplicates_count, 140),
+    Plant(what_had_no_effect_is_not_published_again, 20),
+    Plant(an_uncertain_publication_is_taken_for_a_failed_one, 90),
+    Plant(two_entries_are_on_their_way),
+    Plant(an_entry_counts_again_when_the_consumer_begins_anew),
+    Plant(a_new_consumer_skips_entries),
+    Plant(time_runs_backwards),
+    Plant(a_waiter_is_answered_before_the_entry_is_in_the_log),
+    Plant(a_node_publishes_before_it_is_loaded, 20),
+    Plant(numbers_begin_anew_when_a_node_returns),
+    Plant(a_name_that_is_lost_is_kept, 20),
+    Plant(entries_are_purged_that_are_needed),
+    Plant(snapshots_lack_the_numbers_of_entries),
+    Plant(snapshots_lack_the_lost_nodes),
+    Plant(snapshots_lack_how_often_was_asked, 120),
 ]
-IN_COMPILED_MODULES: list[Plant] = [a_loss_withdraws_nothing, others_ignore_claims, no_offer_lingers]
+IN_COMPILED_MODULES = [
+    Plant(a_loss_withdraws_nothing),
+    Plant(others_ignore_claims),
+    Plant(no_offer_lingers),
+]

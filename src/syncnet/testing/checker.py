@@ -1,4 +1,4 @@
-"""Checks what clients recorded: `python -m syncnet.testing.checker FILE…` prints violations, and fails if there are any.
+"""Checks what clients recorded: `python -m syncnet.testing.checker FILE…` prints violations and fails on any.
 
 It reads only these files and knows nothing about syncnet's code: it checks the contract (docs/semantics.md). Each file
 was written by one client. Each line is a JSON object, which the client wrote before it continued:
@@ -78,10 +78,12 @@ class Offer:
 
     @property
     def events(self) -> list[str]:
+        """The events that it names."""
         return list(self.parameters["event"])
 
     @property
     def labels(self) -> dict[str, str]:
+        """Its labels."""
         return {"actor": self.parameters["actor"], **self.parameters.get("labels", {})}
 
     @property
@@ -108,6 +110,7 @@ class Checker:
         self.sync_of: dict[str, Key] = {}
 
     def violation(self, kind: str, text: str) -> None:
+        """Note a violation."""
         self.violations.append(Violation(kind, text))
 
     # --- reading -------------------------------------------------------------------------------------------
@@ -188,7 +191,7 @@ class Checker:
         self._check_order()
 
     def _check_responses(self, offer: Offer) -> None:
-        """An offer gets an outcome, nothing unexpected, and always the same outcome (G6, G7)."""
+        """Check that an offer gets an outcome, nothing unexpected, and always the same outcome (G6, G7)."""
         who = f"{offer.token} ({offer.namespace})"
         for response in offer.responses:
             if response.status == 200:
@@ -206,7 +209,7 @@ class Checker:
             self.violation("no-outcome", f"{who} never got an outcome")
 
     def _check_end(self, offer: Offer, response: Response) -> None:
-        """An offer ends without a sync only if a client requested it."""
+        """Check that an offer ends without a sync only if a client requested it."""
         who = f"{offer.token} ({offer.namespace})"
         document = json.loads(response.body)
         match response.code:
@@ -290,7 +293,7 @@ class Checker:
             self.violation("lost-member", f"{offer.token} never got the sync {key}, which other members got")
 
     def _check_numbers(self) -> None:
-        """The syncs of a namespace are numbered 1, 2, 3 …, and GET /trace agrees with the members."""
+        """Check that the syncs of a namespace are numbered 1, 2, 3 …, and GET /trace agrees with the members."""
         for key in sorted(self.bodies.keys() & self.traced.keys()):
             sync = json.loads(self.bodies[key])
             known = {"event": sync["event"], "members": [[each["id"], each["actor"]] for each in sync["members"]]}
@@ -399,6 +402,7 @@ def check(files: Iterable[tuple[str, str]]) -> tuple[list[Violation], Line]:
 
 
 def main(paths: list[str]) -> int:
+    """Check files, and print what was found; return 1 if there are violations."""
     violations, summary = check((path, Path(path).read_text()) for path in paths)
     for violation in violations:
         sys.stderr.write(f"{violation.kind}: {violation.text}\n")

@@ -32,8 +32,8 @@ from syncnet.core.commands import Claim, Command, NodeLost, Offer
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import ClusterError, RetryableError
 from syncnet.log import LogConsumer, Replica
-from syncnet.log.cluster.batch import Batch
 from syncnet.log.cluster.entries import (
+    Batch,
     Message,
     commands_of,
     message_from,
@@ -60,6 +60,9 @@ _KEPT_NS: Final = 60_000_000_000
 _LOST_KEPT_NS: Final = 3_600_000_000_000
 """For how long it is remembered that a node was lost; no entry of it can be on its way that long."""
 _RETRY_S: Final = 0.5
+_REBUILDS_NS: Final = 60_000_000_000
+"""A state that is made anew twice in so short a time is most likely wrong again, so the node waits for longer."""
+_REBUILD_S_MAX: Final = 30.0
 _STUCK_NS: Final = 3_000_000_000
 """After so long without an outcome of a publication, what is appended is refused."""
 _DIGESTS_KEPT: Final = 1_000
@@ -79,9 +82,10 @@ class NamespaceLog:
         self._queue: deque[Command] = deque()
         self._batches: deque[Batch] = deque()  # under the present name of the node; at most the last is not stored
         self._stale: deque[Batch] = deque()  # under names of this node that are lost
-        self._is_scheduled = False
-        self._is_closed = False
-        self._failure: ClusterError | None = None
+        self._is_scheduled = self._is_closed = False
+        self._problem: ClusterError | None = None
+        self._rebuilt_ns = -_REBUILDS_NS  # when the state was last made anew, on the monotonic clock
+        self._rebuild_s = _RETRY_S
         self._following: Following | None = None
         self._when_ready: list[Callable[[RetryableError | None], None]] = []
         self._reset()
@@ -98,8 +102,7 @@ class NamespaceLog:
         self._synced = 0  # the number of the last sync that is in the digest
         self._applied_ns = 0  # on the monotonic clock
         self._commands = 0  # since the last snapshot
-        self._saved_position = 0
-        self._revision = 0
+        self._saved_position = self._revision = 0
         self._is_saving = False
         self._has_begun = False  # to publish
         self.is_ready = False
@@ -113,7 +116,7 @@ class NamespaceLog:
 
     def append(self, command: Command) -> None:
         """Put a command at the end; it is delivered when it comes back from the stream, or refused."""
-        problem = self._failure or self._node.problem or self._stuck()
+        problem = self._problem or self._node.problem or self._stuck()
         if problem is not None:
             self._consumer.refuse(command, problem)
             return
@@ -156,8 +159,8 @@ class NamespaceLog:
         """Call `ready` once the state is complete, or with the error because of which it is not."""
         if self.is_ready:
             ready(None)
-        elif self._failure or self._node.problem:
-            ready(self._failure or self._node.problem)
+        elif self._problem or self._node.problem:
+            ready(self._problem or self._node.problem)
         else:
             self._when_ready.append(ready)
 
@@ -330,7 +333,11 @@ class NamespaceLog:
             self._reset()
             self._consumer.restore(Snapshot(self._consumer.snapshot().limits, 0, (), (), ()))
         self._node.rename()  # so that the offers whose waits were ended here are withdrawn
-        self._load()
+        before_ns, self._rebuilt_ns = self._rebuilt_ns, self._node.scheduler.monotonic_ns()
+        is_first = self._rebuilt_ns - before_ns > _REBUILDS_NS
+        self._rebuild_s = _RETRY_S if is_first else min(2 * self._rebuild_s, _REBUILD_S_MAX)
+        self._problem = error
+        self._node.scheduler.later(self._rebuild_s, self._load)
 
     # --- inside: applying ----------------------------------------------------------------------------------
 
@@ -412,6 +419,7 @@ class NamespaceLog:
     # --- inside: loading -----------------------------------------------------------------------------------
 
     def _load(self) -> None:
+        self._problem = None
         self._node.stream.load(self.namespace, self._loaded)
 
     def _loaded(self, saved: Saved | StreamError | None) -> None:
@@ -460,7 +468,7 @@ class NamespaceLog:
     def _fail(self, error: ClusterError) -> None:
         """Serve this namespace no more: its log cannot be read."""
         _log.error("the namespace %s is not served any more: %s", self.namespace, error)
-        self._failure = error
+        self._problem = error
         self._stop_following()
         with self._consumer.lock:
             self._consumer.abandon(error)

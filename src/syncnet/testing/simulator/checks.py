@@ -217,8 +217,8 @@ def _check_lingers(cluster: Cluster, namespace: str, replayed: Replayed) -> Iter
     for asked, withdrawn, offer in replayed.disconnects:
         lasted_ns = cluster.server.stored_ns[withdrawn] - cluster.server.stored_ns[asked]
         if offer.named and lasted_ns < offer.linger_ns:
-            text = f"{_token(offer)} of {namespace} lingered for {lasted_ns / SECOND} s, expected {offer.linger_ns / SECOND}"
-            yield Violation("early-withdrawal", text)
+            text = f"lingered for {lasted_ns / SECOND} s, expected {offer.linger_ns / SECOND} s"
+            yield Violation("early-withdrawal", f"{_token(offer)} of {namespace} {text}")
 
 
 def _trace(machine: Machine, namespace: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Cluster:
         self.namespaces: list[str] = choice([["default"], ["default"], ["default", "second"]])
         lease_ns = int(_LIFETIME * self.lease_s * SECOND)
         self.server: StreamServer = StreamServer(
-            events, lease_ns, choice([3, 120]) * SECOND, choice([6_000, 1_000_000])
+            events, lease_ns, choice([1, 120]) * SECOND, choice([6_000, 1_000_000])
         )
         self.nodes: dict[str, SimulatedNode] = {}
         """The latest process of each node."""

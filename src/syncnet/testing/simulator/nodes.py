@@ -1,4 +1,4 @@
-"""A simulated node: the production node, logs and coordinator in one simulated process, and a front end for requests."""
+"""A simulated node: the production node, logs and coordinator in one simulated process, and a front end."""
 
 from __future__ import annotations
 
