@@ -41,8 +41,9 @@ def free_ports(wanted: int) -> list[int]:
 class NatsServers:
     """Some servers of NATS that form one cluster, with JetStream in `folder`.
 
-    `program` is that of `nats_server`. `hosts` has the address of each, otherwise all are on this machine; the words of
-    `starters` come before the program then, such as those that start it elsewhere. With `flushes` every write is flushed to the disk, otherwise after two minutes.
+    `program` is that of `nats_server`. With `flushes` every write is flushed to the disk, otherwise after two minutes.
+    `hosts` are their addresses, if not that of this machine, and `starters` the words before `program` that start each
+    there.
     """
 
     def __init__(

@@ -224,7 +224,7 @@ class Checker:
     def _waited_s(self, offer: Offer, response: Response, document: Line) -> float:
         """Return how long an offer has waited: by the server's account, or by the client's.
 
-        A node that was taken for lost makes offers without an id again, for the time that is left, and counts from then.
+        A node that was taken for lost makes offers without an id again, for the time that is left. It counts from then.
         """
         waited_s = (response.at - offer.requested_at) / 1e9
         if self.clock_jumps_s is None:
