@@ -18,7 +18,8 @@ OWN_NUMBER = 254
 
 def ip(*words: str) -> None:
     """Run `ip`."""
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+    completed = subprocess.run(["ip", *words], capture_output=True, text=True)
+    assert completed.returncode == 0, f"ip {' '.join(words)}: {completed.stderr} (are you root?)"
 
 
 class Network:
