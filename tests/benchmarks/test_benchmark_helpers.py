@@ -91,6 +91,6 @@ def test_an_unknown_section_is_an_error() -> None:
     done = subprocess.run([sys.executable, "-m", "benchmarks", "htpp"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert (
-        "expected sections out of: matching, in-process, http, memory, startup, journal, abuse; got 'htpp'"
+        "expected sections out of: matching, in-process, http, memory, startup, journal, trace, abuse, cluster; got 'htpp'"
         in done.stderr
     )

@@ -1,4 +1,4 @@
-"""Entries and snapshots of a cluster's log, and as bytes. Both begin with the version of their format."""
+"""Entries and snapshots of a cluster's log as bytes. Both begin with the version of their format."""
 
 from __future__ import annotations
 
@@ -26,17 +26,7 @@ from syncnet.log.records import (
     trace_from_record,
 )
 
-__all__ = [
-    "Batch",
-    "Message",
-    "State",
-    "commands_of",
-    "message_from",
-    "message_of",
-    "snapshot_of",
-    "state_from",
-    "state_of",
-]
+__all__ = ["Message", "State", "commands_of", "message_from", "message_of", "snapshot_of", "state_from", "state_of"]
 
 _VERSION: Final = 1
 
@@ -76,21 +66,6 @@ class State(msgspec.Struct):
     limits: dict[str, int]
     syncs_forgotten: int
     parts: list[bytes]
-
-
-class Batch:
-    """Commands that make one entry, until it is delivered."""
-
-    __slots__ = ("commands", "data", "is_stored", "is_unknown", "node", "number", "sent_ns")
-
-    def __init__(self, node: str, number: int, commands: list[Command], data: bytes, sent_ns: int) -> None:
-        self.node = node
-        self.number = number
-        self.commands = commands
-        self.data = data
-        self.sent_ns = sent_ns
-        self.is_stored = False
-        self.is_unknown = False  # one of its publications may or may not have succeeded
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

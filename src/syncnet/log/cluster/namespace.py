@@ -31,9 +31,10 @@ from syncnet.core.commands import Claim, Command, NodeLost, Offer
 from syncnet.core.snapshot import Snapshot
 from syncnet.errors import ClusterError, RetryableError
 from syncnet.log import LogConsumer, Replica
+from syncnet.log.cluster.backoff import Backoff
+from syncnet.log.cluster.batch import Batch
 from syncnet.log.cluster.digests import Digests
 from syncnet.log.cluster.entries import (
-    Batch,
     Message,
     commands_of,
     message_from,
@@ -60,9 +61,6 @@ _KEPT_NS: Final = 60_000_000_000
 _LOST_KEPT_NS: Final = 3_600_000_000_000
 """For how long it is remembered that a node was lost; no entry of it can be on its way that long."""
 _RETRY_S: Final = 0.5
-_REBUILDS_NS: Final = 60_000_000_000
-"""A state that is made anew twice in so short a time is most likely wrong again, so the node waits for longer."""
-_REBUILD_S_MAX: Final = 30.0
 _STUCK_NS: Final = 3_000_000_000
 """After so long without an outcome of a publication, what is appended is refused."""
 
@@ -81,8 +79,7 @@ class NamespaceLog:
         self._stale: deque[Batch] = deque()  # under names of this node that are lost
         self._is_scheduled = self._is_closed = False
         self._problem: ClusterError | None = None
-        self._rebuilt_ns = -_REBUILDS_NS  # when the state was last made anew, on the monotonic clock
-        self._rebuild_s = _RETRY_S
+        self._backoff = Backoff()
         self._following: Following | None = None
         self._when_ready: list[Callable[[RetryableError | None], None]] = []
         self._reset()
@@ -99,8 +96,7 @@ class NamespaceLog:
         self._applied_ns = 0  # on the monotonic clock
         self._commands = 0  # since the last snapshot
         self._saved_position = self._revision = 0
-        self._is_saving = False
-        self._has_begun = False  # to publish
+        self._is_saving = self._has_begun = False  # has begun to publish
         self.is_ready = False
 
     # --- what the consumer calls ---------------------------------------------------------------------------
@@ -332,11 +328,8 @@ class NamespaceLog:
             self._reset()
             self._consumer.restore(Snapshot(self._consumer.snapshot().limits, 0, (), (), ()))
         self._node.rename()  # so that the offers whose waits were ended here are withdrawn
-        before_ns, self._rebuilt_ns = self._rebuilt_ns, self._node.scheduler.monotonic_ns()
-        is_first = self._rebuilt_ns - before_ns > _REBUILDS_NS
-        self._rebuild_s = _RETRY_S if is_first else min(2 * self._rebuild_s, _REBUILD_S_MAX)
         self._problem = error
-        self._node.scheduler.later(self._rebuild_s, self._load)
+        self._node.scheduler.later(self._backoff.delay_s(self._node.scheduler.monotonic_ns()), self._load)
 
     # --- inside: applying ----------------------------------------------------------------------------------
 

@@ -236,7 +236,7 @@ class Client:
         self._write("abort-request", by=self.name, reason=reason)
         what = self._random.choice(["event", "actor", "id"])
         given = {"event": wish.parameters["event"][0], "actor": self._random.choice("abc"), "id": wish.token}
-        event, actor, id = [given[each] if each == what else "" for each in ("event", "actor", "id")]
+        event, actor, id = (given[each] if each == what else "" for each in ("event", "actor", "id"))
         self._random.choice(nodes).abort(Abort(0, wish.namespace, event, actor, id, self.name, reason))
 
     # --- inside --------------------------------------------------------------------------------------------
