@@ -73,9 +73,11 @@ fuzz: $(READY) fresh ## random requests and bytes at a real server, and `make wo
 worst: $(READY) fresh ## search for the offers that take the most processor time (a minute, or SECONDS=...)
 	$(BIN)/python -m tests.core.worst_case --seconds $(SECONDS)
 
-soak: $(READY) fresh ## a million offers of every kind of end, and 300 kills of servers (some forty minutes)
+soak: SECONDS = 600
+soak: $(READY) fresh ## a million offers, 300 kills of servers, and faults of a cluster (SECONDS=600); as root, an hour
 	SYNCNET_SOAK_OFFERS=1000000 $(BIN)/pytest -q tests/core/test_soak.py tests/end_to_end/test_soak.py
 	SYNCNET_KILLS=$${SYNCNET_KILLS:-200} $(BIN)/pytest -q -s tests/crash
+	SYNCNET_CLUSTER_LINKS=1 SYNCNET_CLUSTER_SOAK_S=$(SECONDS) $(BIN)/pytest -q -s tests/cluster/test_soak.py
 
 clean: pure ## remove what the other targets made
 	rm -rf $(VENV) build dist .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -33,9 +33,11 @@ async def fill(urls: str, namespace: str, syncs: int, lease_s: float) -> None:
     ready = asyncio.Event()
     coordinator.when_ready(namespace, lambda _: ready.set())
     await ready.wait()
-    for numbers in _batches(syncs):
-        for number in numbers:
-            coordinator.offer(offer("A", id=f"{number}", mates=0, namespace=namespace))
+    made = 0
+    while (missing := syncs - coordinator.machine.totals(namespace)[1]) > 0:  # some may be refused on a slow machine
+        for _ in range(min(missing, OFFERS_AT_ONCE)):
+            made += 1
+            coordinator.offer(offer("A", id=f"{made}", mates=0, namespace=namespace))
         while not coordinator.is_idle:
             await asyncio.sleep(0.005)
     coordinator.leave()
@@ -43,10 +45,6 @@ async def fill(urls: str, namespace: str, syncs: int, lease_s: float) -> None:
         await asyncio.sleep(0.005)
     coordinator.close()
     await member.stream.close()
-
-
-def _batches(syncs: int) -> list[range]:
-    return [range(start, min(syncs, start + OFFERS_AT_ONCE)) for start in range(0, syncs, OFFERS_AT_ONCE)]
 
 
 if __name__ == "__main__":

@@ -105,12 +105,13 @@ class Server:
 class LateReplicaLog(LateLog):
     """A `LateLog` of one namespace of a cluster: commands of this node (`here`), and of another (`there`)."""
 
-    is_ready = True
     node_name = "here"
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.clock = clock or Clock()
+        self.clock = Clock()
+        self.is_ready = True
+        self._when_ready: list[Callable[[RetryableError | None], None]] = []
 
     def append(self, command: Command) -> None:
         if isinstance(command, Offer):
@@ -133,7 +134,14 @@ class LateReplicaLog(LateLog):
         return name == "here"
 
     def when_ready(self, ready: Callable[[RetryableError | None], None]) -> None:
-        ready(None)
+        self._when_ready.append(ready)
+        if self.is_ready:
+            self.become_ready()
+
+    def become_ready(self) -> None:
+        self.is_ready = True
+        while self._when_ready:
+            self._when_ready.pop(0)(None)
 
 
 class ReplicaServer(Server):

@@ -1,180 +1,194 @@
-"""Nodes of a cluster, one step after another: what the simulator found, as short scripts. Time is simulated."""
+"""The coordinator of a node: its namespaces, its lease, and what it answers while the log cannot be reached.
 
-from __future__ import annotations
-
-from typing import Any
+The nodes are those of the simulator, without faults but for those that a test asks for.
+"""
 
 import pytest
 
-from syncnet.core.commands import Claim
-from syncnet.core.machine import Machine
-from syncnet.core.validation import make_offer
-from syncnet.testing.simulator.events import MS, SECOND, Events
+from syncnet.core.commands import Abort
+from syncnet.core.effects import Effect, Synced, TimedOut
+from syncnet.core.limits import Limits
+from syncnet.errors import BusyError, ClusterError, DrainingError, RetryableError
+from syncnet.testing.simulator.events import SECOND, Events
 from syncnet.testing.simulator.nodes import SimulatedNode
 from syncnet.testing.simulator.stream import StreamServer
+from tests.coordinator.fakes import Client, Outcomes
+from tests.core.offers import offer
 
-LEASE_S = 5.0
-ALL_LOST_S = 3 * LEASE_S
-
-
-class Asked:
-    """A request: `code` is that of its answer, `sync` for a sync, empty while none has come."""
-
-    def __init__(self) -> None:
-        self.code = ""
-
-    def __call__(self, status: int, code: str, rank: str, body: str) -> None:
-        self.code = "sync" if status == 200 else code or "lost"
+LEASE_S = 4.0
+UNUSED_S = 61
 
 
-class Script:
-    """A cluster without faults but those of the test."""
+class Cluster:
+    """Some nodes, and the time that passes for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: int = 2) -> None:
         self.events = Events(1)
-        self.server = StreamServer(self.events, int(0.6 * LEASE_S * SECOND), 120 * SECOND, 1_000_000)
-
-    def start(self, name: str, snapshot_commands: int = 10_000) -> SimulatedNode:
-        return SimulatedNode(self.server, name, LEASE_S, snapshot_commands)
+        self.server = StreamServer(self.events, int(0.6 * LEASE_S * SECOND), 120 * SECOND, 10**6)
+        self.nodes = [SimulatedNode(self.server, f"n{number}", LEASE_S, 10_000) for number in range(nodes)]
+        self.wait(1)
 
     def wait(self, seconds: float) -> None:
         self.events.run(int(seconds * SECOND))
 
-    def ask(self, node: SimulatedNode, actor: str, id: str = "", **options: Any) -> Asked:
-        asked = Asked()
-        offer = make_offer(
-            at_ns=0,
-            id=id or "none",
-            events=["coin"],
-            actor=actor,
-            named=bool(id),
-            payload=f'"{actor}|"'.encode(),
-            **options,
-        )
-        node.offer(offer, asked, named=bool(id))
-        return asked
+    def offer(self, node: int, actor: str, *events: str, **options: object) -> Client:
+        coordinator = self.nodes[node].coordinator
+        made = offer(actor, *events, id=coordinator.new_id(), **options)  # type: ignore[arg-type]
+        return Client(coordinator, made)
+
+    def reach(self, *, up: bool) -> None:
+        """Let the stream be reached by all nodes, or by none."""
+        for node in self.nodes:
+            if up:
+                node.stream.heal()
+            else:
+                node.stream.is_up = False
 
 
 @pytest.fixture
-def script() -> Script:
-    return Script()
+def cluster() -> Cluster:
+    return Cluster()
 
 
-def test_offers_at_two_nodes_sync(script: Script) -> None:
-    one = script.ask(script.start("n1"), "A")
-    other = script.ask(script.start("n2"), "B")
-    script.wait(1)
-    assert (one.code, other.code) == ("sync", "sync")
+def test_offers_at_two_nodes_sync_in_each_namespace_by_itself(cluster: Cluster) -> None:
+    one, other = cluster.offer(0, "A", namespace="x"), cluster.offer(1, "B", namespace="y")
+    cluster.wait(1)
+    assert one.results == other.results == []
+    mates = cluster.offer(1, "C", namespace="x"), cluster.offer(0, "D", namespace="y")
+    cluster.wait(1)
+    results = [each.result for each in (one, other, *mates)]
+    assert [each.sync for each in results if isinstance(each, Synced)] == [1, 1, 1, 1]
+    for node in cluster.nodes:
+        node.coordinator.count()
+        assert node.coordinator.machine.counts.synced == 4
+        assert node.coordinator.machine.namespaces_total == 2
 
 
-def test_a_node_that_returns_to_a_namespace_does_not_use_its_numbers_again(script: Script) -> None:
-    one, two = script.start("n1"), script.start("n2")
-    script.ask(one, "A")
-    script.ask(two, "B")
-    script.wait(90)
-    assert one.node.logs == []
-    first, second = script.ask(one, "C"), script.ask(two, "D")
-    script.wait(1)
-    assert (first.code, second.code) == ("sync", "sync")
+def test_observers_see_the_effects_of_all_namespaces_once(cluster: Cluster) -> None:
+    seen: list[Effect] = []
+    coordinator = cluster.nodes[0].coordinator
+    cluster.offer(0, "A", namespace="x")
+    cluster.wait(1)
+    observe = seen.append
+    coordinator.add_observer(observe)
+    cluster.offer(1, "B", namespace="x")
+    cluster.offer(0, "C", namespace="y", mates=0)
+    cluster.wait(1)
+    assert len([each for each in seen if isinstance(each, Synced)]) == 2
+    coordinator.remove_observer(observe)
+    before = len(seen)
+    cluster.offer(0, "D", namespace="y", mates=0)
+    cluster.wait(1)
+    assert len(seen) == before
 
 
-def test_a_node_publishes_nothing_before_it_has_the_whole_state(script: Script) -> None:
-    one = script.start("n1", snapshot_commands=2)
-    for actor in "ABCDEF":
-        script.ask(one, actor)
-    script.wait(1)
-    two = script.start("n2", snapshot_commands=2)
-    script.ask(two, "G")
-    stored = len(script.server.archive["default"])
-    while len(script.server.archive["default"]) == stored:
-        script.events.run(MS // 10)
-    assert two.node.logs[0].is_ready
+def test_timeouts_withdrawals_and_aborts(cluster: Cluster) -> None:
+    coordinator, done = cluster.nodes[1].coordinator, Outcomes()
+    timed = cluster.offer(0, "T", timeout_s=2.0, at_ns=cluster.nodes[0].coordinator.now_ns())
+    withdrawn, aborted = cluster.offer(0, "W", "w"), cluster.offer(0, "A", "a")
+    cluster.wait(1)
+    coordinator.withdraw("default", withdrawn.offer.id, done)
+    coordinator.abort(Abort(0, "default", "a", "", "", "ops", "because"), done)
+    cluster.wait(3)
+    assert isinstance(timed.result, TimedOut)
+    assert len(withdrawn.results) == len(aborted.results) == 1
+    assert [len(called) for called in done.called if not isinstance(called, RetryableError)] == [1, 1]
 
 
-def test_a_timeout_is_not_early_when_the_clock_of_the_log_is_set_back(script: Script) -> None:
-    node = script.start("n1")
-    script.ask(node, "A", mates=2)
-    script.wait(20)
-    script.server.skew_ns = -60 * SECOND
-    asked = script.ask(node, "B", timeout_s=5)
-    script.wait(4)
-    assert asked.code == ""
-    script.wait(2)
-    assert asked.code == "timed-out"
+def test_the_state_is_read_when_it_is_complete(cluster: Cluster) -> None:
+    cluster.offer(0, "A", mates=0)
+    cluster.wait(1)
+    called: list[RetryableError | None] = []
+    coordinator = cluster.nodes[1].coordinator
+    coordinator.when_ready("default", called.append)
+    coordinator.when_ready("*", called.append)
+    assert called == [None], "the one of all namespaces"
+    assert isinstance(coordinator.conditions()["loaded"], ClusterError)
+    cluster.wait(1)
+    assert called == [None, None]
+    assert coordinator.machine.totals("default")[1] == 1
+    assert coordinator.conditions() == {"cluster": None, "loaded": None}
 
 
-def test_a_claim_names_the_present_name_of_its_node(script: Script) -> None:
-    one, two = script.start("n1"), script.start("n2")
-    asked = script.ask(one, "A", id="a", linger_s=1)
-    script.ask(two, "B", mates=5)
-    script.wait(2)
-    two.node.logs[0].enter_loss("n1-1")
-    script.wait(2)
-    pending = two.coordinator.machine.pending_offer("default", "a")
-    assert pending is not None
-    assert (pending.node, one.node.name) == ("n1-2", "n1-2")
-    one.kill()
-    script.wait(ALL_LOST_S)
-    assert two.coordinator.machine.pending_offer("default", "a") is None
-    assert asked.code == "lost"
+def test_nothing_is_accepted_while_the_stream_cannot_be_reached(cluster: Cluster) -> None:
+    """What is on its way gets an error, too; and what was pending before is pending still."""
+    before = cluster.offer(0, "BEFORE")
+    cluster.wait(1)
+    cluster.reach(up=False)
+    on_its_way = cluster.offer(0, "A", "tea", timeout_s=60.0)
+    cluster.wait(LEASE_S)
+    late, done = cluster.offer(0, "LATE"), Outcomes()
+    cluster.nodes[0].coordinator.withdraw("default", before.offer.id, done)
+    called: list[RetryableError | None] = []
+    cluster.nodes[0].coordinator.when_ready("new", called.append)
+    assert isinstance(on_its_way.result, ClusterError)
+    assert isinstance(late.result, ClusterError)
+    assert isinstance(done.called[0], ClusterError)
+    assert isinstance(called[0], ClusterError)
+    assert isinstance(cluster.nodes[0].coordinator.conditions()["cluster"], ClusterError)
+    assert before.results == []
+    cluster.reach(up=True)
+    cluster.wait(2 * LEASE_S)
+    assert cluster.nodes[0].coordinator.conditions() == {"cluster": None, "loaded": None}
+    mate = cluster.offer(1, "MATE")
+    cluster.wait(1)
+    assert mate.result is before.result or isinstance(before.result, Synced)
+    assert cluster.nodes[0].coordinator.is_idle
 
 
-def test_offers_of_a_node_that_leaves_linger_at_one_that_takes_part(script: Script) -> None:
-    one, two, three = script.start("n1"), script.start("n2"), script.start("n3")
-    asked = script.ask(two, "A", id="a", linger_s=1)
-    script.ask(three, "B", mates=5)
-    script.wait(2)
-    assert one.node.logs == []  # it lives, and would not see that the offer is left to it
-    two.leave()
-    script.wait(1)
-    assert asked.code == "draining"
-    script.wait(ALL_LOST_S)
-    assert three.coordinator.machine.pending_offer("default", "a") is None
+def test_a_node_stops_taking_part_where_no_client_waits(cluster: Cluster) -> None:
+    coordinator = cluster.nodes[0].coordinator
+    cluster.offer(0, "A", mates=0, namespace="quiet")
+    waiting = cluster.offer(0, "B", namespace="waiting")
+    cluster.wait(UNUSED_S)
+    assert [name for name, _, _ in coordinator.machine.namespaces(0, 9)] == ["waiting"]
+    cluster.offer(1, "C", namespace="waiting")
+    again = cluster.offer(0, "A", mates=0, namespace="quiet")
+    cluster.wait(1)
+    assert isinstance(waiting.result, Synced)
+    assert isinstance(again.result, Synced)
+    assert again.result.sync == 2
 
 
-def test_a_node_that_cannot_leave_does_not_say_that_its_offers_are_withdrawn(script: Script) -> None:
-    node = script.start("n1")
-    asked = script.ask(node, "A")
-    script.wait(1)
-    node.stream.cut()
-    node.leave()
-    script.wait(2)
-    assert asked.code == "cluster"
+def test_a_node_takes_part_in_so_many_namespaces_at_most() -> None:
+    cluster = Cluster(1)
+    coordinator = cluster.nodes[0].coordinator
+    coordinator.machine.change_limits(Limits(namespaces_max=2))
+    for name in ("a", "b", "a"):
+        cluster.offer(0, "A", namespace=name)
+    with pytest.raises(BusyError, match="2 namespaces, which is the limit"):
+        cluster.offer(0, "A", namespace="c")
 
 
-def test_no_offer_syncs_with_one_whose_node_died_long_ago(script: Script) -> None:
-    node = script.start("n1")
-    script.ask(node, "A")
-    script.wait(1)
-    node.kill()
-    script.wait(ALL_LOST_S)
-    asked = script.ask(script.start("n2"), "B", timeout_s=3)
-    script.wait(5)
-    assert asked.code == "timed-out"
+def test_a_node_that_leaves(cluster: Cluster) -> None:
+    """Its offers are withdrawn or left to the other, and its clients get an error by which they go there."""
+    unnamed = cluster.offer(0, "A", namespace="x")
+    named = cluster.offer(0, "B", namespace="y", named=True, linger_s=60.0)
+    cluster.offer(1, "W", "tea", namespace="x")
+    cluster.wait(1)
+    coordinator = cluster.nodes[0].coordinator
+    coordinator.drain()
+    with pytest.raises(DrainingError):
+        cluster.offer(0, "C", namespace="x")
+    coordinator.leave()
+    cluster.wait(1)
+    assert coordinator.is_idle
+    assert isinstance(unnamed.result, DrainingError)
+    assert isinstance(named.result, DrainingError)
+    assert coordinator.shut_down() == 0
+    coordinator.close()
+    mate = cluster.offer(1, "M", namespace="y")
+    gone = cluster.offer(1, "N", namespace="x")
+    cluster.wait(1)
+    assert isinstance(mate.result, Synced)
+    assert gone.results == []
 
 
-def test_a_node_learns_from_a_snapshot_that_it_was_lost(script: Script) -> None:
-    one, two = script.start("n1", 2), script.start("n2", 2)
-    script.ask(one, "A")
-    script.ask(two, "B")
-    script.wait(90)
-    script.ask(two, "C", mates=5)
-    script.wait(1)
-    two.node.logs[0].enter_loss("n1-1")
-    script.ask(two, "D", mates=5)
-    script.wait(1)
-    assert one.node.name == "n1-1"
-    asked = script.ask(one, "E", timeout_s=1)
-    script.wait(5)
-    assert asked.code == "timed-out"
-
-
-@pytest.mark.parametrize(("asked", "node"), [(0, "n2"), (1, "n1")])
-def test_a_claim_has_no_effect_when_the_offer_was_asked_for_since(asked: int, node: str) -> None:
-    machine = Machine()
-    offer = make_offer(at_ns=1, id="a", events=["coin"], actor="A", named=True)
-    offer.node = "n1"
-    machine.offer(offer)
-    offer.asked = asked
-    machine.apply(Claim(2, "default", "a", "n2", 1, 0))
-    assert offer.node == node
+def test_a_node_that_shuts_down_while_the_stream_cannot_be_reached(cluster: Cluster) -> None:
+    waiting = cluster.offer(0, "A")
+    cluster.wait(1)
+    cluster.reach(up=False)
+    cluster.nodes[0].coordinator.drain()
+    cluster.nodes[0].coordinator.leave()
+    assert cluster.nodes[0].coordinator.shut_down() == 1
+    assert isinstance(waiting.result, ClusterError)

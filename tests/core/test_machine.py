@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncnet.core.commands import Abort, Cause, Expire, Withdraw
+from syncnet.core.commands import Abort, Cause, Claim, Expire, NodeLost, Offer, Withdraw
 from syncnet.core.effects import Attached, Pending, Refused, Replayed, SearchExhausted, Synced, Withdrawn
 from syncnet.core.limits import OUTCOMES_FORGOTTEN_AT_ONCE_MAX, Limits
 from syncnet.core.machine import Machine
@@ -219,3 +219,74 @@ def test_g8_one_command_forgets_the_outcomes_of_few_offers() -> None:
     for left in range(9, -1, -1):
         machine.apply(offer("A", mates=0, at_ns=2_000_000_000))
         assert len(machine.snapshot().outcomes) == left
+
+
+# --- nodes of a cluster ------------------------------------------------------------------------------------
+
+
+def of_node(node: str, made: Offer) -> Offer:
+    made.node = node
+    return made
+
+
+def test_the_offers_of_a_lost_node_are_withdrawn_or_given_to_another() -> None:
+    machine = Machine()
+    unnamed = of_node("n1", offer("A", "a"))
+    for made in (
+        unnamed,
+        of_node("n1", offer("B", "b", named=True, linger_s=1)),
+        of_node("n1", offer("C", "c", named=True, linger_s=0)),
+        of_node("n2", offer("D", "d")),
+        of_node("n1", offer("E", "e", namespace="other")),
+    ):
+        machine.offer(made)
+    ended = machine.end(NodeLost(7, "default", "n1", "n3"))
+    assert ended[0] == Withdrawn(7, unnamed, Cause.LOST)
+    assert [each.offer.id for each in ended if isinstance(each, Withdrawn)] == ["A", "C"]
+    assert [(each.id, each.node) for each in machine.pending("default")] == [("B", "n3"), ("D", "n2")]
+    assert [each.node for each in machine.pending("other")] == ["n1"], "each namespace has a loss of its own"
+    assert machine.end(NodeLost(8, "default", "n1", "n3")) == []
+    assert machine.end(NodeLost(8, "none", "n1", "n3")) == []
+
+
+def test_g6_the_offer_of_a_lost_node_is_gone_and_may_be_made_again() -> None:
+    machine = Machine()
+    machine.offer(of_node("n1", offer("A", named=True, linger_s=0)))
+    machine.end(NodeLost(7, "default", "n1", "n2"))
+    assert machine.offer(offer("B", at_ns=8)) is None
+    again = machine.offer(of_node("n2", offer("A", named=True, linger_s=0, at_ns=9)))
+    assert isinstance(again, Synced)
+    assert synced([again]) == [["B", "A"]]
+
+
+def test_who_left_with_a_lost_node_is_remembered() -> None:
+    machine = Machine()
+    machine.offer(of_node("n1", offer("A")))
+    machine.end(NodeLost(7, "default", "n1", "n2"))
+    (((_, _, departures),)) = machine.departures("default").all()
+    assert [(each.actor, each.at_ns) for each in departures] == [("A", 7)]
+
+
+def test_asking_again_at_another_node_gives_the_offer_to_that_node() -> None:
+    machine, one = Machine(), of_node("n1", offer("A", named=True))
+    machine.offer(one)
+    machine.offer(of_node("n2", offer("A", named=True)))
+    assert (one.node, one.asked) == ("n2", 1)
+    assert machine.end(NodeLost(7, "default", "n1", "n3")) == []
+    assert one.node == "n2"
+
+
+def test_a_claim_gives_an_offer_to_a_node_unless_it_was_asked_for_since() -> None:
+    machine, one = Machine(), of_node("n1", offer("A", named=True, at_ns=5))
+    machine.offer(one)
+    for claim in (
+        Claim(7, "default", "A", "n2", 4, 0),
+        Claim(7, "default", "A", "n2", 5, 1),
+        Claim(7, "default", "B", "n2", 5, 0),
+        Claim(7, "other", "A", "n2", 5, 0),
+    ):
+        assert machine.end(claim) == []
+    assert (one.node, one.asked) == ("n1", 0)
+    assert machine.end(Claim(7, "default", "A", "n2", 5, 0)) == []
+    assert (one.node, one.asked) == ("n2", 1)
+    assert machine.end(Withdraw(8, "default", "A", Cause.DISCONNECTED, 5, None, 0)) == [], "the claim came before it"

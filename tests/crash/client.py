@@ -1,8 +1,9 @@
 """A client process that makes offers of all kinds, repeats them until it knows their outcomes, and records everything.
 
-`python -m tests.crash.client HOST:PORT,… SEED NAME TASKS FILE [EARLIER_FILE…]`, until SIGTERM. Then it makes no more offers,
-waits for the outcomes of the pending ones, repeats some requests once more, and writes `done`. checker.py describes the
-lines. Given the files of killed clients of the same name, it continues with the offers whose outcomes they did not get.
+`python -m tests.crash.client HOST:PORT,… SEED NAME TASKS FILE [EARLIER_FILE…]`, until SIGTERM. Then it makes no more
+offers, waits for the outcomes of the pending ones, repeats some requests once more, and writes `done`. checker.py
+describes the lines. Given the files of killed clients of the same name, it continues with the offers whose outcomes
+they did not get.
 
 Each of its tasks is an actor that makes one offer after another. Every offer ends: by a sync, its timeout, an abort, or
 its own DELETE. An offer with an id is requested again until its outcome is known, over a kept connection, by two

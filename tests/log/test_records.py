@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from syncnet.core.commands import Abort, Cause, Command, Expire, Offer, Withdraw
+from syncnet.core.commands import Abort, Cause, Claim, Command, Expire, NodeLost, Offer, Withdraw
 from syncnet.core.departures import Departure
 from syncnet.core.effects import Aborted, Reason, Remembered, Synced, TimedOut, Withdrawn
 from syncnet.core.limits import LIMITS, Limits
@@ -57,6 +57,7 @@ COMMANDS: list[Command] = [FULL, PLAIN, ROSTERED, WRITTEN_OUT, LARGE]
 COMMANDS += [Withdraw(1, "n", "i", Cause.DISCONNECTED), Expire(2, "n", "i")]
 COMMANDS += [Withdraw(1, "n", "i", Cause.WITHDRAWN, 3, "team-a", 4), Expire(2, "n", "i", 3)]
 COMMANDS += [Abort(3, "n", "e", "", "", "ops", "because"), Abort(3, "n", "", "", "i", "", "ä")]
+COMMANDS += [NodeLost(4, "n", "n1", "n2"), Claim(5, "n", "i", "n1", 3, 2), Withdraw(6, "n", "i", Cause.LOST)]
 OUTCOMES: list[Remembered] = [
     Synced(9, "default", "coin", 4, (FULL, PLAIN)),
     TimedOut(9, FULL, ("A", "B"), 2, ("C",)),
@@ -66,6 +67,7 @@ OUTCOMES: list[Remembered] = [
     Aborted(9, FULL, "ops", "x"),
     Aborted(9, PLAIN, "", "x"),
     Withdrawn(9, FULL, Cause.WITHDRAWN),
+    Withdrawn(9, FULL, Cause.LOST),
 ]
 
 
@@ -86,6 +88,20 @@ def test_an_offer_weighs_and_costs_as_much_as_before(made: Offer) -> None:
     assert isinstance(back, Offer)
     assert (back.weight_bytes, back.spec.steps) == (made.weight_bytes, made.spec.steps)
     assert str(back.selector) == str(made.selector)
+
+
+def test_the_node_of_an_offer_comes_back_and_is_empty_in_an_earlier_record() -> None:
+    made = offer("A")
+    made.node = "n1"
+    ((_, record),) = records_of_commands(1, [made])
+    (back,) = commands_from_record(record)
+    assert isinstance(back, Offer)
+    assert back.node == "n1"
+    rows = msgspec.msgpack.decode(record[1:])
+    assert rows[0].pop() == "n1"
+    (back,) = commands_from_record(record[:1] + msgspec.msgpack.encode(rows))
+    assert isinstance(back, Offer)
+    assert back.node == ""
 
 
 def test_outcomes_come_back() -> None:

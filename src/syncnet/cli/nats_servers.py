@@ -42,7 +42,8 @@ class NatsServers:
     """Some servers of NATS that form one cluster, with JetStream in `folder`.
 
     `program` is that of `nats_server`. `hosts` has the address of each, otherwise all are on this machine; the words of
-    `starters` come before the program then, such as those that start it elsewhere. With `flushes` every write is flushed to the disk, otherwise after two minutes.
+    `starters` then come before the program, such as those that start it in another network. With `flushes` every write
+    is flushed to the disk, otherwise after two minutes.
     """
 
     def __init__(

@@ -225,9 +225,14 @@ class Checker:
                     self.violation("unrequested", f"{who} was withdrawn, but no client requested it: {response.body}")
 
     def _waited_s(self, offer: Offer, response: Response, document: Line) -> float:
+        """Return how long an offer has waited: by the server's account, or by the client's.
+
+        A node that was taken for lost makes offers without an id again, for the time that is left, and counts anew.
+        """
+        waited_s = (response.at - offer.requested_at) / 1e9
         if self.clock_jumps_s is None:
-            return float(document["waited_s"])
-        return (response.at - offer.requested_at) / 1e9 + self.clock_jumps_s
+            return max(float(document["waited_s"]), waited_s)
+        return waited_s + self.clock_jumps_s
 
     def _add_sync(self, offer: Offer, response: Response) -> None:
         """Add the sync in the response of a member; every member gets the same bytes (G7)."""

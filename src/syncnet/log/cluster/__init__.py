@@ -4,6 +4,7 @@
 | ------------ | ---------------------------------------------------------------------------------- |
 | `stream`     | what the log needs of a replicated stream, as a protocol                           |
 | `entries`    | commands and states as bytes                                                       |
+| `digests`    | the running digest of the state, by which nodes notice that their states differ    |
 | `batch`      | an entry on its way                                                                |
 | `backoff`    | how long to wait before a state is made anew once more                             |
 | `node`       | one server of the cluster: its name, its lease, and which other nodes are lost     |

@@ -25,7 +25,6 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, cast
 
 from syncnet.core.commands import Claim, Command, NodeLost, Offer
@@ -34,6 +33,7 @@ from syncnet.errors import ClusterError, RetryableError
 from syncnet.log import LogConsumer, Replica
 from syncnet.log.cluster.backoff import Backoff
 from syncnet.log.cluster.batch import Batch
+from syncnet.log.cluster.digests import Digests
 from syncnet.log.cluster.entries import (
     Message,
     commands_of,
@@ -63,8 +63,6 @@ _LOST_KEPT_NS: Final = 3_600_000_000_000
 _RETRY_S: Final = 0.5
 _STUCK_NS: Final = 3_000_000_000
 """After so long without an outcome of a publication, what is appended is refused."""
-_DIGESTS_KEPT: Final = 1_000
-_DIGEST_BYTES: Final = 8
 
 
 class NamespaceLog:
@@ -74,7 +72,6 @@ class NamespaceLog:
         self.namespace = namespace
         self.is_ready: bool = False
         """All entries have been applied that were there when this node began to take part."""
-        self.rebuilds_total: int = 0
         self._node = node
         self._snapshot_commands = snapshot_commands
         self._queue: deque[Command] = deque()
@@ -92,10 +89,9 @@ class NamespaceLog:
         self.at_ns: int = 0
         self.batches: dict[str, int] = {}
         """The number of the last entry of each node that takes part."""
-        self.digest: bytes = b""
         self._lost: dict[str, int] = {}
         self._older: list[tuple[int, int]] = []
-        self._digests: dict[int, bytes] = {}
+        self._digests = Digests()
         self._synced = 0  # the number of the last sync that is in the digest
         self._applied_ns = 0  # on the monotonic clock
         self._commands = 0  # since the last snapshot
@@ -141,6 +137,11 @@ class NamespaceLog:
         if not self.at_ns:
             return self._node.scheduler.time_ns()
         return self.at_ns + self._node.scheduler.monotonic_ns() - self._applied_ns
+
+    @property
+    def digest(self) -> bytes:
+        """The digest of the state."""
+        return self._digests.latest
 
     @property
     def node_name(self) -> str:
@@ -302,7 +303,7 @@ class NamespaceLog:
             return
         if message.saved > self._saved_position:
             self._saved_position, self._commands = message.saved, 0
-        if self._digests.get(message.position, message.digest) != message.digest:
+        if self._digests.differ(message.position, message.digest):
             self.broken(f"the state of the node {message.node} differs at the position {message.position}")
         else:
             self._save_if_due(is_own=message.node == self._node.name)
@@ -317,15 +318,13 @@ class NamespaceLog:
     def broken(self, reason: str) -> None:
         """End all waits, and make the state anew."""
         _log.error("the state of the namespace %s is made anew: %s", self.namespace, reason)
-        self.rebuilds_total += 1
         self._node.rebuilds_total += 1
         self._stop_following()
         error = ClusterError("this node makes its state anew; ask again by the id")
         with self._consumer.lock:
             self._consumer.abandon(error)
-            self._queue.clear()
-            self._batches.clear()
-            self._stale.clear()
+            for waiting in (self._queue, self._batches, self._stale):
+                waiting.clear()
             self._reset()
             self._consumer.restore(Snapshot(self._consumer.snapshot().limits, 0, (), (), ()))
         self._node.rename()  # so that the offers whose waits were ended here are withdrawn
@@ -353,7 +352,8 @@ class NamespaceLog:
             self._commands += 1
             if isinstance(command, NodeLost):
                 self._note_lost(command)
-        self._add_to_digest()
+        self._synced, fingerprint = self._consumer.fingerprint(self.namespace, self._synced)
+        self._digests.add(self.position, fingerprint)
 
     def _complete(self, command: Command, node: str) -> None:
         """Set what only the log says: the time, and the node, which may have been renamed since the command was made.
@@ -395,13 +395,6 @@ class NamespaceLog:
             self._stale.remove(batch)
             self._publish_again(batch)
 
-    def _add_to_digest(self) -> None:
-        self._synced, fingerprint = self._consumer.fingerprint(self.namespace, self._synced)
-        self.digest = blake2b(self.digest + fingerprint, digest_size=_DIGEST_BYTES).digest()
-        self._digests[self.position] = self.digest
-        if len(self._digests) > _DIGESTS_KEPT:
-            del self._digests[next(iter(self._digests))]
-
     def _become_ready(self) -> None:
         self.is_ready = True
         waiting, self._when_ready = self._when_ready, []
@@ -435,11 +428,11 @@ class NamespaceLog:
         with self._consumer.lock:
             self._consumer.restore(snapshot_of(state))
             self._consumer.leave_elsewhere()
-            self.position, self.at_ns, self.digest = state.position, state.at_ns, state.digest
+            self.position, self.at_ns = state.position, state.at_ns
             self.batches, self._lost, self._older = state.batches, state.lost, state.older
             self._applied_ns = self._node.scheduler.monotonic_ns()
             self._saved_position, self._revision = state.position, saved.revision
-            self._digests[self.position] = self.digest
+            self._digests = Digests(state.position, state.digest)
             self._synced, _ = self._consumer.fingerprint(self.namespace, 0)
         if self._node.name in self._lost:
             self._node.rename()
