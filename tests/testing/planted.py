@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
-from syncnet.log.cluster.batch import Batch
 
 from syncnet.coordinator.coordinator import Coordinator
 from syncnet.coordinator.replica import ReplicaCoordinator
@@ -17,6 +16,7 @@ from syncnet.core.commands import Claim, Command, Offer
 from syncnet.core.machine import Machine
 from syncnet.core.snapshot import Snapshot
 from syncnet.log.cluster import namespace as namespace_module
+from syncnet.log.cluster.batch import Batch
 from syncnet.log.cluster.entries import Message, State, snapshot_of, state_from
 from syncnet.log.cluster.namespace import NamespaceLog
 from syncnet.log.cluster.stream import Entry, StreamError
