@@ -7,8 +7,11 @@ import multiprocessing
 import os
 import sys
 import time
+from typing import Final
 
 from syncnet.testing.simulator import Report, simulate
+
+_PROGRESS_SEEDS: Final = 500
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,22 +30,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _many(first: int, seeds: int) -> int:
     began_s = time.monotonic()
-    failed = events = offers = syncs = 0
+    done = failed = events = offers = syncs = 0
     with multiprocessing.Pool(os.cpu_count()) as pool:
         for report in pool.imap(_simulate, range(first, first + seeds), chunksize=4):
-            events, offers, syncs = (
-                events + report.events_total,
-                offers + report.offers_total,
-                syncs + report.syncs_total,
-            )
+            done += 1
+            events += report.events_total
+            offers += report.offers_total
+            syncs += report.syncs_total
             if report.violations:
                 failed += 1
                 _print(str(report))
-    took_s = time.monotonic() - began_s
-    _print(
-        f"{seeds} seeds in {took_s:.0f} s: {events} events, {offers} offers, {syncs} syncs; "
-        f"{failed} seeds with violations"
-    )
+            if done % _PROGRESS_SEEDS == 0 or done == seeds:
+                took_s = time.monotonic() - began_s
+                seen = f"{events} events, {offers} offers, {syncs} syncs"
+                _print(f"{done} seeds in {took_s:.0f} s: {seen}; {failed} seeds with violations")
     return bool(failed)
 
 
@@ -52,6 +53,7 @@ def _simulate(seed: int) -> Report:
 
 def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
