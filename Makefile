@@ -59,7 +59,7 @@ wheels: $(READY) ## build the wheels into dist: pure, compiled for this platform
 bench: $(READY) fresh ## measure, side by side in one run (or one section: SECTION=http)
 	$(BIN)/python -m benchmarks $(SECTION)
 
-sim: $(READY) fresh ## compare matchers, and simulate 10,000 clusters (some forty minutes); or replay one: SEED=n
+sim: $(READY) fresh ## compare matchers, and simulate 10,000 clusters (some ten minutes each); or replay one: SEED=n
 	@if [ -n "$(SEED)" ]; then $(BIN)/python -m syncnet.testing.simulator $(SEED); else \
 	  SYNCNET_WORLDS=5000 SYNCNET_EXAMPLES=4000 $(BIN)/pytest -q tests/core/test_matching_against_a_plain_scan.py \
 	    tests/core/test_machine_against_brute_force.py && \
