@@ -229,5 +229,5 @@ def test_g9_a_server_does_not_start_without_syncs_that_clients_know_of(tmp_path:
     assert "expected the commands up to 2, got those up to 0" in refused.stderr
     (folder / "journal.last-commit").unlink()
     with running("--journal", str(folder)) as server:
-        assert "has lost commits cannot be known" in server.stderr
+        assert "it is unknown whether the journal has lost commits" in server.stderr
         assert server.client.get("/trace").json()["syncs"] == []
