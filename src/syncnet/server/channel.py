@@ -282,7 +282,7 @@ class Channel:
         return b"".join(parts), Position(self._epoch, number)
 
     def gap(self, missed: int | None, output: str, position: Position | None = None) -> bytes:
-        """Return what tells a reader how many happenings it missed; None: nobody knows."""
+        """Return the gap for a reader that missed so many happenings; None: it is not known how many."""
         return FRAMINGS[output].frame(str(position or ""), *_gap(self.namespace, missed))
 
     def opening(self, output: str) -> tuple[list[bytes], Position] | None:

@@ -1,7 +1,7 @@
 """The live trace over HTTP: the coroutine of each reader, and what it needs of its connection.
 
 A reader takes what comes next from the feed (`feed.py`), and only when its client has read what was sent before. So a
-client that reads slowly, or nothing, costs no memory: the feed forgets, and the reader tells its client of the gap.
+client that reads slowly, or nothing, costs no memory: the feed forgets, and its client gets a gap.
 
 A stream ends when its caller's token is revoked. The reader looks whenever it wakes, before it sends anything: at the
 next happening, or at the next beat of the feed.

@@ -63,7 +63,7 @@ _UNUSED_CONSUMER_S: Final = 30.0
 _DUPLICATES_S: Final = 120.0
 _PART_BYTES: Final = 524_288
 _HEAD_BYTES: Final = 4_096
-"""What an entry needs in a message besides its data."""
+"""What a message needs in addition to the data of an entry."""
 _SETTINGS: Final = "settings"
 
 _encode: Final = msgspec.msgpack.Encoder().encode
