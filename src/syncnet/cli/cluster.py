@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -17,6 +16,7 @@ from typing import Final
 
 import click
 
+from syncnet.cli.children import Child
 from syncnet.cli.folders import FOLDER
 from syncnet.cli.nats_servers import NatsServers, nats_server
 
@@ -27,13 +27,10 @@ _NODES_MAX: Final = 20
 _PORT_MAX: Final = 65_535
 _LEASE: Final = "3s"
 _START_S: Final = 60.0
-_STOP_S: Final = 10.0
 _POLL_S: Final = 0.1
 _PROBE_S: Final = 1.0
 _RESTART_S: Final = 3.0
 """A node that ends by itself within this time of its start would do so again."""
-_SHOWN_BYTES: Final = 1_000
-"""How much of the log of a process is printed when that process has ended."""
 
 
 @click.group()
@@ -92,40 +89,21 @@ class _Node:
 
     def __init__(self, port: int, servers: NatsServers, folder: Path) -> None:
         self.url: str = f"http://127.0.0.1:{port}"
-        self._log = folder / f"node-{port}.log"
         urls, monitors = ",".join(servers.urls), ",".join(servers.monitors)
         cluster = ("--cluster", urls, "--nats-monitor", monitors, "--lease", _LEASE)
-        self._command = [sys.executable, "-m", "syncnet", "serve", f"127.0.0.1:{port}", *cluster]
-        self._process: subprocess.Popen[bytes]
+        command = [sys.executable, "-m", "syncnet", "serve", f"127.0.0.1:{port}", *cluster]
+        self.child: Child = Child(command, folder / f"node-{port}.log")
         self._started_s = 0.0
 
     def start(self) -> None:
-        """Start the process. It has a session of its own, so that Ctrl-C reaches it in our order only."""
+        """Start the process."""
         self._started_s = time.monotonic()
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
-                self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
-    @property
-    def status(self) -> int | None:
-        """How the process has ended; None while it runs."""
-        return self._process.poll()
+        self.child.start()
 
     @property
     def is_new(self) -> bool:
         """Whether the process was started a short time ago."""
         return time.monotonic() - self._started_s < _RESTART_S
-
-    @property
-    def last_output(self) -> str:
-        """The end of the log."""
-        return self._log.read_bytes()[-_SHOWN_BYTES:].decode(errors="replace").strip()
 
     def is_ready(self) -> bool:
         """Return whether the node takes offers."""
@@ -135,24 +113,12 @@ class _Node:
         except OSError:
             return False
 
-    def terminate(self) -> None:
-        """Ask the process to end."""
-        self._process.terminate()
-
-    def wait(self) -> None:
-        """Wait until the process has ended; kill it where that takes long."""
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
 
 def _stop(members: list[_Node]) -> None:
     for member in members:
-        member.terminate()
+        member.child.terminate()
     for member in members:
-        member.wait()
+        member.child.wait()
 
 
 def _wait_until_ready(members: list[_Node], servers: NatsServers, stop: threading.Event) -> None:
@@ -168,18 +134,20 @@ def _wait_until_ready(members: list[_Node], servers: NatsServers, stop: threadin
                 f"server {number} of NATS {_ended(status)} before the cluster was ready:\n{servers.last_output(number)}"
             )
         for member in members:
-            if member.status is not None:
-                what = f"the node {member.url} {_ended(member.status)} before the cluster was ready"
-                raise click.ClickException(f"{what}:\n{member.last_output}")
+            if member.child.status is not None:
+                what = f"the node {member.url} {_ended(member.child.status)} before the cluster was ready"
+                raise click.ClickException(f"{what}:\n{member.child.last_output}")
         if time.monotonic() > until_s:
-            raise click.ClickException(f"{waiting[0].url} is not ready after {_START_S:g} s:\n{waiting[0].last_output}")
+            raise click.ClickException(
+                f"{waiting[0].url} is not ready after {_START_S:g} s:\n{waiting[0].child.last_output}"
+            )
         waiting = [member for member in waiting if not member.is_ready()]
 
 
 def _introduce(members: list[_Node], servers: NatsServers, folder: Path) -> None:
     """Print where the cluster is, and what to try."""
     for member in members:
-        click.echo(f"{member.url}  (process {member.pid})")
+        click.echo(f"{member.url}  (process {member.child.pid})")
     pids = ", ".join([str(servers.pid(number)) for number in range(_SERVERS)])
     click.echo(f"NATS: {','.join(servers.urls)}  (processes {pids})")
     click.echo(f"logs and data: {folder}")
@@ -198,15 +166,15 @@ def _start_again(members: list[_Node], servers: NatsServers) -> None:
         click.echo(f"server {number} of NATS {_ended(status)}; it is started again", err=True)
     servers.start()
     for member in members:
-        if member.status is None:
+        if member.child.status is None:
             continue
-        what = f"the node {member.url} {_ended(member.status)}"
-        if member.status > 0:  # a signal says by itself what happened
-            what += f":\n{member.last_output}"
+        what = f"the node {member.url} {_ended(member.child.status)}"
+        if member.child.status > 0:  # a signal says by itself what happened
+            what += f":\n{member.child.last_output}"
             if member.is_new:
                 raise click.ClickException(what)
         member.start()
-        click.echo(f"{what}; it is started again as process {member.pid}", err=True)
+        click.echo(f"{what}; it is started again as process {member.child.pid}", err=True)
 
 
 def _ended(status: int) -> str:

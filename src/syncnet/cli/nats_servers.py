@@ -7,16 +7,16 @@ import json
 import secrets
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from syncnet.cli.children import Child
+
 __all__ = ["NatsServers", "free_ports", "nats_server"]
 
 _MAX_PAYLOAD_BYTES: Final = 8_388_608
-_SHOWN_BYTES: Final = 1_000
 _PORTS: Final = range(20_000, 32_000)
 """Below the ports that kernels give to connections, from 32,768 on Linux and 49,152 elsewhere."""
 
@@ -58,10 +58,9 @@ class NatsServers:
     ) -> None:
         ports = free_ports(3 * servers)
         self._hosts = hosts or ["127.0.0.1"] * servers
-        self._starts = [[*words, program] for words in starters or [[]] * servers]
+        starts = [[*words, program] for words in starters or [[]] * servers]
         self._clients, routes, self._monitors = ports[:servers], ports[servers : 2 * servers], ports[2 * servers :]
-        self._processes: list[subprocess.Popen[bytes] | None] = [None] * servers
-        self._folder = folder
+        self._children: list[Child] = []
         folder.mkdir(parents=True, exist_ok=True)
         peers = [f"nats://{host}:{route}" for host, route in zip(self._hosts, routes, strict=True)]
         for number, host in enumerate(self._hosts):
@@ -77,7 +76,9 @@ class NatsServers:
             if servers > 1:
                 others = [peer for peer in peers if peer != peers[number]]
                 config["cluster"] = {"name": "syncnet", "listen": f"{host}:{routes[number]}", "routes": others}
-            (folder / f"n{number}.conf").write_text(json.dumps(config))
+            file = folder / f"n{number}.conf"
+            file.write_text(json.dumps(config))
+            self._children.append(Child([*starts[number], "-c", str(file)], folder / f"n{number}.log"))
 
     @property
     def urls(self) -> list[str]:
@@ -91,45 +92,30 @@ class NatsServers:
 
     def pid(self, number: int) -> int:
         """Return the process id of one server, which runs."""
-        process = self._processes[number]
-        assert process is not None  # noqa: S101 - the caller's part
-        return process.pid
+        return self._children[number].pid
 
     def start(self) -> None:
         """Start all servers that do not run."""
-        for number, process in enumerate(self._processes):
-            if process is None or process.poll() is not None:
-                with (self._folder / f"n{number}.log").open("ab") as output:
-                    command = [*self._starts[number], "-c", str(self._folder / f"n{number}.conf")]
-                    self._processes[number] = subprocess.Popen(  # noqa: S603 - our own program
-                        command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
-                    )
+        for child in self._children:
+            if not child.is_running:
+                child.start()
 
     def ended(self) -> list[tuple[int, int]]:
         """Return the servers that were started and have ended by themselves, with their exit statuses."""
-        statuses = [(number, process.poll()) for number, process in enumerate(self._processes) if process is not None]
+        statuses = [(number, child.status) for number, child in enumerate(self._children)]
         return [(number, status) for number, status in statuses if status is not None]
 
     def last_output(self, number: int) -> str:
         """Return the end of the log of one server."""
-        return (self._folder / f"n{number}.log").read_bytes()[-_SHOWN_BYTES:].decode(errors="replace").strip()
+        return self._children[number].last_output
 
     def kill(self, number: int) -> None:
         """Kill one server with SIGKILL."""
-        process = self._processes[number]
-        if process is not None:
-            process.kill()
-            process.wait()
+        self._children[number].kill()
 
     def stop(self) -> None:
         """End all servers."""
-        for process in self._processes:
-            if process is not None:
-                process.terminate()
-        for process in self._processes:
-            if process is not None:
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+        for child in self._children:
+            child.terminate()
+        for child in self._children:
+            child.wait()
