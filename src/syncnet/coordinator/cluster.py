@@ -180,9 +180,8 @@ class ClusterCoordinator(Coordinator):
     def leave_unused(self) -> None:
         """Take part no more in the namespaces in which no client has waited or asked for a while."""
         with self.lock:
-            if (
-                len(self._observers) > self._observers_at_start
-            ):  # somebody reads the live trace, perhaps of a quiet namespace
+            is_read_live = len(self._observers) > self._observers_at_start  # perhaps in a quiet namespace
+            if is_read_live:
                 return
             before_ns = self._monotonic_ns() - _UNUSED_NS
             for namespace, used_ns in list(self._used_ns.items()):

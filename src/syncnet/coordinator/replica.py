@@ -146,15 +146,16 @@ class ReplicaCoordinator(Coordinator):
             self.machine.counts.ends[Cause.LOST] += 1
             if isinstance(outcome, Withdrawn):
                 self._ended(outcome.offer, outcome)
+        is_ours = self.namespace_log.is_own(command.by)
         for offer in self.machine.all_pending():
-            if offer.node == command.by and offer.waiter is not ELSEWHERE:
-                self._keep(offer, command.by)
-        self._adopt(command.by)
+            if offer.node == command.by:
+                if is_ours:
+                    self._adopt(offer)
+                elif offer.waiter is not ELSEWHERE:
+                    self._keep(offer)
 
-    def _keep(self, offer: Offer, by: str) -> None:
+    def _keep(self, offer: Offer) -> None:
         """Keep an offer of this node that another has adopted, if its client is connected."""
-        if self.namespace_log.is_own(by):
-            return
         if offer.waiter is None or isinstance(offer.waiter, Lingering):
             self._move_elsewhere(offer)
         elif self.is_draining:
@@ -165,15 +166,12 @@ class ReplicaCoordinator(Coordinator):
             node, log = self.namespace_log.node_name, self.namespace_log
             log.enqueue(Claim(self.now_ns(), offer.spec.namespace, offer.id, node, offer.at_ns, offer.asked))
 
-    def _adopt(self, by: str) -> None:
-        """Let the offers linger that this node has taken over from a lost one."""
-        if not self.namespace_log.is_own(by):
-            return
-        for offer in self.machine.all_pending():
-            if offer.node == by and (state_of(offer), Event.ADOPTED) in TRANSITIONS:
-                if offer.spec.timeout_ns is not None:
-                    self._set_deadline(offer)
-                self._linger(offer)
+    def _adopt(self, offer: Offer) -> None:
+        """Let an offer linger that this node has taken over from a lost one."""
+        if (state_of(offer), Event.ADOPTED) in TRANSITIONS:
+            if offer.spec.timeout_ns is not None:
+                self._set_deadline(offer)
+            self._linger(offer)
 
     def _ended(self, offer: Offer, outcome: Remembered) -> None:
         waiter = offer.waiter

@@ -1,9 +1,9 @@
 """The stream of a cluster on NATS JetStream. The only module that imports nats.
 
-| in JetStream                         | what it holds |
-| ------------------------------------ | ----------------- |
-| streams `SYNCNET_<cluster>_<shard>`  | the entries; a namespace is one subject of one of them |
-| bucket `SYNCNET_<cluster>_leases`    | a key for each node, which expires |
+| in JetStream                         | what it holds                                                                |
+| ------------------------------------ | ---------------------------------------------------------------------------- |
+| streams `SYNCNET_<cluster>_<shard>`  | the entries; a namespace is one subject of one of them                       |
+| bucket `SYNCNET_<cluster>_leases`    | a key for each node, which expires                                           |
 | bucket `SYNCNET_<cluster>_snapshots` | for each namespace the head of its snapshot, and its parts; and the settings |
 
 An entry is published with an id, so that JetStream leaves out one that is published again soon; the log itself leaves
@@ -150,8 +150,8 @@ class JetStream:
 
         :raises ClusterError: JetStream does not say it.
         """
-        names = [f"SYNCNET_{self._cluster}_{shard}" for shard in range(self._shards)]
-        names.append(f"KV_SYNCNET_{self._cluster}_snapshots")
+        names = [self._name(shard) for shard in range(self._shards)]
+        names.append(_stream_of_bucket(self._snapshots))
         try:
             configs = [(await self._js.stream_info(name)).config for name in names]
         except Exception as error:
@@ -208,10 +208,13 @@ class JetStream:
     # --- inside --------------------------------------------------------------------------------------------
 
     def _stream_of(self, namespace: str) -> str:
-        return f"SYNCNET_{self._cluster}_{self._shard(namespace)}"
+        return self._name(self._shard(namespace))
 
     def _subject(self, namespace: str) -> str:
         return f"syncnet.{self._cluster}.{self._shard(namespace)}.{_key(namespace)}"
+
+    def _name(self, part: int | str) -> str:
+        return f"SYNCNET_{self._cluster}_{part}"
 
     def _shard(self, namespace: str) -> int:
         return zlib.crc32(namespace.encode()) % self._shards
@@ -253,7 +256,7 @@ class JetStream:
             await self._make_stream(shard)
 
     async def _bucket(self, name: str, ttl_s: float | None) -> KeyValue:
-        bucket = f"SYNCNET_{self._cluster}_{name}"
+        bucket = self._name(name)
         try:
             return await self._js.key_value(bucket)
         except BucketNotFoundError:
@@ -261,7 +264,7 @@ class JetStream:
             return await self._js.create_key_value(config)
 
     async def _make_stream(self, shard: int) -> None:
-        name = f"SYNCNET_{self._cluster}_{shard}"
+        name = self._name(shard)
         try:
             await self._js.stream_info(name)
         except NotFoundError:
@@ -326,12 +329,11 @@ class JetStream:
         await self._leases.put(node, b"")
 
     async def _nodes(self) -> frozenset[str]:
-        bucket = f"SYNCNET_{self._cluster}_leases"
-        info = await self._js.stream_info(f"KV_{bucket}", subjects_filter=">")
+        info = await self._js.stream_info(_stream_of_bucket(self._leases), subjects_filter=">")
         return frozenset(subject.rsplit(".", 1)[1] for subject in info.state.subjects or ())
 
     async def _remove(self, bucket: KeyValue, keys: str) -> None:
-        await self._js.purge_stream(f"KV_{bucket._name}", subject=f"$KV.{bucket._name}.{keys}")
+        await self._js.purge_stream(_stream_of_bucket(bucket), subject=f"$KV.{bucket._name}.{keys}")
 
 
 class _Consumer:
@@ -364,8 +366,6 @@ class _Consumer:
                     await self._begin()
                     while time.monotonic() - self._seen_s < _HEARTBEATS_S_MAX:  # noqa: ASYNC110 - time passes
                         await asyncio.sleep(_HEARTBEAT_S)
-                except asyncio.CancelledError:
-                    raise
                 except Exception as error:
                     _log.debug("the entries of %s do not come: %r", self._subject, error)
                     await asyncio.sleep(_HEARTBEAT_S)
@@ -448,6 +448,10 @@ def _numbers(reply: str) -> tuple[int, int, int, int]:
     return int(position), int(number), int(at_ns), int(left)
 
 
+def _stream_of_bucket(bucket: KeyValue) -> str:
+    return f"KV_{bucket._name}"
+
+
 def _key(namespace: str) -> str:
     """Return a namespace as one token of a subject: a name has no `=`."""
     return "of=" + namespace.replace(".", "=")
@@ -457,8 +461,6 @@ async def _answer(asking: Coroutine[Any, Any, Any], done: Callable[[Any], None])
     """Call `done` with what a request returned; with `StreamError` where it failed or took too long."""
     try:
         result = await asyncio.wait_for(asking, _REQUEST_S)
-    except asyncio.CancelledError:
-        raise
     except Exception as error:
         done(StreamError(repr(error)))
     else:
